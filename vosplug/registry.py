@@ -1,0 +1,182 @@
+"""All registries of vosplug on one screen, and the loading of plugins.
+
+A part is registered under its *kind* (``@BACKBONES.register_module()``); every kind that is a network part also
+lives in :data:`MODELS`, a child of mmengine's registry, so that ``mmdet.ResNet`` and the like resolve in configs.
+"""
+
+import importlib
+import importlib.util
+import inspect
+import sys
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import Any
+
+from mmengine import registry as mm
+
+from .utils.errors import ConfigError, did_you_mean
+
+PLUGIN_GROUP = "vosplug.plugins"
+SCOPE = "vosplug"
+
+
+class Registry(mm.Registry):
+    """mmengine's registry with errors in one line: misspelt types and options get a suggestion."""
+
+    def build(self, cfg: Any, *args, **kwargs) -> Any:
+        """Build ``cfg`` (a dict with ``type``); raise :class:`ConfigError` naming the fault."""
+        if isinstance(cfg, dict) and isinstance(cfg.get("type"), str):
+            self.check(cfg, kwargs.get("default_args"))
+        return super().build(cfg, *args, **kwargs)
+
+    def check(self, cfg: dict, default_args: dict | None = None) -> None:
+        """Raise :class:`ConfigError` if ``cfg`` names an unknown type or an option that its type does not take."""
+        name = cfg["type"]
+        cls = self.get(name)
+        if cls is None:
+            known = sorted(self.names())
+            raise ConfigError(f"unknown {self.name} type {name!r}.{did_you_mean(name, known)} "
+                              f"Known: {', '.join(known)}.")
+        check_options(name, cls, {**(default_args or {}), **cfg})
+
+    def names(self) -> list[str]:
+        """Names registered here (not in parents), after importing the places where parts live."""
+        self.import_from_location()
+        return list(self.module_dict)
+
+
+class Kind:
+    """A listable subset of a registry: backbones, decoders, ... share one name space but are told apart."""
+
+    def __init__(self, name: str, registry: Registry):
+        self.name = name
+        self.registry = registry
+        self._members: dict[str, type] = {}
+        KINDS[name] = self
+
+    def register_module(self, name: str | None = None):
+        """Return a decorator that registers a class under ``name`` (default: the name of the class)."""
+
+        def decorate(cls: type) -> type:
+            key = name or cls.__name__
+            if key in self.registry.module_dict and not same_source(self.registry.module_dict[key], cls):
+                raise ConfigError(f"{self.name} {key!r} of {cls.__module__} is already registered by "
+                                  f"{self.registry.module_dict[key].__module__}: choose another name")
+            self.registry.register_module(name=key, module=cls, force=True)
+            self._members[key] = cls
+            return cls
+
+        return decorate
+
+    def members(self) -> dict[str, type]:
+        """All classes of this kind by name."""
+        self.registry.import_from_location()
+        return dict(self._members)
+
+    def build(self, cfg: Any, **default_args) -> Any:
+        """Build ``cfg``; a type of another kind is refused. ``default_args`` are options that ``cfg`` overrides."""
+        if not isinstance(cfg, dict) or "type" not in cfg:
+            raise ConfigError(f"a {self.name} needs a dict with the key 'type', got {cfg!r}")
+        name = cfg["type"]
+        members = self.members()
+        if isinstance(name, str) and name not in members and "." not in name:
+            other = next((kind.name for kind in KINDS.values() if name in kind._members), None)
+            if other:
+                raise ConfigError(f"{name!r} is a {other}, not a {self.name}. Known: {', '.join(sorted(members))}.")
+            if self.registry.get(name) is None:
+                raise ConfigError(f"unknown {self.name} type {name!r}.{did_you_mean(name, members)} "
+                                  f"Known: {', '.join(sorted(members))}.")
+        return self.registry.build(cfg, default_args=default_args or None)
+
+
+def check_options(name: str, cls: Any, cfg: dict) -> None:
+    """Raise :class:`ConfigError` if ``cfg`` has a key that ``cls`` does not take, or lacks one that it needs."""
+    try:
+        parameters = inspect.signature(cls).parameters
+    except (TypeError, ValueError):
+        return
+    given = {key for key in cfg if key not in ("type", "_scope_", "init_cfg")}
+    takes_any = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
+    unknown = sorted(given - set(parameters))
+    if unknown and not takes_any:
+        raise ConfigError(f"{name} has no option {unknown[0]!r}.{did_you_mean(unknown[0], parameters)} "
+                          f"Its options: {', '.join(parameters)}.")
+    needed = [p.name for p in parameters.values() if p.default is p.empty
+              and p.kind in (p.KEYWORD_ONLY, p.POSITIONAL_OR_KEYWORD) and p.name not in given]
+    if needed and not takes_any:
+        raise ConfigError(f"{name} needs the option {needed[0]!r}, which the config does not give")
+
+
+def same_source(old: type, new: type) -> bool:
+    """Whether two classes are one definition seen twice (a plugin file that was loaded again)."""
+    def source(cls):
+        return getattr(sys.modules.get(cls.__module__), "__file__", cls.__module__), cls.__qualname__
+    return source(old) == source(new)
+
+
+def load_plugin(source: str) -> None:
+    """Import a plugin: a path of a ``.py`` file or the dotted name of a module.
+
+    Raises:
+        ConfigError: the file does not exist, or importing it fails.
+    """
+    try:
+        if not source.endswith(".py"):
+            importlib.import_module(source)
+            return
+        path = Path(source).resolve()
+        if not path.is_file():
+            raise ConfigError(f"plugin file not found: {source}")
+        name = f"vosplug_plugin_{path.stem}"
+        spec = importlib.util.spec_from_file_location(name, path)
+        module = importlib.util.module_from_spec(spec)
+        sys.modules[name] = module
+        spec.loader.exec_module(module)
+    except ConfigError:
+        raise
+    except Exception as error:
+        raise ConfigError(f"plugin {source} cannot be imported: {type(error).__name__}: {error}") from error
+
+
+def load_entry_point_plugins() -> list[str]:
+    """Import all installed plugins of the entry-point group ``vosplug.plugins``; return their names."""
+    names = []
+    for point in entry_points(group=PLUGIN_GROUP):
+        try:
+            point.load()
+        except Exception as error:
+            raise ConfigError(f"the installed plugin {point.name!r} ({point.value}) cannot be imported: "
+                              f"{type(error).__name__}: {error}") from error
+        names.append(point.name)
+    return names
+
+
+KINDS: dict[str, Kind] = {}
+
+MODELS = Registry("model", parent=mm.MODELS, scope=SCOPE, locations=["vosplug.models"])
+DATASETS = Registry("dataset", parent=mm.DATASETS, scope=SCOPE, locations=["vosplug.datasets"])
+TRANSFORMS = Registry("transform", parent=mm.TRANSFORMS, scope=SCOPE, locations=["vosplug.datasets.transforms"])
+DATA_SAMPLERS = Registry("data sampler", parent=mm.DATA_SAMPLERS, scope=SCOPE, locations=["vosplug.datasets"])
+METRICS = Registry("metric", parent=mm.METRICS, scope=SCOPE, locations=["vosplug.evaluation"])
+HOOKS = Registry("hook", parent=mm.HOOKS, scope=SCOPE, locations=["vosplug.engine"])
+LOOPS = Registry("loop", parent=mm.LOOPS, scope=SCOPE, locations=["vosplug.engine"])
+RUNNERS = Registry("runner", parent=mm.RUNNERS, scope=SCOPE, locations=["vosplug.engine"])
+READERS = Registry("reader", scope=SCOPE, locations=["vosplug.inference"])
+WRITERS = Registry("writer", scope=SCOPE, locations=["vosplug.inference"])
+
+SEGMENTORS = Kind("segmentor", MODELS)
+BACKBONES = Kind("backbone", MODELS)
+SPARSE_CONVS = Kind("sparse convolution", MODELS)
+MATCHING_HEADS = Kind("matching head", MODELS)
+MEMORIES = Kind("memory", MODELS)
+DECODERS = Kind("decoder", MODELS)
+LOSSES = Kind("loss", MODELS)
+LAYERS = Kind("layer", MODELS)
+DISTILLERS = Kind("distiller", MODELS)
+PREPROCESSORS = Kind("preprocessor", MODELS)
+
+REGISTRIES: dict[str, Registry] = {
+    registry.name: registry
+    for registry in (DATASETS, TRANSFORMS, DATA_SAMPLERS, METRICS, HOOKS, LOOPS, RUNNERS, READERS, WRITERS)
+}
+

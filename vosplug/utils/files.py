@@ -1,0 +1,73 @@
+"""Writing files so that a reader never sees half of one."""
+
+import json
+import os
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from .errors import OutputError
+
+
+@contextmanager
+def atomic_write(path: str | os.PathLike) -> Iterator[BinaryIO]:
+    """Open a temporary file beside ``path`` for binary writing and rename it to ``path`` on success.
+
+    The parent folder is made if it is missing. On any failure the temporary file is removed and a file already
+    at ``path`` stays as it was.
+
+    Raises:
+        OutputError: the folder or file cannot be written, or the disk is full.
+    """
+    path = Path(path)
+    temporary = None
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor, temporary = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
+        with os.fdopen(descriptor, "wb") as stream:
+            yield stream
+        os.chmod(temporary, 0o666 & ~_umask())
+        os.replace(temporary, path)
+        temporary = None
+    except OSError as error:
+        raise OutputError(f"cannot write {path}: {error.strerror or error}") from error
+    finally:
+        if temporary is not None and os.path.exists(temporary):
+            os.unlink(temporary)
+
+
+def write_via(path: str | os.PathLike, save: Callable[[str], Any]) -> None:
+    """Call ``save(temporary_name)`` for a library that wants a file name, then rename to ``path``.
+
+    The temporary name keeps the suffix of ``path`` (libraries choose the format by it). If ``save`` returns
+    ``False``, as OpenCV's writers do on failure, that counts as a failure.
+    """
+    path = Path(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=".vosplug-", dir=path.parent) as folder:
+            temporary = os.path.join(folder, "file" + path.suffix)
+            if save(temporary) is False:
+                raise OutputError(f"cannot write {path}: the encoder refused it; check the suffix and the disk space")
+            os.replace(temporary, path)
+    except OSError as error:
+        raise OutputError(f"cannot write {path}: {error.strerror or error}") from error
+
+
+def write_text(path: str | os.PathLike, text: str) -> None:
+    """Write ``text`` as UTF-8 atomically."""
+    with atomic_write(path) as stream:
+        stream.write(text.encode("utf-8"))
+
+
+def write_json(path: str | os.PathLike, value: Any) -> None:
+    """Write ``value`` as indented JSON atomically. NaN is refused, as JSON has none: pass ``None``."""
+    write_text(path, json.dumps(value, indent=2, allow_nan=False) + "\n")
+
+
+def _umask() -> int:
+    current = os.umask(0)
+    os.umask(current)
+    return current

@@ -1,0 +1,41 @@
+"""Reading and writing pictures as RGB arrays."""
+
+import os
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from .errors import DataError
+from .files import atomic_write
+
+IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp")
+
+
+def read_image(path: str | os.PathLike) -> np.ndarray:
+    """Read a picture as (H, W, 3) uint8 RGB.
+
+    Raises:
+        DataError: the file is missing, damaged or cut short.
+    """
+    path = Path(path)
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise DataError(f"image not found or unreadable: {path} ({error.strerror})") from error
+    if data[:2] == b"\xff\xd8" and b"\xff\xd9" not in data[-64:]:
+        raise DataError(f"{path}: the JPEG file is cut short (no end marker)")
+    image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR) if data else None
+    if image is None:
+        raise DataError(f"{path}: not a readable image")
+    return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
+
+
+def write_image(path: str | os.PathLike, image: np.ndarray, quality: int = 92) -> None:
+    """Write (H, W, 3) uint8 RGB atomically; the format follows the suffix."""
+    options = [cv2.IMWRITE_JPEG_QUALITY, quality] if Path(path).suffix.lower() in (".jpg", ".jpeg") else []
+    done, data = cv2.imencode(Path(path).suffix, cv2.cvtColor(image, cv2.COLOR_RGB2BGR), options)
+    if not done:
+        raise DataError(f"{path}: the image could not be encoded")
+    with atomic_write(path) as stream:
+        stream.write(data.tobytes())
