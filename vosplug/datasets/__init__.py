@@ -1,0 +1,14 @@
+"""Data sets of videos and of training clips; importing this package registers them."""
+
+import importlib
+import importlib.util
+
+from .clip_batch_sampler import ClipBatchSampler
+from .mixed_clips import MixedClips
+from .sampling import ClipRequest
+
+__all__ = ["ClipBatchSampler", "ClipRequest", "MixedClips"]
+
+# Last, because the generated clips build on the modules above.
+if importlib.util.find_spec(f"{__name__}.synthetic") is not None:
+    importlib.import_module(f"{__name__}.synthetic")

@@ -1,5 +1,6 @@
 """Typed containers that check themselves."""
 
+from .clip import ClipSample
 from .video import Video, VideoDataset
 
-__all__ = ["Video", "VideoDataset"]
+__all__ = ["ClipSample", "Video", "VideoDataset"]
