@@ -4,10 +4,13 @@ import importlib
 import importlib.util
 
 from .clip_batch_sampler import ClipBatchSampler
+from .davis import DavisDataset
+from .folder_videos import FolderVideos
 from .mixed_clips import MixedClips
 from .sampling import ClipRequest
+from .youtube_vos import YouTubeVOSDataset
 
-__all__ = ["ClipBatchSampler", "ClipRequest", "MixedClips"]
+__all__ = ["ClipBatchSampler", "ClipRequest", "DavisDataset", "FolderVideos", "MixedClips", "YouTubeVOSDataset"]
 
 # Last, because the generated clips build on the modules above.
 if importlib.util.find_spec(f"{__name__}.synthetic") is not None:

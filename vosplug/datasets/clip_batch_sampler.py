@@ -32,7 +32,7 @@ class ClipBatchSampler:
         seed: seed of the run.
         rank, world_size: this process and their number; by default those of the running process group.
         weights: relative frequency of each source of a :class:`MixedClips`; None for shuffled epochs.
-        sampler: for runners that build a batch sampler around a sampler: only its ``dataset`` is used, if none is given.
+        sampler: for runners that build a batch sampler around a sampler: its ``dataset`` is used if none is given.
 
     Raises:
         ConfigError: an argument is out of range, or weights do not fit the data set.

@@ -13,7 +13,7 @@ class ClipSample:
     """Labels of one training clip, checked when it is made.
 
     Attributes:
-        labels: (T, H, W) uint8; 0 is background, ``1..O`` are the slots of the objects, 255 is void, which losses ignore.
+        labels: (T, H, W) uint8; 0 is background, ``1..O`` are the slots of the objects, 255 is void (losses ignore it).
         first_frames: per slot the frame (0..T-1) whose mask starts ("prompts") the object. An object that enters later
             has a value above 0; it is background in the frames before it.
         ids: per slot the object's id in the data set.
@@ -32,8 +32,10 @@ class ClipSample:
 
     def __post_init__(self):
         labels = self.labels
-        if not isinstance(labels, torch.Tensor) or labels.dtype != torch.uint8 or labels.ndim != 3:
-            found = f"{labels.dtype} {tuple(labels.shape)}" if isinstance(labels, torch.Tensor) else type(labels).__name__
+        if not isinstance(labels, torch.Tensor):
+            raise DataError(f"clip {self.video}: labels must be a uint8 tensor (T, H, W), got {type(labels).__name__}")
+        if labels.dtype != torch.uint8 or labels.ndim != 3:
+            found = f"{labels.dtype} {tuple(labels.shape)}"
             raise DataError(f"clip {self.video}: labels must be a uint8 tensor (T, H, W), got {found}")
         self.first_frames = tuple(int(t) for t in self.first_frames)
         self.ids = tuple(int(i) for i in self.ids)

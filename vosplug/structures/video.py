@@ -1,11 +1,14 @@
 """Videos and data sets of videos as the rest of vosplug sees them."""
 
+import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import cv2
 import numpy as np
+from PIL import Image
 
 from ..utils.errors import DataError
 from ..utils.images import read_image
@@ -28,6 +31,9 @@ class Video:
         binary: reference masks are 0/255 foreground masks that have to be binarised.
         has_reference: every frame that is scored has a reference mask that may be used for scoring.
         required_frames: object id -> frame indices on which the object has to be predicted (YouTube-VOS meta.json).
+        prompt_paths: frame index -> mask to take the prompt from, where it is another file than the reference mask.
+        resize_masks: masks of another size than their picture are resized (nearest neighbour) with a warning; by
+            default they are refused.
     """
 
     name: str
@@ -40,6 +46,8 @@ class Video:
     binary: bool = False
     has_reference: bool = False
     required_frames: dict[int, tuple[int, ...]] = field(default_factory=dict)
+    prompt_paths: dict[int, Path] = field(default_factory=dict)
+    resize_masks: bool = False
 
     def __post_init__(self):
         if len(self.image_paths) != len(self.mask_paths):
@@ -48,7 +56,7 @@ class Video:
         if not self.image_paths:
             raise DataError(f"video {self.name} has no frames")
         for index in self.prompts:
-            if self.mask_paths[index] is None:
+            if self.mask_paths[index] is None and index not in self.prompt_paths:
                 raise DataError(f"video {self.name}: frame {index} starts objects but has no mask")
 
     def __len__(self) -> int:
@@ -63,16 +71,31 @@ class Video:
         return read_image(self.image_paths[index])
 
     def read_labels(self, index: int) -> np.ndarray | None:
-        """Reference mask of frame ``index`` as (H, W) uint8 ids (255 = void), or None where there is none."""
+        """Reference mask of frame ``index`` as (H, W) uint8 ids (255 = void), or None where there is none.
+
+        Raises:
+            DataError: the mask is unreadable, or its size is not that of its picture (unless ``resize_masks``).
+        """
         path = self.mask_paths[index]
-        return None if path is None else read_mask(path, binary=self.binary)
+        return None if path is None else self._read_mask(path, index)
 
     def read_prompt(self, index: int) -> np.ndarray | None:
         """Labels (H, W) uint8 of the objects that start at frame ``index``, 0 elsewhere; None if none starts there."""
         if index not in self.prompts:
             return None
-        labels = self.read_labels(index)
+        labels = self._read_mask(self.prompt_paths.get(index, self.mask_paths[index]), index)
         return np.where(np.isin(labels, self.prompts[index]), labels, 0).astype(np.uint8)
+
+    def _read_mask(self, path: Path, index: int) -> np.ndarray:
+        labels = read_mask(path, binary=self.binary)
+        size = _picture_size(self.image_paths[index])
+        if size is None or size == labels.shape:
+            return labels
+        fault = f"{path}: the mask is {_size_text(labels.shape)} but its picture {_size_text(size)} (width x height)"
+        if not self.resize_masks:
+            raise DataError(f"{fault}; export the mask again at the size of the picture")
+        warnings.warn(f"{fault}; it is resized (nearest neighbour)", stacklevel=3)
+        return cv2.resize(labels, size[::-1], interpolation=cv2.INTER_NEAREST)
 
     def prompt_ids(self) -> list[int]:
         """All ids that are prompted anywhere in the video, sorted."""
@@ -99,3 +122,16 @@ class VideoDataset(ABC):
 
     def __len__(self) -> int:
         return len(self.videos())
+
+
+def _picture_size(path: str | Path) -> tuple[int, int] | None:
+    """(H, W) from the header of a picture; None if it cannot be read, which reading its pixels will report."""
+    try:
+        with Image.open(path) as image:
+            return image.height, image.width
+    except OSError:
+        return None
+
+
+def _size_text(size: Sequence[int]) -> str:
+    return f"{size[1]} x {size[0]}"

@@ -1,0 +1,114 @@
+"""People's own videos: folders of frames with the masks of the frames in which objects start."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from ..registry import DATASETS
+from ..structures import Video, VideoDataset
+from ..utils.errors import DataError
+from ..utils.masks import object_ids, read_mask
+from .layout import choose_sequences, list_folders, list_images, list_masks, need_folder
+
+LAYOUT = ("<video>/images/00000.jpg (or the pictures in <video> itself) and <video>/masks/00000.png, named like the "
+          "frames in which objects start, or one <video>/mask.png for the first frame")
+FIRST_MASK = "mask.png"
+
+
+@DATASETS.register_module()
+class FolderVideos(VideoDataset):
+    """A folder of videos, or a single video.
+
+    ``<video>/images`` holds the frames (``<video>`` itself will do), ``<video>/masks`` index PNGs named like their
+    frames, or ``<video>/mask.png`` the mask of the first frame. An id starts in the first mask that has it; later masks
+    may hold new objects only. If every frame has a mask, the masks serve as reference for scoring too.
+    A mask of another size than its frame is resized with a warning.
+
+    Args:
+        data_root: folder of videos, or the folder of one video.
+        sequences: names to keep; all by default.
+        dense: whether masks after an object's first one are a reference (True), only prompts (False), or a reference
+            exactly if every frame has one (None).
+
+    Raises:
+        DataError: no video or mask is found, a mask has no frame, or a mask is unreadable.
+        ConfigError: unknown sequence.
+    """
+
+    metric = "DavisMetric"
+
+    def __init__(self, data_root: str | Path, sequences: Sequence[str] | None = None, dense: bool | None = None):
+        self.data_root = need_folder(data_root, LAYOUT)
+        self.folders = video_folders(self.data_root)
+        if not self.folders:
+            raise DataError(f"{self.data_root} has no videos. Expected layout: {LAYOUT}")
+        self.names = choose_sequences(list(self.folders), sequences, str(self.data_root))
+        self.dense = dense
+        self._videos: list[Video] | None = None
+
+    def videos(self) -> list[Video]:
+        """All videos, sorted by name."""
+        if self._videos is None:
+            self._videos = [self._video(name) for name in self.names]
+        return self._videos
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def _video(self, name: str) -> Video:
+        images, masks = video_files(self.folders[name])
+        stems = [image.stem for image in images]
+        strange = sorted(set(masks) - set(stems))
+        if strange:
+            raise DataError(f"video {name}: mask {masks[strange[0]]} has no frame of that name")
+        prompts = starting_ids(masks, stems)
+        if not prompts:
+            raise DataError(f"video {name} has no mask with an object. Expected layout: {LAYOUT}")
+        dense = len(masks) == len(stems) if self.dense is None else self.dense
+        first = {number: index for index, ids in prompts.items() for number in ids}
+        return Video(name=name, image_paths=images, mask_paths=[masks.get(stem) for stem in stems], prompts=prompts,
+                     first_frames=first, has_reference=dense, resize_masks=True)
+
+
+def video_folders(root: Path) -> dict[str, Path]:
+    """Name -> folder of each video under ``root``; ``root`` itself if it holds the frames of one video."""
+    if not (root / "images").is_dir():
+        found = {name: root / name for name in list_folders(root) if name != "masks"
+                 and ((root / name / "images").is_dir() or _has_pictures(root / name))}
+        if found or not _has_pictures(root):
+            return found
+    return {root.resolve().name: root}
+
+
+def video_files(folder: Path) -> tuple[list[Path], dict[str, Path]]:
+    """Frames of a video, in order, and its masks by name of their frame."""
+    inner = folder / "images"
+    images = list_images(inner) if inner.is_dir() else [p for p in list_images(folder) if p.name != FIRST_MASK]
+    if not images:
+        raise DataError(f"{folder} has no frames. Expected layout: {LAYOUT}")
+    masks = list_masks(folder / "masks")
+    single = folder / FIRST_MASK
+    if single.is_file():
+        if images[0].stem in masks:
+            raise DataError(f"{folder} has both {FIRST_MASK} and masks/{images[0].stem}.png for its first frame")
+        masks = {images[0].stem: single, **masks}
+    return images, masks
+
+
+def starting_ids(masks: dict[str, Path], stems: Sequence[str]) -> dict[int, tuple[int, ...]]:
+    """Frame index -> ids that no earlier mask has."""
+    known: set[int] = set()
+    prompts = {}
+    for index, stem in enumerate(stems):
+        if stem in masks:
+            new = tuple(i for i in object_ids(read_mask(masks[stem])) if i not in known)
+            known.update(new)
+            if new:
+                prompts[index] = new
+    return prompts
+
+
+def _has_pictures(folder: Path) -> bool:
+    try:
+        return any(path.name != FIRST_MASK for path in list_images(folder))
+    except DataError:
+        return False

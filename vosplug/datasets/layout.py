@@ -1,0 +1,95 @@
+"""Small helpers that every folder layout needs; each failure names the path and the layout that was expected."""
+
+import json
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from ..utils.errors import ConfigError, DataError, did_you_mean
+from ..utils.images import IMAGE_SUFFIXES
+
+
+def need_folder(path: str | Path, layout: str) -> Path:
+    """Return ``path`` as a Path.
+
+    Raises:
+        DataError: it is not a folder; the message has the name of a similar neighbour, if any, and ``layout``.
+    """
+    path = Path(path)
+    if path.is_dir():
+        return path
+    neighbours = [p.name for p in path.parent.iterdir() if p.is_dir()] if path.parent.is_dir() else []
+    raise DataError(f"folder not found: {path}.{did_you_mean(path.name, neighbours)} Expected layout: {layout}")
+
+
+def need_file(path: str | Path, layout: str) -> Path:
+    """Return ``path`` as a Path, or raise :class:`DataError` as :func:`need_folder` does."""
+    path = Path(path)
+    if path.is_file():
+        return path
+    neighbours = [p.name for p in path.parent.iterdir() if p.is_file()] if path.parent.is_dir() else []
+    raise DataError(f"file not found: {path}.{did_you_mean(path.name, neighbours)} Expected layout: {layout}")
+
+
+def check_choice(option: str, value: Any, known: Sequence[Any]) -> None:
+    """Raise :class:`ConfigError` with a suggestion if ``value`` is not one of ``known``."""
+    if value not in known:
+        raise ConfigError(f"unknown {option} {value!r}.{did_you_mean(value, known)} "
+                          f"Known: {', '.join(str(k) for k in known)}.")
+
+
+def list_images(folder: Path) -> list[Path]:
+    """Pictures in ``folder``, sorted by name.
+
+    Raises:
+        DataError: there is none, or two have the same name without suffix.
+    """
+    paths = sorted(p for p in folder.iterdir() if p.suffix.lower() in IMAGE_SUFFIXES and not p.name.startswith("."))
+    if not paths:
+        raise DataError(f"{folder} has no pictures ({', '.join(IMAGE_SUFFIXES)})")
+    stems = [p.stem for p in paths]
+    if len(set(stems)) != len(stems):
+        twice = next(stem for stem in stems if stems.count(stem) > 1)
+        raise DataError(f"{folder} has two pictures named {twice}: keep one suffix per frame")
+    return paths
+
+
+def list_masks(folder: Path) -> dict[str, Path]:
+    """PNG files in ``folder`` by name without suffix; empty if the folder is missing."""
+    if not folder.is_dir():
+        return {}
+    return {p.stem: p for p in sorted(folder.iterdir()) if p.suffix.lower() == ".png" and not p.name.startswith(".")}
+
+
+def list_folders(folder: Path) -> list[str]:
+    """Names of the folders in ``folder``, sorted, without hidden ones."""
+    return sorted(p.name for p in folder.iterdir() if p.is_dir() and not p.name.startswith("."))
+
+
+def read_json(path: Path) -> Any:
+    """Read a JSON file; raise :class:`DataError` with line and column if it is not JSON."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise DataError(f"cannot read {path}: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path}: not a text file in UTF-8") from error
+    except json.JSONDecodeError as error:
+        raise DataError(f"{path}: not valid JSON (line {error.lineno}, column {error.colno}: {error.msg})") from error
+
+
+def choose_sequences(names: Sequence[str], sequences: Iterable[str] | None, where: str) -> list[str]:
+    """``names``, or those of them that ``sequences`` lists, in the order of ``names``.
+
+    Raises:
+        ConfigError: ``sequences`` is empty or lists a name that does not exist.
+    """
+    if sequences is None:
+        return list(names)
+    wanted = list(sequences)
+    if not wanted:
+        raise ConfigError(f"sequences=[] selects nothing of {where}; leave it out to take all")
+    for name in wanted:
+        if name not in names:
+            raise ConfigError(f"{where} has no sequence {name!r}.{did_you_mean(name, names)}")
+    return [name for name in names if name in set(wanted)]
