@@ -1,0 +1,209 @@
+"""The DAVIS measures J (region) and F (boundary) on label maps, their statistics and the table.
+
+Source: Perazzi et al., A Benchmark Dataset and Evaluation Methodology for Video Object Segmentation (CVPR 2016),
+sections 4.1 and 5; protocol of DAVIS 2017 (arXiv:1704.00675). Plain numpy and OpenCV.
+"""
+
+import math
+from collections.abc import Iterable, Sequence
+
+import cv2
+import numpy as np
+
+from ...utils.errors import ConfigError, DataError, InputError
+from .boundary import boundary_map, boundary_tolerance, count_matched
+
+VOID = 255
+KEYS = ("J&F-Mean", "J-Mean", "J-Recall", "J-Decay", "F-Mean", "F-Recall", "F-Decay")
+PROTOCOLS = ("2017", "2016")
+_RECALL_ABOVE = 0.5
+_QUARTERS = 4
+
+
+def frame_scores(prediction: np.ndarray, reference: np.ndarray, ids: Iterable[int]) -> list[tuple[float, float]]:
+    """J and F of every object of one frame.
+
+    Args:
+        prediction, reference: (H, W) uint8 ids of the same size; what is not in ``ids`` counts as background.
+        ids: the objects to score.
+
+    Returns:
+        One (J, F) per id, in the order of ``ids``.
+
+    Raises:
+        InputError: the sizes differ.
+    """
+    if prediction.shape != reference.shape:
+        raise InputError(f"prediction {prediction.shape} and reference {reference.shape} differ in size")
+    radius = boundary_tolerance(*prediction.shape)
+    area = _window(prediction, reference)
+    prediction, reference = prediction[area], reference[area]
+    return [_mask_scores((prediction == i).view(np.uint8), (reference == i).view(np.uint8), radius) for i in ids]
+
+
+def f_measure(matched_prediction: int, boundary_prediction: int, matched_reference: int,
+              boundary_reference: int) -> float:
+    """F from the numbers of matched and of all boundary pixels of prediction and reference."""
+    if boundary_prediction and boundary_reference:
+        precision = matched_prediction / boundary_prediction
+        recall = matched_reference / boundary_reference
+    else:
+        precision = float(not boundary_prediction)
+        recall = float(not boundary_reference)
+    total = precision + recall
+    return 2 * precision * recall / total if total else 0.0
+
+
+def jaccard(intersection: int, union: int) -> float:
+    """Intersection over union; 1 where both masks are empty."""
+    return intersection / union if union else 1.0
+
+
+def statistics(values: Sequence[float]) -> dict[str, float]:
+    """Mean, recall and decay of the per-frame values of one object.
+
+    Recall is the share of frames strictly above 0.5; decay the mean of the first minus that of the last quarter, where
+    neighbouring quarters share the frame between them. Any number of frames is allowed (the bin edges of the official
+    program wrap at 8 bits).
+
+    Raises:
+        InputError: there are no values.
+    """
+    values = np.asarray(values, np.float64)
+    if not values.size:
+        raise InputError("statistics need the values of at least one frame")
+    steps = [1 + i * (len(values) - 1) / _QUARTERS for i in range(_QUARTERS + 1)]
+    edges = [math.floor(step + 0.5 + 1e-10) - 1 for step in steps]
+    first, last = (values[edges[i]:edges[i + 1] + 1] for i in (0, _QUARTERS - 1))
+    return {"Mean": float(values.mean()), "Recall": float((values > _RECALL_ABOVE).mean()),
+            "Decay": float(first.mean() - last.mean())}
+
+
+def object_result(region: Sequence[float], boundary: Sequence[float]) -> dict:
+    """The entry of one object in a sequence's result: per-frame ``J`` and ``F`` and their statistics."""
+    entry = {"J": [float(v) for v in region], "F": [float(v) for v in boundary]}
+    for measure in ("J", "F"):
+        entry.update({f"{measure}-{name}": value for name, value in statistics(entry[measure]).items()})
+    return entry
+
+
+def global_scores(results: dict[str, dict]) -> dict[str, float] | None:
+    """The DAVIS table of many sequences: means over all objects of all sequences; None if nothing was scored.
+
+    Args:
+        results: per sequence ``{"frames": [...], "objects": {id: entry of object_result}}``.
+    """
+    entries = [entry for name in sorted(results) for entry in results[name]["objects"].values()]
+    if not entries:
+        return None
+    scores = {key: float(np.mean([entry[key] for entry in entries])) for key in KEYS[1:]}
+    return {KEYS[0]: (scores["J-Mean"] + scores["F-Mean"]) / 2, **scores}
+
+
+def scored_frames(length: int) -> range:
+    """Indices of the frames that the semi-supervised protocols score: all but the first and the last."""
+    return range(1, length - 1)
+
+
+class SequenceScorer:
+    """Collects J and F of one sequence frame by frame (semi-supervised protocols).
+
+    Args:
+        name: of the sequence, for messages.
+        first_reference: (H, W) uint8 reference of the first frame; its largest id is the number of objects, ids below
+            it that no pixel has included.
+        protocol: "2017" scores every id on its own, "2016" one foreground (all ids together, 255 included).
+    """
+
+    def __init__(self, name: str, first_reference: np.ndarray, protocol: str = "2017"):
+        self.name = name
+        self.binary = check_protocol(protocol) == "2016"
+        self.num_objects = 1 if self.binary else largest_id(first_reference)
+        if not self.num_objects:
+            raise DataError(f"sequence {name}: the reference of the first frame has no object")
+        self.frames: list[str] = []
+        self._scores: list[list[tuple[float, float]]] = []
+
+    def add(self, frame: str, prediction: np.ndarray, reference: np.ndarray) -> None:
+        """Score one frame.
+
+        Args:
+            frame: its name.
+            prediction, reference: (H, W) uint8 ids.
+
+        Raises:
+            DataError: the sizes differ, or the prediction has an id that the first reference does not have.
+        """
+        check_size(self.name, frame, prediction, reference)
+        if self.binary:
+            prediction, reference = (prediction > 0).view(np.uint8), (reference > 0).view(np.uint8)
+        check_ids(self.name, frame, prediction, self.num_objects)
+        self.frames.append(frame)
+        self._scores.append(frame_scores(prediction, reference, range(1, self.num_objects + 1)))
+
+    def result(self) -> dict:
+        """``{"frames": [names], "objects": {id: entry}}``; raises DataError if no frame was scored."""
+        if not self.frames:
+            raise DataError(f"sequence {self.name}: no frame is left to score; the first and the last frame are not "
+                            "scored, so at least three are needed")
+        return {"frames": list(self.frames),
+                "objects": {str(i + 1): object_result(*zip(*(frame[i] for frame in self._scores), strict=True))
+                            for i in range(self.num_objects)}}
+
+
+def check_protocol(protocol: str) -> str:
+    """Return ``protocol``, or raise :class:`ConfigError` if there is no such semi-supervised protocol."""
+    if protocol not in PROTOCOLS:
+        raise ConfigError(f"DAVIS protocol {protocol!r} is unknown; expected one of {', '.join(PROTOCOLS)}")
+    return protocol
+
+
+def largest_id(labels: np.ndarray) -> int:
+    """The largest id of a label map, void (255) apart; 0 if there is none."""
+    largest = int(labels.max(initial=0))
+    return largest if largest != VOID else int(labels[labels != VOID].max(initial=0))
+
+
+def check_size(sequence: str, frame: str, prediction: np.ndarray, reference: np.ndarray) -> None:
+    """Raise :class:`DataError` if a prediction has another size than its reference."""
+    if prediction.shape != reference.shape:
+        (height, width), (rows, columns) = prediction.shape, reference.shape
+        raise DataError(f"sequence {sequence}, frame {frame}: the prediction is {width}x{height} but the reference "
+                        f"{columns}x{rows} (width x height); write predictions at the size of the reference")
+
+
+def check_ids(sequence: str, frame: str, prediction: np.ndarray, limit: int) -> None:
+    """Raise :class:`DataError` if a prediction has an id above ``limit``."""
+    largest = int(prediction.max(initial=0))
+    if largest > limit:
+        what = f"{limit} objects" if limit > 1 else "one object"
+        raise DataError(f"sequence {sequence}, frame {frame}: the prediction has id {largest}, but the first reference "
+                        f"frame has only {what}; remove the extra id")
+
+
+def _mask_scores(prediction: np.ndarray, reference: np.ndarray, radius: int) -> tuple[float, float]:
+    """J and F of two masks (H, W) uint8 of 0 and 1 that lie in an image (or window of one) of the same size."""
+    area = _window(prediction, reference)
+    prediction, reference = prediction[area], reference[area]
+    intersection = cv2.countNonZero(prediction & reference)
+    union = cv2.countNonZero(prediction) + cv2.countNonZero(reference) - intersection
+    contours = boundary_map(prediction), boundary_map(reference)
+    sizes = [cv2.countNonZero(contour) for contour in contours]
+    matches = (0, 0)
+    if all(sizes):
+        matches = count_matched(*contours, radius), count_matched(*contours[::-1], radius)
+    return jaccard(intersection, union), f_measure(matches[0], sizes[0], matches[1], sizes[1])
+
+
+def _window(prediction: np.ndarray, reference: np.ndarray) -> tuple[slice, slice]:
+    """The part of the image that holds all that is not zero, and one pixel more on each side where the image has it.
+
+    The margin makes the boundary inside the window equal to that in the whole image: a window that ends before the
+    image does so with zeros.
+    """
+    boxes = [box for box in (cv2.boundingRect(prediction), cv2.boundingRect(reference)) if box[2]]
+    if not boxes:
+        return slice(0, 1), slice(0, 1)
+    left, top = (max(min(box[i] for box in boxes) - 1, 0) for i in (0, 1))
+    right, bottom = (max(box[i] + box[i + 2] for box in boxes) + 1 for i in (0, 1))
+    return slice(top, bottom), slice(left, right)

@@ -1,0 +1,72 @@
+"""Result tables for people (rich) and for other programs (CSV)."""
+
+import csv
+import io
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ..utils.files import write_text
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+Row = tuple[str, Sequence[float | str | None]]
+
+
+def print_table(console: "Console", title: str, head: Sequence[str], rows: Iterable[Row], total: Row | None) -> None:
+    """Print a table with one row per sequence and the total below a line.
+
+    Args:
+        console: where to print.
+        title: of the table.
+        head: names of the columns, the first one that of the row names.
+        rows, total: name and values; numbers are printed with three decimals, None as a dash.
+    """
+    from rich.table import Table
+
+    table = Table(title=title, title_justify="left")
+    for index, name in enumerate(head):
+        table.add_column(name, justify="right" if index else "left", no_wrap=True)
+    for name, values in rows:
+        table.add_row(name, *map(_cell, values))
+    if total is not None:
+        table.add_section()
+        table.add_row(total[0], *map(_cell, total[1]), style="bold")
+    console.print(table)
+
+
+def davis_rows(results: Mapping[str, dict], keys: Sequence[str]) -> list[Row]:
+    """Per sequence the means over its objects, under the names of the DAVIS table."""
+    from .functional.davis import global_scores
+
+    rows = []
+    for name in sorted(results):
+        scores = global_scores({name: results[name]})
+        if scores:
+            rows.append((name, [scores[key] for key in keys]))
+    return rows
+
+
+def youtube_vos_rows(results: Mapping[str, dict], seen: Iterable[str]) -> list[Row]:
+    """Per object its category, whether it is seen, J and F."""
+    seen = set(seen)
+    return [(f"{name} / {number}", [entry["category"], "seen" if entry["category"] in seen else "unseen",
+                                    entry["J-Mean"], entry["F-Mean"]])
+            for name in sorted(results) for number, entry in results[name]["objects"].items()]
+
+
+def write_csv(path: str | Path, head: Sequence[str], rows: Iterable[Row]) -> None:
+    """Write a CSV file atomically; numbers with three decimals, as the official DAVIS tables."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(head)
+    for name, values in rows:
+        writer.writerow([*([name] if name else []), *("" if v is None else _cell(v) for v in values)])
+    write_text(path, text.getvalue())
+
+
+def _cell(value: float | str | None) -> str:
+    if value is None:
+        return "-"
+    return value if isinstance(value, str) else f"{value:.3f}"
