@@ -1,0 +1,173 @@
+"""Checkpoints: the only place of the project that reads or writes them.
+
+A file that comes from elsewhere is never unpickled: reading goes through ``torch.load(weights_only=True)``, and what is
+written holds nothing but tensors and plain Python values, so that it can be read back that way.
+"""
+
+import numbers
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from .errors import CheckpointError, OutputError
+from .files import atomic_write
+
+SHOWN = 4
+CONVERT_HINT = "convert it with tools/convert_checkpoint.py"
+
+
+def load_checkpoint_file(path: str | os.PathLike, map_location: Any = "cpu") -> dict:
+    """Read a checkpoint without executing anything that it contains.
+
+    Raises:
+        CheckpointError: the file is missing, is damaged, or holds objects other than tensors and plain values.
+    """
+    path = Path(path)
+    if not path.exists():
+        raise CheckpointError(f"checkpoint not found: {path}")
+    if path.is_dir():
+        raise CheckpointError(f"{path} is a folder, a checkpoint file was expected")
+    try:
+        checkpoint = torch.load(path, map_location=map_location, weights_only=True)
+    except Exception as error:
+        raise CheckpointError(_reading_failed(path, error)) from error
+    if not isinstance(checkpoint, Mapping):
+        raise CheckpointError(f"{path} holds a {type(checkpoint).__name__}, a dict of weights was expected")
+    return dict(checkpoint)
+
+
+def _reading_failed(path: Path, error: Exception) -> str:
+    text = str(error)
+    # These are how torch tells that a readable pickle asks for something that it does not allow.
+    forbidden = ("Unsupported global", "Unsupported operand", "Unsupported class", "Trying to", "Can only")
+    if isinstance(error, PermissionError):
+        return f"checkpoint {path} cannot be read: permission denied"
+    if "eights_only" in text and any(word in text for word in forbidden):
+        return (f"checkpoint {path} is refused: it contains Python objects that would run code when loaded; save it "
+                "again with plain tensors only (its state_dict)")
+    return f"checkpoint {path} is damaged, incomplete, or not a checkpoint at all ({type(error).__name__})"
+
+
+def model_state(checkpoint: Mapping[str, Any]) -> dict[str, Tensor]:
+    """Weights by name of a bare state dict or of ``{'state_dict': ...}``; a prefix ``module.`` is removed.
+
+    Raises:
+        CheckpointError: there are no weights, or an entry is not a tensor.
+    """
+    state = checkpoint.get("state_dict", checkpoint)
+    if not isinstance(state, Mapping) or not state:
+        raise CheckpointError(f"the checkpoint holds no weights; its keys: {_shown(map(str, checkpoint))}")
+    for name, value in state.items():
+        if not isinstance(name, str) or not isinstance(value, Tensor):
+            raise CheckpointError(f"the checkpoint is not a state dict: its entry {name!r} is a {type(value).__name__},"
+                                  " a tensor was expected")
+    return {name.removeprefix("module."): value for name, value in state.items()}
+
+
+def load_weights(model: nn.Module, source: str | os.PathLike | Mapping[str, Any], strict: bool = True) -> None:
+    """Copy weights into ``model``.
+
+    Args:
+        model: the model; a wrapper for several processes is looked through.
+        source: path of a checkpoint, or what :func:`load_checkpoint_file` returned.
+        strict: every parameter of the model must be in the checkpoint and the reverse. Without it, keys that one side
+            lacks are skipped; shapes have to fit in any case.
+
+    Raises:
+        CheckpointError: names or shapes do not fit; the model is left as it was.
+    """
+    from_file = isinstance(source, (str, os.PathLike))
+    state = model_state(load_checkpoint_file(source) if from_file else source)
+    where = f"checkpoint {source}" if from_file else "the checkpoint"
+    model = unwrapped(model)
+    own = model.state_dict()
+    missing = [name for name in own if name not in state]
+    unexpected = [name for name in state if name not in own]
+    common = [name for name in own if name in state]
+    shapes = [f"{n} {tuple(state[n].shape)} instead of {tuple(own[n].shape)}" for n in common
+              if state[n].shape != own[n].shape]
+    faults = _faults(missing, unexpected, shapes) if strict else _faults([], [], shapes)
+    if not common:
+        faults = faults or ["no weight of the model is in it"]
+    if faults:
+        advice = "use the config that it was trained with"
+        if len(common) < len(own) / 2:
+            advice = f"if it comes from another code base or family, {CONVERT_HINT}"
+        raise CheckpointError(f"{where} does not fit {type(model).__name__}: {'; '.join(faults)}; {advice}")
+    model.load_state_dict({name: state[name] for name in common}, strict=strict)
+
+
+def _faults(missing: list[str], unexpected: list[str], shapes: list[str]) -> list[str]:
+    kinds = (("missing", missing), ("unexpected", unexpected), ("of another shape", shapes))
+    return [f"{len(names)} {kind} ({_shown(names)})" for kind, names in kinds if names]
+
+
+def _shown(names: Any) -> str:
+    names = list(names)
+    rest = len(names) - SHOWN
+    return ", ".join(names[:SHOWN]) + (f", and {rest} more" if rest > 0 else "")
+
+
+def unwrapped(model: nn.Module) -> nn.Module:
+    """The model inside a wrapper for several processes."""
+    wrappers = (nn.parallel.DistributedDataParallel, nn.DataParallel)
+    return model.module if isinstance(model, wrappers) else model
+
+
+def save_checkpoint_file(checkpoint: Mapping[str, Any], path: str | os.PathLike) -> None:
+    """Write ``checkpoint`` atomically: a process that is killed here leaves the old file or the new one.
+
+    Tensors are moved to the CPU. Only tensors and plain Python values are accepted.
+
+    Raises:
+        CheckpointError: an entry is of another type.
+        OutputError: the file cannot be written, or the disk is full.
+    """
+    plain = _plain(checkpoint, "checkpoint")
+    try:
+        with atomic_write(path) as stream:
+            torch.save(plain, stream)
+            stream.flush()
+            os.fsync(stream.fileno())
+    except RuntimeError as error:  # torch's zip writer hides the reason of a failed write
+        raise OutputError(f"cannot write {path}: is the disk full? ({str(error).splitlines()[0]})") from error
+    _sync_folder(Path(path).parent)
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make the rename itself survive a power failure, where the system can do that."""
+    try:
+        descriptor = os.open(folder, os.O_RDONLY)
+    except OSError:
+        return
+    try:
+        os.fsync(descriptor)
+    except OSError:
+        pass
+    finally:
+        os.close(descriptor)
+
+
+def _plain(value: Any, where: str) -> Any:
+    """``value`` made of tensors on the CPU, dicts, lists, tuples and plain values only."""
+    if isinstance(value, Tensor):
+        return value.detach().cpu()
+    if value is None or isinstance(value, (bool, str, bytes)):
+        return value
+    if isinstance(value, np.generic):
+        return value.item()
+    if isinstance(value, numbers.Integral):
+        return int(value)
+    if isinstance(value, numbers.Real):
+        return float(value)
+    if isinstance(value, Mapping):
+        return {_plain(key, where): _plain(item, f"{where}.{key}") for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        items = [_plain(item, f"{where}[{number}]") for number, item in enumerate(value)]
+        return tuple(items) if isinstance(value, tuple) else items
+    raise CheckpointError(f"{where} is a {type(value).__name__}: only tensors and plain values can be saved")
