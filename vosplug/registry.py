@@ -8,6 +8,9 @@ import importlib
 import importlib.util
 import inspect
 import sys
+import traceback
+import zlib
+from collections.abc import Mapping
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
@@ -18,6 +21,7 @@ from .utils.errors import ConfigError, did_you_mean
 
 PLUGIN_GROUP = "vosplug.plugins"
 SCOPE = "vosplug"
+ANY: Mapping[str, inspect.Parameter] = {}  # stands for the parameters of what has no signature
 
 
 class Registry(mm.Registry):
@@ -25,19 +29,35 @@ class Registry(mm.Registry):
 
     def build(self, cfg: Any, *args, **kwargs) -> Any:
         """Build ``cfg`` (a dict with ``type``); raise :class:`ConfigError` naming the fault."""
-        if isinstance(cfg, dict) and isinstance(cfg.get("type"), str):
+        if isinstance(cfg, dict) and "type" in cfg:
             self.check(cfg, kwargs.get("default_args"))
         return super().build(cfg, *args, **kwargs)
 
     def check(self, cfg: dict, default_args: dict | None = None) -> None:
         """Raise :class:`ConfigError` if ``cfg`` names an unknown type or an option that its type does not take."""
-        name = cfg["type"]
-        cls = self.get(name)
+        self.check_known(cfg, default_args)
+        check_needed_options(*self._resolve(cfg["type"]), {**(default_args or {}), **cfg})
+
+    def check_known(self, cfg: dict, default_args: dict | None = None) -> None:
+        """Like :meth:`check`, but options that a builder adds later may still be missing."""
+        check_options(*self._resolve(cfg["type"]), {**(default_args or {}), **cfg})
+
+    def _resolve(self, name: Any) -> tuple[str, Any]:
+        if not isinstance(name, str):
+            return getattr(name, "__name__", repr(name)), name
+        try:
+            cls = self.get(name)
+        except RuntimeError:  # mmengine's answer to a name with dots that cannot be imported
+            cls = None
         if cls is None:
-            known = sorted(self.names())
-            raise ConfigError(f"unknown {self.name} type {name!r}.{did_you_mean(name, known)} "
-                              f"Known: {', '.join(known)}.")
-        check_options(name, cls, {**(default_args or {}), **cfg})
+            known, parent = self.names(), self.parent
+            while parent is not None:
+                known, parent = [*known, *parent.module_dict], parent.parent
+            scope = name.partition(".")[0]
+            hint = f" Is the package {scope!r} installed (python -m vosplug.env)?" if "." in name else ""
+            raise ConfigError(f"unknown {self.name} type {name!r}.{did_you_mean(name, known)}{hint} "
+                              f"Known: {', '.join(sorted(self.names()))}.")
+        return name, cls
 
     def names(self) -> list[str]:
         """Names registered here (not in parents), after importing the places where parts live."""
@@ -90,21 +110,29 @@ class Kind:
 
 
 def check_options(name: str, cls: Any, cfg: dict) -> None:
-    """Raise :class:`ConfigError` if ``cfg`` has a key that ``cls`` does not take, or lacks one that it needs."""
-    try:
-        parameters = inspect.signature(cls).parameters
-    except (TypeError, ValueError):
+    """Raise :class:`ConfigError` if ``cfg`` has a key that ``cls`` does not take."""
+    parameters = _parameters(cls)
+    if any(p.kind is p.VAR_KEYWORD for p in parameters.values()):
         return
-    given = {key for key in cfg if key not in ("type", "_scope_", "init_cfg")}
-    takes_any = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
-    unknown = sorted(given - set(parameters))
-    if unknown and not takes_any:
+    unknown = sorted(key for key in cfg if key not in ("type", "_scope_") and key not in parameters)
+    if unknown and parameters is not ANY:
         raise ConfigError(f"{name} has no option {unknown[0]!r}.{did_you_mean(unknown[0], parameters)} "
-                          f"Its options: {', '.join(parameters)}.")
-    needed = [p.name for p in parameters.values() if p.default is p.empty
-              and p.kind in (p.KEYWORD_ONLY, p.POSITIONAL_OR_KEYWORD) and p.name not in given]
-    if needed and not takes_any:
+                          f"Its options: {', '.join(parameters) or 'none'}.")
+
+
+def check_needed_options(name: str, cls: Any, cfg: dict) -> None:
+    """Raise :class:`ConfigError` if ``cfg`` lacks an option that ``cls`` has no default for."""
+    needed = [p.name for p in _parameters(cls).values() if p.default is p.empty
+              and p.kind in (p.KEYWORD_ONLY, p.POSITIONAL_OR_KEYWORD) and p.name not in cfg]
+    if needed:
         raise ConfigError(f"{name} needs the option {needed[0]!r}, which the config does not give")
+
+
+def _parameters(cls: Any) -> Mapping[str, inspect.Parameter]:
+    try:
+        return inspect.signature(cls).parameters
+    except (TypeError, ValueError):  # a builtin without a signature: nothing is known about its options
+        return ANY
 
 
 def same_source(old: type, new: type) -> bool:
@@ -120,22 +148,39 @@ def load_plugin(source: str) -> None:
     Raises:
         ConfigError: the file does not exist, or importing it fails.
     """
+    path = Path(source).expanduser().resolve()
+    if source.endswith(".py") and not path.is_file():
+        raise ConfigError(f"plugin file not found: {source}")
     try:
-        if not source.endswith(".py"):
+        if source.endswith(".py"):
+            _load_file(path)
+        else:
             importlib.import_module(source)
-            return
-        path = Path(source).resolve()
-        if not path.is_file():
-            raise ConfigError(f"plugin file not found: {source}")
-        name = f"vosplug_plugin_{path.stem}"
-        spec = importlib.util.spec_from_file_location(name, path)
-        module = importlib.util.module_from_spec(spec)
-        sys.modules[name] = module
-        spec.loader.exec_module(module)
     except ConfigError:
         raise
     except Exception as error:
-        raise ConfigError(f"plugin {source} cannot be imported: {type(error).__name__}: {error}") from error
+        lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(path)]
+        place = f", line {lines[-1]}" if lines else ""
+        hint = " (a plugin in a file is named with its .py)" if getattr(error, "name", None) == source else ""
+        fault = f"{type(error).__name__}: {error}{hint}"
+        raise ConfigError(f"plugin {source}{place} cannot be imported: {fault}") from error
+
+
+def _load_file(path: Path) -> None:
+    """Execute a plugin file, unless this very content has been executed before."""
+    content = zlib.crc32(path.read_bytes())
+    name = f"vosplug_plugin_{path.stem}_{zlib.crc32(str(path).encode()):08x}"
+    if getattr(sys.modules.get(name), "__content__", None) == content:
+        return
+    spec = importlib.util.spec_from_file_location(name, path)
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    try:
+        spec.loader.exec_module(module)
+    except BaseException:
+        del sys.modules[name]
+        raise
+    module.__content__ = content
 
 
 def load_entry_point_plugins() -> list[str]:
@@ -157,7 +202,7 @@ MODELS = Registry("model", parent=mm.MODELS, scope=SCOPE, locations=["vosplug.mo
 DATASETS = Registry("dataset", parent=mm.DATASETS, scope=SCOPE, locations=["vosplug.datasets"])
 TRANSFORMS = Registry("transform", parent=mm.TRANSFORMS, scope=SCOPE, locations=["vosplug.datasets.transforms"])
 DATA_SAMPLERS = Registry("data sampler", parent=mm.DATA_SAMPLERS, scope=SCOPE, locations=["vosplug.datasets"])
-METRICS = Registry("metric", parent=mm.METRICS, scope=SCOPE, locations=["vosplug.evaluation"])
+METRICS = Registry("metric", parent=mm.METRICS, scope=SCOPE, locations=["vosplug.evaluation.metrics"])
 HOOKS = Registry("hook", parent=mm.HOOKS, scope=SCOPE, locations=["vosplug.engine"])
 LOOPS = Registry("loop", parent=mm.LOOPS, scope=SCOPE, locations=["vosplug.engine"])
 RUNNERS = Registry("runner", parent=mm.RUNNERS, scope=SCOPE, locations=["vosplug.engine"])
@@ -166,9 +211,11 @@ WRITERS = Registry("writer", scope=SCOPE, locations=["vosplug.inference"])
 
 SEGMENTORS = Kind("segmentor", MODELS)
 BACKBONES = Kind("backbone", MODELS)
+ENCODERS = Kind("encoder", MODELS)
 SPARSE_CONVS = Kind("sparse convolution", MODELS)
 MATCHING_HEADS = Kind("matching head", MODELS)
 MEMORIES = Kind("memory", MODELS)
+EVICTIONS = Kind("eviction policy", MODELS)
 DECODERS = Kind("decoder", MODELS)
 LOSSES = Kind("loss", MODELS)
 LAYERS = Kind("layer", MODELS)

@@ -1,0 +1,5 @@
+"""Backbones: feature pyramids of frames."""
+
+from .resnet import ResNet
+
+__all__ = ["ResNet"]

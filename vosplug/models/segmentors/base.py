@@ -51,9 +51,10 @@ class VOSSegmentor(BaseModel):
 
     # The frame loop -----------------------------------------------------------------------------------------------
 
-    def init_state(self, batch_size: int = 1) -> VideoState:
-        """Return the state of ``batch_size`` new videos."""
-        return VideoState(batch_size=batch_size, memory=None if self.memory is None else self.memory.new())
+    def init_state(self, batch_size: int = 1, training: bool = False) -> VideoState:
+        """Return the state of ``batch_size`` new videos, or of a batch of training clips."""
+        memory = None if self.memory is None else self.memory.new(training=training)
+        return VideoState(batch_size=batch_size, memory=memory)
 
     def step(self, state: VideoState, frame: Tensor, prompt: Prompt | None = None, *, last: bool = False) -> StepOutput:
         """Segment one frame and update ``state`` in place.
@@ -108,7 +109,7 @@ class VOSSegmentor(BaseModel):
         """
         labels = torch.stack([s.labels for s in data_samples]).to(inputs.device).long()
         first = first_frames(data_samples, never=inputs.shape[1])
-        state = self.init_state(len(inputs))
+        state = self.init_state(len(inputs), training=True)
         meter = LossMeter(self.losses)
         for t in range(inputs.shape[1]):
             known = state.active.any(dim=1)

@@ -1,0 +1,6 @@
+"""Encoders of frames (keys) and of masked frames (values)."""
+
+from .key_encoder import FrameFeatures, KeyEncoder
+from .value_encoder import CBAMFuser, ResidualFuser, ValueEncoder
+
+__all__ = ["CBAMFuser", "FrameFeatures", "KeyEncoder", "ResidualFuser", "ValueEncoder"]

@@ -1,0 +1,43 @@
+"""Building convolutions and norms from short configs."""
+
+from torch import nn
+
+from ...registry import SPARSE_CONVS
+from ...utils.errors import ConfigError, did_you_mean
+
+NORMS = ("BN", "GN", "none")
+
+
+def build_conv(conv: dict | None, in_channels: int, out_channels: int, kernel_size: int, **options) -> nn.Module:
+    """Build a convolution: ``nn.Conv2d``, or a drop-in of kind ``sparse convolution`` named by ``conv['type']``."""
+    if conv is None:
+        return nn.Conv2d(in_channels, out_channels, kernel_size, **options)
+    return SPARSE_CONVS.build(conv, in_channels=in_channels, out_channels=out_channels, kernel_size=kernel_size,
+                              **options)
+
+
+def build_norm(norm: dict | None, channels: int) -> nn.Module:
+    """Build a norm over ``channels``.
+
+    Args:
+        norm: ``dict(type='BN')``, ``dict(type='GN', channels_per_group=16)`` (a smaller group where 16 does not
+            divide ``channels``), or None / ``dict(type='none')`` for none.
+    """
+    if norm is None or norm["type"] == "none":
+        return nn.Identity()
+    options = dict(norm)
+    kind = options.pop("type")
+    if kind == "BN":
+        return nn.BatchNorm2d(channels, **options)
+    if kind == "GN":
+        per_group = options.pop("channels_per_group", 16)
+        groups = max(1, channels // per_group)
+        while channels % groups:
+            groups -= 1
+        return nn.GroupNorm(groups, channels, **options)
+    raise ConfigError(f"unknown norm {kind!r}.{did_you_mean(kind, NORMS)} Known: {', '.join(NORMS)}.")
+
+
+def has_norm(norm: dict | None) -> bool:
+    """Whether ``norm`` names a real norm."""
+    return norm is not None and norm["type"] != "none"

@@ -1,0 +1,34 @@
+"""The residual block of STM's fusion module and decoder."""
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from .build import build_conv, build_norm
+
+
+class PreActBlock(nn.Module):
+    """x + conv2(relu(conv1(relu(x)))), with a 3x3 convolution on the shortcut where the channels change.
+
+    STM (Oh et al., 2019) and its descendants use it without norm; a norm after each convolution is an option.
+
+    Args:
+        in_channels, out_channels: of the block.
+        conv: config of the two convolutions; the shortcut stays dense.
+        norm: config of a norm, see :func:`build_norm`.
+    """
+
+    def __init__(self, in_channels: int, out_channels: int, conv: dict | None = None, norm: dict | None = None):
+        super().__init__()
+        self.conv1 = build_conv(conv, in_channels, out_channels, 3, padding=1)
+        self.norm1 = build_norm(norm, out_channels)
+        self.conv2 = build_conv(conv, out_channels, out_channels, 3, padding=1)
+        self.norm2 = build_norm(norm, out_channels)
+        self.downsample = None
+        if in_channels != out_channels:
+            self.downsample = nn.Conv2d(in_channels, out_channels, 3, padding=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, C_in, H, W) -> (N, C_out, H, W)."""
+        out = self.norm1(self.conv1(F.relu(x)))
+        out = self.norm2(self.conv2(F.relu(out)))
+        return out + (x if self.downsample is None else self.downsample(x))

@@ -1,0 +1,178 @@
+"""Reading a frame memory by similarity of keys."""
+
+import math
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor, nn
+
+from ...registry import LAYERS, MATCHING_HEADS
+from ...structures import Pairs
+from ..memories.frame_bank import FrameBankState, MemoryEntry
+
+
+class AffinityMatching(nn.Module):
+    """Base of heads that read values by a softmax over similarities of keys.
+
+    A new head overrides :meth:`similarity`; grouping of objects, top-k, locality, chunks and read-out are shared by
+    training and inference.
+
+    Args:
+        top_k: only the k most similar tokens of each query take part (STCN: 20 at test time); None for all.
+        prior: config (kind ``layer``) of a bias by position, see :class:`LocalityPrior`.
+        max_elements: queries are read in chunks of at most this many (query, token) pairs outside training, which
+            bounds the extra memory of a read-out (4 bytes each).
+    """
+
+    def __init__(self, top_k: int | None = None, prior: dict | None = None, max_elements: int = 1 << 25):
+        super().__init__()
+        self.top_k = top_k
+        self.prior = None if prior is None else LAYERS.build(prior)
+        self.max_elements = max_elements
+
+    def similarity(self, query: Tensor, memory: Tensor) -> Tensor:
+        """(B, Ck, L), (B, Ck, N) -> (B, L, N) in float32 or float64."""
+        raise NotImplementedError
+
+    def forward(self, query: Tensor, memory: FrameBankState, pairs: Pairs, frame: int) -> Tensor:
+        """Read the memory.
+
+        Args:
+            query: (B, Ck, h, w) keys of the current frame.
+            memory: of the video.
+            pairs: the objects to read for.
+            frame: index of the current frame.
+
+        Returns:
+            (P, Cv, h, w); zeros for an object that has no memory.
+        """
+        entries = list(memory)
+        grid = tuple(query.shape[-2:])
+        value = entries[0].value
+        out = value.new_zeros(len(pairs), value.shape[2], grid[0] * grid[1])
+        for members, used in groups_of_objects(entries, pairs):
+            parts = []
+            for affinity in self.affinities(query, used, grid, frame):
+                parts.append(self.read(affinity, used, members, pairs))
+                if memory.counts_usage:
+                    count_usage(affinity, used)
+            part = parts[0] if len(parts) == 1 else torch.cat(parts, dim=-1)
+            out = part if len(members) == len(pairs) else out.index_copy(0, members, part)
+        return out.unflatten(-1, grid)
+
+    def affinities(self, query: Tensor, entries: list[MemoryEntry], grid: tuple[int, int],
+                   frame: int) -> Iterator[Tensor]:
+        """Yield (B, L', N) affinities over all tokens of ``entries``, for one chunk of queries after the other."""
+        keys = torch.cat([entry.key for entry in entries], dim=-1)
+        queries = query.flatten(2)
+        length = queries.shape[-1]
+        step = length if torch.is_grad_enabled() else max(1, self.max_elements // max(1, keys.shape[-1]))
+        bias = None if self.prior is None else self.prior(entries, grid, frame, query.device)
+        for start in range(0, length, step):
+            span = slice(start, min(start + step, length))
+            with torch.autocast(query.device.type, enabled=False):
+                scores = self.similarity(precise(queries[..., span]), precise(keys))
+                if bias is not None:
+                    scores = scores + (bias[0][span] @ bias[1]).to(scores)
+                affinity = self.normalize(scores)
+            yield affinity
+
+    def normalize(self, scores: Tensor) -> Tensor:
+        """Softmax over tokens, (B, L, N), restricted to the top k if asked."""
+        if self.top_k is None or self.top_k >= scores.shape[-1]:
+            return scores.softmax(dim=-1)
+        best, places = scores.topk(self.top_k, dim=-1)
+        return torch.zeros_like(scores).scatter(-1, places, best.softmax(dim=-1))
+
+    @staticmethod
+    def read(affinity: Tensor, entries: list[MemoryEntry], members: Tensor, pairs: Pairs) -> Tensor:
+        """Sum the values of ``entries``, weighted by (B, L', N), for the M pairs numbered ``members``: (M, Cv, L')."""
+        batch, channel = pairs.batch[members], pairs.channel[members]
+        together = pairs.full and len(members) == len(pairs)
+        objects = pairs.shape[1]
+        total, start = 0, 0
+        for entry in entries:
+            weights = affinity[..., start : start + entry.tokens].to(entry.value.dtype).transpose(1, 2)
+            start += entry.tokens
+            if together:
+                part = (entry.value[:, :objects].flatten(1, 2) @ weights).unflatten(1, (objects, -1)).flatten(0, 1)
+            else:
+                part = entry.value[batch, channel] @ weights[batch]
+            total = total + part
+        return total
+
+
+@MATCHING_HEADS.register_module()
+class L2Matching(AffinityMatching):
+    """Negative squared L2 distance of keys over sqrt(Ck) (SpVOS Eq. 2-5, STCN): (2 k_m . k_q - |k_m|^2) / sqrt(Ck).
+
+    The term |k_q|^2 is the same for all tokens of a query and cancels in the softmax.
+    """
+
+    def similarity(self, query: Tensor, memory: Tensor) -> Tensor:
+        """(B, Ck, L), (B, Ck, N) -> (B, L, N)."""
+        norm = memory.square().sum(dim=1, keepdim=True)
+        return torch.baddbmm(norm, query.transpose(1, 2), memory, beta=-1, alpha=2) / math.sqrt(memory.shape[1])
+
+
+@LAYERS.register_module()
+class LocalityPrior(nn.Module):
+    """Learnt preference for nearby positions: minus lambda times the squared distance in cells.
+
+    One lambda serves the previous frame, where objects have moved little, another all older frames. Tokens without
+    a position (consolidated ones) get no bias.
+
+    Args:
+        previous, older: initial lambdas, positive.
+    """
+
+    def __init__(self, previous: float = 0.02, older: float = 0.002):
+        super().__init__()
+        self.log_previous = nn.Parameter(torch.tensor(math.log(previous)))
+        self.log_older = nn.Parameter(torch.tensor(math.log(older)))
+
+    def forward(self, entries: list[MemoryEntry], grid: tuple[int, int], frame: int,
+                device: torch.device) -> tuple[Tensor, Tensor]:
+        """Return factors (L, 4) and (4, N) whose product is the bias (L, N)."""
+        y, x = (c.flatten() for c in torch.meshgrid(*(torch.arange(s, device=device, dtype=torch.float32)
+                                                      for s in grid), indexing="ij"))
+        square = y * y + x * x
+        queries = torch.stack([2 * y, 2 * x, -torch.ones_like(y), -square], dim=1)
+        places = torch.stack([y, x, square, torch.ones_like(y)])
+        parts = []
+        for entry in entries:
+            weight = (self.log_previous if entry.frame == frame - 1 else self.log_older).exp()
+            parts.append(weight * places if entry.grid == grid else places.new_zeros(4, entry.tokens))
+        return queries, torch.cat(parts, dim=1)
+
+
+def precise(x: Tensor) -> Tensor:
+    """Half-precision keys as float32: differences of squares need the digits."""
+    return x if x.dtype in (torch.float32, torch.float64) else x.float()
+
+
+def groups_of_objects(entries: list[MemoryEntry], pairs: Pairs) -> Iterator[tuple[Tensor, list[MemoryEntry]]]:
+    """Group pairs by the entries that hold values for them: objects that started together are read together.
+
+    Yields:
+        Numbers of the pairs (int64, on the device) and their entries, at least one.
+    """
+    batch, channel = pairs.batch.tolist(), pairs.channel.tolist()
+    tables = [entry.valid.tolist() for entry in entries]
+    groups: dict[tuple[bool, ...], list[int]] = {}
+    for number, (b, o) in enumerate(zip(batch, channel, strict=True)):
+        pattern = tuple(o < len(table[b]) and table[b][o] for table in tables)
+        groups.setdefault(pattern, []).append(number)
+    for pattern, members in groups.items():
+        used = [entry for entry, has in zip(entries, pattern, strict=True) if has]
+        if used:
+            yield torch.tensor(members, device=pairs.batch.device), used
+
+
+def count_usage(affinity: Tensor, entries: list[MemoryEntry]) -> None:
+    """Add the attention (B, L, N) that each entry received."""
+    start = 0
+    for entry in entries:
+        entry.usage += float(affinity[..., start : start + entry.tokens].sum())
+        entry.reads += 1
+        start += entry.tokens
