@@ -208,6 +208,8 @@ LOOPS = Registry("loop", parent=mm.LOOPS, scope=SCOPE, locations=["vosplug.engin
 RUNNERS = Registry("runner", parent=mm.RUNNERS, scope=SCOPE, locations=["vosplug.engine"])
 READERS = Registry("reader", scope=SCOPE, locations=["vosplug.inference"])
 WRITERS = Registry("writer", scope=SCOPE, locations=["vosplug.inference"])
+CONVERTERS = Registry("converter", scope=SCOPE, locations=["vosplug.converters"])
+PARITY_RUNS = Registry("parity run", scope=SCOPE, locations=["vosplug.parity"])
 
 SEGMENTORS = Kind("segmentor", MODELS)
 BACKBONES = Kind("backbone", MODELS)
@@ -224,6 +226,7 @@ PREPROCESSORS = Kind("preprocessor", MODELS)
 
 REGISTRIES: dict[str, Registry] = {
     registry.name: registry
-    for registry in (DATASETS, TRANSFORMS, DATA_SAMPLERS, METRICS, HOOKS, LOOPS, RUNNERS, READERS, WRITERS)
+    for registry in (DATASETS, TRANSFORMS, DATA_SAMPLERS, METRICS, HOOKS, LOOPS, RUNNERS, READERS, WRITERS, CONVERTERS,
+                     PARITY_RUNS)
 }
 

@@ -4,9 +4,13 @@ import argparse
 import functools
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
 
 from ..utils.errors import VosplugError
+
+if TYPE_CHECKING:
+    from mmengine.config import Config
 
 
 def command(main: Callable[[list[str] | None], int | None]) -> Callable[[list[str] | None], int]:
@@ -36,3 +40,26 @@ def positive_int(text: str) -> int:
     if value < 1:
         raise argparse.ArgumentTypeError(f"expected a whole number of at least 1, got {text}")
     return value
+
+
+def add_config_options(parser: argparse.ArgumentParser, *, data_root: bool = True, work_dir: bool = True) -> None:
+    """Add the options that every command with a config takes; leave out those that a command has no use for."""
+    from ..utils.config_options import OptionsAction  # here, as mmengine takes a second to import
+
+    group = parser.add_argument_group("options of the config")
+    group.add_argument("--cfg-options", nargs="+", action=OptionsAction, default={}, metavar="KEY=VALUE",
+                       help="change values of the config, e.g. model.memory.budget=4000 train_cfg.max_iters=10")
+    group.add_argument("--plugin", action="append", default=[], metavar="FILE.py|MODULE", dest="plugins",
+                       help="import a plugin before the config is used (may be given several times)")
+    if data_root:
+        group.add_argument("--data-root", metavar="DIR", help="folder of the data, instead of data_root of the config")
+    if work_dir:
+        group.add_argument("--work-dir", metavar="DIR", help="folder for logs and checkpoints")
+
+
+def load_config(path: str | os.PathLike, *, cfg_options: dict[str, Any] | None = None, plugins: Sequence[str] = (),
+                data_root: str | None = None, work_dir: str | None = None) -> "Config":
+    """Load a config with the options of :func:`add_config_options`; see :func:`vosplug.utils.configs.load_config`."""
+    from ..utils import configs  # here, as mmengine takes a second to import
+
+    return configs.load_config(path, cfg_options=cfg_options, plugins=plugins, data_root=data_root, work_dir=work_dir)
