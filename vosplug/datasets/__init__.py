@@ -8,9 +8,12 @@ from .davis import DavisDataset
 from .folder_videos import FolderVideos
 from .mixed_clips import MixedClips
 from .sampling import ClipRequest
+from .static_image_clips import StaticImageClips
+from .video_clips import VideoClips
 from .youtube_vos import YouTubeVOSDataset
 
-__all__ = ["ClipBatchSampler", "ClipRequest", "DavisDataset", "FolderVideos", "MixedClips", "YouTubeVOSDataset"]
+__all__ = ["ClipBatchSampler", "ClipRequest", "DavisDataset", "FolderVideos", "MixedClips", "StaticImageClips",
+           "VideoClips", "YouTubeVOSDataset"]
 
 # Last, because the generated clips build on the modules above.
 if importlib.util.find_spec(f"{__name__}.synthetic") is not None:

@@ -116,7 +116,8 @@ class YouTubeVOSDataset(VideoDataset):
         for frame in meta.output_frames:
             if frame not in positions:
                 raise DataError(f"YouTube-VOS video {name}: meta.json lists frame {frame}, which "
-                                f"{self.image_root / name} lacks; frame names are those of the pictures, without suffix")
+                                f"{self.image_root / name} lacks; its frames are {images[0].stem} .. "
+                                f"{images[-1].stem}")
         return positions
 
     @staticmethod

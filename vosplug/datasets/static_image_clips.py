@@ -1,0 +1,132 @@
+"""Training clips from images with one mask each: several random views of one image."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from PIL import Image, UnidentifiedImageError
+
+from ..registry import DATASETS
+from ..utils.errors import ConfigError, DataError
+from ..utils.images import read_image
+from .frame_reader import FrameReader
+from .layout import check_choice, choose_sequences
+from .pipelines import build_transforms, static_transforms
+from .sampling import ClipRequest
+from .slots import choose_slots, make_sample
+from .static_layouts import STATIC_LAYOUTS, find_pairs
+from .transforms import Clip
+
+OTHER_IMAGES = 8
+
+
+@DATASETS.register_module()
+class StaticImageClips:
+    """Clips of T random views of one image, for pre-training; one object per clip. Item ``i`` shows image ``i``.
+
+    ``max_skip`` of a request has no meaning here, as there is no time.
+
+    Args:
+        data_root: folder of the set, see ``layout``.
+        layout: ``DUTS`` (``*-Image`` and ``*-Mask``), ``ECSSD`` (``images``, ``ground_truth_mask``), ``FSS-1000``
+            (``<class>/1.jpg, 1.png``), ``HRSOD`` (``X`` and ``X_mask``), ``BIG`` (``*_im.*``, ``*_gt.png``) or ``flat``
+            (``X.jpg`` beside ``X.png``), which is accepted in place of every layout but ``FSS-1000``.
+        transforms: configs of clip transforms; :func:`vosplug.datasets.pipelines.static_transforms` by default.
+        size: side of the square clips of the default transforms; checked after given ones.
+        retries: how many views are tried per image until the first one shows the object.
+        max_side: an image whose shorter side is longer is shrunk to it once when it is read. HRSOD and BIG have images
+            of several thousand pixels.
+        cache_mib: decoded images that each process keeps, in MiB.
+        images: names of images (without suffix; FSS-1000: ``class/name``) to keep; all by default.
+
+    Raises:
+        ConfigError: an option is out of range.
+        DataError: the layout does not fit, a mask is missing, or a file is unreadable.
+    """
+
+    def __init__(self, data_root: str | Path, layout: str = "flat", transforms: Sequence[Any] | None = None,
+                 size: int | None = None, retries: int = 5, max_side: int = 960, cache_mib: float = 0,
+                 images: Sequence[str] | None = None):
+        check_choice("static layout", layout, tuple(STATIC_LAYOUTS))
+        if retries < 1 or max_side < 1:
+            raise ConfigError(f"StaticImageClips needs retries and max_side >= 1, got {retries} and {max_side}")
+        pairs = find_pairs(Path(data_root), layout)
+        names = choose_sequences(list(pairs), images, str(data_root))
+        self._pairs = [(name, *pairs[name]) for name in names]
+        self.size = size
+        self.transforms = build_transforms(static_transforms(size or 384) if transforms is None else transforms)
+        self.retries, self.max_side = retries, max_side
+        self._reader = FrameReader(cache_mib)
+
+    def __len__(self) -> int:
+        return len(self._pairs)
+
+    def __getitem__(self, request: ClipRequest) -> dict:
+        if request.index >= len(self):
+            raise IndexError(f"clip {request.index} is out of range: there are {len(self)} images")
+        rng, number = request.rng(), request.index
+        tried = []
+        for _ in range(OTHER_IMAGES):
+            for _ in range(self.retries):
+                result = self._attempt(number, request.length, rng)
+                if result is not None:
+                    return result
+            tried.append(self._pairs[number][0])
+            number = int(rng.integers(len(self)))
+        raise DataError(f"no object was visible in the first view, after {self.retries} tries with each of the images "
+                        f"{', '.join(tried)}; check the masks")
+
+    def _attempt(self, number: int, length: int, rng: np.random.Generator) -> dict | None:
+        name, image_path, mask_path = self._pairs[number]
+        image = self._reader.get(image_path, lambda: self._shrunk(read_image(image_path), cv2.INTER_AREA))
+        labels = self._reader.get(mask_path, lambda: self._shrunk(read_foreground(mask_path), cv2.INTER_NEAREST))
+        if image.shape[:2] != labels.shape:
+            raise DataError(f"{mask_path}: the mask is {labels.shape[1]} x {labels.shape[0]} but its image "
+                            f"{image.shape[1]} x {image.shape[0]}")
+        if not labels.any():
+            return None
+        clip = Clip([image] * length, [labels] * length)
+        for transform in self.transforms:
+            clip = transform(clip, rng)
+        if self.size is not None and clip.size != (self.size, self.size):
+            raise ConfigError(f"the transforms make clips of {clip.size}, but size={self.size}")
+        slots = choose_slots(clip.labels, rng, max_objects=1, late_objects=False)
+        if slots is None:
+            return None
+        return make_sample(clip.images, clip.labels, slots, name, [image_path.stem] * length)
+
+    def _shrunk(self, array: np.ndarray, method: int) -> np.ndarray:
+        height, width = array.shape[:2]
+        factor = self.max_side / min(height, width)
+        if factor >= 1:
+            return array
+        return cv2.resize(array, (round(width * factor), round(height * factor)), interpolation=method)
+
+
+def read_foreground(path: str | Path) -> np.ndarray:
+    """Read a mask of a saliency set as (H, W) uint8 of 0 and 1.
+
+    These sets have grey, palette, grey-valued RGB and smoothed masks; values above half of the range are foreground.
+
+    Raises:
+        DataError: the file is missing or damaged, or is coloured.
+    """
+    try:
+        image = Image.open(path)
+        image.load()
+    except FileNotFoundError as error:
+        raise DataError(f"mask not found: {path}") from error
+    except (UnidentifiedImageError, OSError, SyntaxError, ValueError) as error:
+        raise DataError(f"{path}: not a readable image ({error})") from error
+    if image.mode in ("P", "1"):
+        return (np.array(image) > 0).astype(np.uint8)
+    if image.mode == "L":
+        values = np.array(image)
+    else:
+        channels = np.array(image.convert("RGB"))
+        if (np.ptp(channels.astype(np.int16), axis=2) > 8).any():
+            raise DataError(f"{path}: a coloured picture where a mask in black and white is expected")
+        values = channels[..., 0]
+    return (values > 127).astype(np.uint8) if values.max(initial=0) > 1 else values.astype(np.uint8)

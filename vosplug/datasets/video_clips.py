@@ -1,0 +1,121 @@
+"""Training clips from videos."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from ..registry import DATASETS
+from ..structures import Video
+from ..utils.errors import ConfigError, DataError
+from .frame_reader import FrameReader
+from .jump_rules import JUMP_RULES
+from .layout import check_choice
+from .pipelines import build_transforms, video_transforms
+from .sampling import ClipRequest
+from .slots import choose_slots, make_sample
+from .transforms import Clip
+
+OTHER_VIDEOS = 8
+
+
+@DATASETS.register_module()
+class VideoClips:
+    """Random clips of the videos of a :class:`vosplug.structures.VideoDataset`; item ``i`` is a clip of video ``i``.
+
+    The frames follow STCN's rule, backwards in half of the clips. One object of the first frame and up to
+    ``max_objects - 1`` others become slots, the rest is background. If the first frame shows no object after the
+    transforms, other frames are tried, then other videos.
+
+    Args:
+        videos: config of the video data set (or the object). Frames without a mask are left out.
+        transforms: configs of clip transforms; :func:`vosplug.datasets.pipelines.video_transforms` by default.
+        size: (H, W) of the clip, or one number for a square: of the default transforms (384 if not given), and checked
+            after given ones.
+        max_objects: largest number of slots.
+        skip_unit: how many frames lie between two annotated ones; ``max_skip`` of a request is divided by it. 5 for
+            YouTube-VOS, so that a distance means the same time in all sets.
+        jump_rule: ``stcn``, or ``distinct`` (no frame twice), for clips that are long beside their videos.
+        reverse: probability of reversed time.
+        retries: how many choices of frames are tried per video.
+        late_objects: objects that appear after the first frame may be chosen too; they have ``first_frames > 0``.
+        merge_objects: all objects of a video count as one, as in DAVIS 2016.
+        min_pixels: an object counts as being in a frame from this number of pixels on.
+        cache_mib: decoded frames that each process keeps, in MiB.
+        decode_reduction: 2, 4 or 8 decodes JPEG files at that part of their size (faster, not exact); masks stay exact.
+
+    Raises:
+        ConfigError: an option is out of range, or no video has two annotated frames.
+        DataError: a file is missing or wrong, or no video that was tried shows an object.
+    """
+
+    def __init__(self, videos: Any, transforms: Sequence[Any] | None = None,
+                 size: int | tuple[int, int] | None = None, max_objects: int = 2, skip_unit: int = 1,
+                 jump_rule: str = "stcn", reverse: float = 0.5, retries: int = 5, late_objects: bool = False,
+                 merge_objects: bool = False, min_pixels: int = 1, cache_mib: float = 0, decode_reduction: int = 1):
+        check_choice("jump rule", jump_rule, tuple(JUMP_RULES))
+        for name, value in {"max_objects": max_objects, "skip_unit": skip_unit, "retries": retries,
+                            "min_pixels": min_pixels}.items():
+            if value < 1:
+                raise ConfigError(f"VideoClips needs {name} >= 1, got {value}")
+        if not 0 <= reverse <= 1:
+            raise ConfigError(f"VideoClips needs reverse in [0, 1], got {reverse}")
+        dataset = DATASETS.build(videos) if isinstance(videos, dict) else videos
+        self._videos = [(video, frames) for video, frames in map(_annotated, dataset.videos()) if len(frames) > 1]
+        if not self._videos:
+            raise ConfigError(f"VideoClips: no video of {type(dataset).__name__} has two frames with a mask")
+        self.size = (size, size) if isinstance(size, int) else size and tuple(size)
+        self.transforms = build_transforms(video_transforms(self.size or 384) if transforms is None else transforms)
+        self.max_objects, self.skip_unit = max_objects, skip_unit
+        self.choose_frames = JUMP_RULES[jump_rule]
+        self.reverse, self.retries = reverse, retries
+        self.late_objects, self.merge_objects, self.min_pixels = late_objects, merge_objects, min_pixels
+        self._reader = FrameReader(cache_mib, decode_reduction)
+
+    def __len__(self) -> int:
+        return len(self._videos)
+
+    def __getitem__(self, request: ClipRequest) -> dict:
+        if request.index >= len(self):
+            raise IndexError(f"clip {request.index} is out of range: there are {len(self)} videos")
+        rng, number = request.rng(), request.index
+        tried = []
+        for _ in range(OTHER_VIDEOS):
+            video, frames = self._videos[number]
+            for _ in range(self.retries):
+                result = self._attempt(video, self._frames(frames, request, rng), rng)
+                if result is not None:
+                    return result
+            tried.append(video.name)
+            number = int(rng.integers(len(self)))
+        raise DataError(f"no object was visible in the first frame of a clip, after {self.retries} tries in each of "
+                        f"the videos {', '.join(tried)}; check the masks, or let the transforms crop less")
+
+    def _frames(self, frames: list[int], request: ClipRequest, rng: np.random.Generator) -> list[int]:
+        jump = max(1, request.max_skip // self.skip_unit)
+        chosen = self.choose_frames(rng, len(frames), request.length, jump)
+        return [frames[k] for k in (chosen[::-1] if rng.random() < self.reverse else chosen)]
+
+    def _attempt(self, video: Video, frames: list[int], rng: np.random.Generator) -> dict | None:
+        labels = [self._labels(video, index) for index in frames]
+        if not ((labels[0] > 0) & (labels[0] < 255)).any():
+            return None
+        clip = Clip([self._reader.image(video, index) for index in frames], labels)
+        for transform in self.transforms:
+            clip = transform(clip, rng)
+        if self.size is not None and clip.size != self.size:
+            raise ConfigError(f"the transforms make clips of {clip.size}, but size={self.size}")
+        slots = choose_slots(clip.labels, rng, self.max_objects, self.late_objects, self.min_pixels)
+        if slots is None:
+            return None
+        return make_sample(clip.images, clip.labels, slots, video.name, [video.frame_name(index) for index in frames])
+
+    def _labels(self, video: Video, index: int) -> np.ndarray:
+        labels = self._reader.labels(video, index)
+        if self.merge_objects:
+            labels = np.where((labels > 0) & (labels < 255), 1, labels).astype(np.uint8)
+        return labels
+
+
+def _annotated(video: Video) -> tuple[Video, list[int]]:
+    return video, [index for index, path in enumerate(video.mask_paths) if path is not None]
