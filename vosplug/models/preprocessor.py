@@ -43,8 +43,8 @@ class VOSPreprocessor(BaseDataPreprocessor):
                  non_blocking: bool = False):
         super().__init__(non_blocking=non_blocking)
         self.divisor = divisor
-        self.register_buffer("mean", torch.tensor(mean).view(3, 1, 1), persistent=False)
-        self.register_buffer("std", torch.tensor(std).view(3, 1, 1), persistent=False)
+        self.mean, self.std = tuple(mean), tuple(std)
+        self.register_buffer("anchor", torch.zeros(()), persistent=False)
 
     def geometry(self, size: tuple[int, int]) -> Geometry:
         """Padding of frames of ``size`` (H, W)."""
@@ -52,8 +52,10 @@ class VOSPreprocessor(BaseDataPreprocessor):
         return Geometry(tuple(size), (width // 2, width - width // 2, height // 2, height - height // 2))
 
     def normalize(self, images: Tensor) -> Tensor:
-        """(..., 3, H, W) with values 0..255 -> normalised, in the floating type of the module's buffers."""
-        return (images.to(self.mean) / 255 - self.mean) / self.std
+        """(..., 3, H, W) with values 0..255 -> normalised, in the floating type that the module was cast to."""
+        scale = self.anchor.new_tensor([1 / (255 * s) for s in self.std]).view(3, 1, 1)
+        shift = self.anchor.new_tensor([-m / s for m, s in zip(self.mean, self.std, strict=True)]).view(3, 1, 1)
+        return torch.addcmul(shift, images.to(self.anchor), scale)
 
     def frames(self, images: Tensor) -> tuple[Tensor, Geometry]:
         """(B, 3, H, W) RGB 0..255 -> ((B, 3, H', W') normalised and padded, geometry)."""

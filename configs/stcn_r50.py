@@ -1,0 +1,1 @@
+_base_ = ["_base_/stcn_r50_model.py"]

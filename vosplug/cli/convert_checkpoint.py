@@ -1,0 +1,44 @@
+"""Convert a published checkpoint to vosplug's names."""
+
+import argparse
+
+from rich.console import Console
+
+from ..registry import CONVERTERS, SEGMENTORS
+from ..utils.checkpoint import load_checkpoint_file, load_weights, model_state, save_checkpoint_file
+from ..utils.errors import CheckpointError, InputError, did_you_mean
+from .common import command, load_config
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Options of the command."""
+    parser = argparse.ArgumentParser(prog="convert_checkpoint", description=__doc__)
+    parser.add_argument("family", help="family of the source: stcn")
+    parser.add_argument("source", help="published checkpoint (.pth), read without executing anything in it")
+    parser.add_argument("target", help="where the converted checkpoint is written")
+    parser.add_argument("--config", help="config whose model has to accept the weights (default: the family's own)")
+    return parser
+
+
+def get_converter(family: str):
+    """Converter of a family; :class:`InputError` with a suggestion if there is none."""
+    cls = CONVERTERS.get(family)
+    if cls is None:
+        known = sorted(CONVERTERS.names())
+        raise InputError(f"no converter for family {family!r}.{did_you_mean(family, known)} Known: {', '.join(known)}.")
+    return cls()
+
+
+@command
+def main(argv: list[str] | None = None) -> None:
+    """Convert, check against the model, write."""
+    args = build_parser().parse_args(argv)
+    converter = get_converter(args.family)
+    result = converter.convert(model_state(load_checkpoint_file(args.source)))
+    if result.unknown:
+        raise CheckpointError(f"{args.source} is not a {args.family} checkpoint, or a variant that is not known: "
+                              f"{result.coverage()}")
+    config = args.config or converter.model_config
+    load_weights(SEGMENTORS.build(load_config(config).model), result.state)
+    save_checkpoint_file({"state_dict": result.state, "meta": {"family": args.family, "config": config}}, args.target)
+    Console().print(f"{result.coverage()}; they fit {config}; written to {args.target}", soft_wrap=True)

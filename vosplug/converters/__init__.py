@@ -1,0 +1,6 @@
+"""Converters of published checkpoints, one per family."""
+
+from .base import Conversion, Converter
+from .stcn import STCNConverter
+
+__all__ = ["Conversion", "Converter", "STCNConverter"]

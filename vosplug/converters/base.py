@@ -1,0 +1,89 @@
+"""Renaming the weights of published checkpoints."""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from torch import Tensor
+
+from ..utils.errors import CheckpointError
+
+
+@dataclass
+class Conversion:
+    """Result of a conversion.
+
+    Attributes:
+        state: weights by our names.
+        sources: our name -> name in the source.
+        dropped: source names that are left out on purpose, with the reason.
+        unknown: source names that no rule covers.
+    """
+
+    state: dict[str, Tensor] = field(default_factory=dict)
+    sources: dict[str, str] = field(default_factory=dict)
+    dropped: dict[str, str] = field(default_factory=dict)
+    unknown: list[str] = field(default_factory=list)
+
+    def coverage(self) -> str:
+        """One line: how many of the source's weights found a place."""
+        total = len(self.state) + len(self.dropped) + len(self.unknown)
+        text = f"{len(self.state)} of {total} weights converted"
+        if self.dropped:
+            text += f", {len(self.dropped)} left out on purpose ({'; '.join(sorted(set(self.dropped.values())))})"
+        if self.unknown:
+            text += f", {len(self.unknown)} unknown: {', '.join(self.unknown[:4])}"
+        return text
+
+
+class Converter:
+    """Renames by the first rule that matches.
+
+    Attributes:
+        rules: pairs of a regular expression for the whole source name and its replacement.
+        drop: pairs of a regular expression and the reason why such weights have no place in our model.
+        model_config: name of the config of the model that the weights fit.
+        tell_tale: source names that only this family has, to recognise a checkpoint.
+    """
+
+    rules: Sequence[tuple[str, str]] = ()
+    drop: Sequence[tuple[str, str]] = ()
+    model_config: str = ""
+    tell_tale: Sequence[str] = ()
+
+    def convert(self, state: Mapping[str, Tensor]) -> Conversion:
+        """Rename a source state dict.
+
+        Raises:
+            CheckpointError: nothing in it belongs to this family, or two weights would get one name.
+        """
+        result = Conversion()
+        for name, value in self.prepare(dict(state)).items():
+            reason = next((why for pattern, why in self.drop if re.fullmatch(pattern, name)), None)
+            if reason:
+                result.dropped[name] = reason
+                continue
+            target = self.rename(name)
+            if target is None:
+                result.unknown.append(name)
+            elif target in result.state:
+                raise CheckpointError(f"both {name!r} and {result.sources[target]!r} would become {target!r}")
+            else:
+                result.state[target] = value
+                result.sources[target] = name
+        if not result.state:
+            raise CheckpointError(f"none of the {len(state)} weights belongs to this family; first names: "
+                                  f"{', '.join(list(state)[:3])}")
+        return result
+
+    def prepare(self, state: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Change the source before renaming, if the family needs it."""
+        return state
+
+    def rename(self, name: str) -> str | None:
+        """Our name for a source name, None if no rule covers it."""
+        for pattern, target in self.rules:
+            match = re.fullmatch(pattern, name)
+            if match:
+                return match.expand(target)
+        return None

@@ -1,0 +1,95 @@
+"""Golden manifests: what an official implementation computed from known inputs and weights."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..utils.errors import DataError
+from .fill import checksum, fill_state_dict
+
+NEEDED = ("name", "inputs", "hyperparameters", "state_dict", "fill", "outputs", "tolerance", "source")
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """One manifest with its arrays.
+
+    Attributes:
+        path: of the JSON file.
+        spec: its content.
+        expected: the stored outputs by name.
+        inputs: arrays of the input file (``frames``, ``mask1``, ...).
+    """
+
+    path: Path
+    spec: dict[str, Any]
+    expected: dict[str, np.ndarray]
+    inputs: dict[str, np.ndarray]
+
+    @classmethod
+    def read(cls, path: str | Path) -> "Manifest":
+        """Read a manifest; arrays and inputs lie in the same folder.
+
+        Raises:
+            DataError: something is missing or damaged.
+        """
+        path = Path(path)
+        try:
+            spec = json.loads(path.read_text())
+        except FileNotFoundError as error:
+            raise DataError(f"manifest not found: {path}") from error
+        except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+            raise DataError(f"{path} is not a readable JSON file: {error}") from error
+        missing = [key for key in NEEDED if key not in spec] if isinstance(spec, dict) else list(NEEDED)
+        if missing:
+            raise DataError(f"{path} is not a golden manifest of a model: it lacks {', '.join(missing)}")
+        return cls(path, spec, read_arrays(path.with_suffix(".npz")),
+                   read_arrays(path.parent / f"{spec['inputs']['file']}.npz"))
+
+    @property
+    def family(self) -> str:
+        """Name of the source repository in lower case: which parity run and which converter serve it."""
+        return self.spec["source"]["repository"].rstrip("/").rpartition("/")[2].lower()
+
+    @property
+    def hyperparameters(self) -> dict[str, Any]:
+        """Hyper-parameters of the source's run."""
+        return self.spec["hyperparameters"]
+
+    def frames(self) -> np.ndarray:
+        """(T, H, W, 3) uint8 RGB."""
+        return self.inputs["frames"][: self.hyperparameters["num_frames"]]
+
+    def label(self) -> np.ndarray:
+        """(H, W) uint8 ids of frame 0."""
+        name = self.spec["inputs"].get("label", f"mask{self.hyperparameters['num_objects']}")
+        if name not in self.inputs:
+            raise DataError(f"{self.path}: the input file has no array {name!r}")
+        return self.inputs[name]
+
+    def weights(self) -> dict[str, np.ndarray]:
+        """Weights by the names of the source, made by the rule and checked.
+
+        Raises:
+            DataError: the checksum differs from the manifest's.
+        """
+        fill = self.spec["fill"]
+        state = fill_state_dict(self.spec["state_dict"], fill.get("gains"), fill.get("offsets"))
+        found = checksum(state)
+        if found != fill["checksum"]:
+            raise DataError(f"{self.path}: weights made by the rule have checksum {found}, expected {fill['checksum']}")
+        return state
+
+
+def read_arrays(path: Path) -> dict[str, np.ndarray]:
+    """All arrays of an ``.npz`` file, read without unpickling."""
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            return {name: file[name] for name in file.files}
+    except FileNotFoundError as error:
+        raise DataError(f"array file not found: {path}") from error
+    except Exception as error:
+        raise DataError(f"{path} is not a readable .npz file: {error}") from error
