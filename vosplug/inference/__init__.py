@@ -1,0 +1,14 @@
+"""From frames to masks: readers, sessions, writers."""
+
+from .given_masks import GivenMasks
+from .opening import open_reader, open_writer
+from .prefetch import PrefetchReader
+from .readers import DatasetVideoReader, FolderReader, Frame, FrameReader, IterableReader
+from .session import Prediction, VOSSession, new_session
+from .video_reader import CameraReader, VideoReader
+from .video_writer import OverlayVideoWriter
+from .writers import FrameWriter, MaskFolderWriter, OverlayFolderWriter, RleJsonWriter
+
+__all__ = ["CameraReader", "DatasetVideoReader", "FolderReader", "Frame", "FrameReader", "FrameWriter", "GivenMasks",
+           "IterableReader", "MaskFolderWriter", "OverlayFolderWriter", "OverlayVideoWriter", "Prediction",
+           "PrefetchReader", "RleJsonWriter", "VOSSession", "VideoReader", "new_session", "open_reader", "open_writer"]

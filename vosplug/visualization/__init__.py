@@ -1,0 +1,5 @@
+"""Pictures for people."""
+
+from .overlay import draw_overlay
+
+__all__ = ["draw_overlay"]

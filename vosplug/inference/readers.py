@@ -1,0 +1,134 @@
+"""Sources of frames: folders of pictures, data sets and anything that can be iterated over."""
+
+import re
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..registry import READERS
+from ..structures import Video
+from ..utils.errors import DataError
+from ..utils.images import IMAGE_SUFFIXES, read_image
+
+
+@dataclass(frozen=True)
+class Frame:
+    """One frame of a video.
+
+    Attributes:
+        index: position in the video, from 0.
+        name: name of the frame: that of its file without suffix, or the index with five digits.
+        image: (H, W, 3) uint8 RGB.
+    """
+
+    index: int
+    name: str
+    image: np.ndarray
+
+
+class FrameReader(ABC):
+    """An iterator over the frames of one video, read one after the other; also a context manager.
+
+    Attributes:
+        num_frames: number of frames, or None where it is not known beforehand (it may be an estimate for video files).
+        fps: frames per second, or None.
+        size: (H, W), or None where it is not known before the first frame.
+        named: frames have names of their own (files), not just numbers.
+    """
+
+    num_frames: int | None = None
+    fps: float | None = None
+    size: tuple[int, int] | None = None
+    named: bool = False
+
+    @abstractmethod
+    def __iter__(self) -> Iterator[Frame]:
+        """Frames in order; raises :class:`DataError` at a frame that cannot be read."""
+
+    def close(self) -> None:  # noqa: B027 (a reader that holds nothing open leaves it out)
+        """Release files and devices. Closing twice does no harm."""
+
+    def __enter__(self) -> "FrameReader":
+        return self
+
+    def __exit__(self, *_) -> None:
+        self.close()
+
+
+@READERS.register_module()
+class FolderReader(FrameReader):
+    """The pictures of a folder, sorted by name (numbers by value).
+
+    Args:
+        path: the folder.
+        fps: frame rate to report.
+
+    Raises:
+        DataError: there is no such folder, or it has no picture.
+    """
+
+    named = True
+
+    def __init__(self, path: str | Path, fps: float = 24.0):
+        self.path = Path(path)
+        if not self.path.is_dir():
+            raise DataError(f"folder of images not found: {path}")
+        self.files = sorted((p for p in self.path.iterdir() if is_image(p)), key=natural_key)
+        if not self.files:
+            raise DataError(f"{path} has no images ({', '.join(IMAGE_SUFFIXES)})")
+        self.num_frames = len(self.files)
+        self.fps = fps
+
+    def __iter__(self) -> Iterator[Frame]:
+        for index, path in enumerate(self.files):
+            yield Frame(index, path.stem, read_image(path))
+
+
+class DatasetVideoReader(FrameReader):
+    """The frames of a :class:`Video`, from ``start`` up to, not including, ``stop``; indices are those of the video."""
+
+    named = True
+
+    def __init__(self, video: Video, start: int = 0, stop: int | None = None):
+        self.video = video
+        self.range = range(start, len(video) if stop is None else stop)
+        self.num_frames = len(self.range)
+
+    def __iter__(self) -> Iterator[Frame]:
+        for index in self.range:
+            yield Frame(index, self.video.frame_name(index), self.video.read_frame(index))
+
+
+@READERS.register_module()
+class IterableReader(FrameReader):
+    """Any iterable of pictures.
+
+    Args:
+        frames: pictures (H, W, 3) uint8 RGB, or pairs (name, picture).
+        fps: frame rate to report.
+    """
+
+    def __init__(self, frames: Iterable[Any], fps: float | None = None):
+        self.frames = frames
+        self.num_frames = len(frames) if hasattr(frames, "__len__") else None
+        self.fps = fps
+
+    def __iter__(self) -> Iterator[Frame]:
+        for index, item in enumerate(self.frames):
+            name, image = item if isinstance(item, tuple) else (f"{index:05d}", item)
+            yield Frame(index, str(name), np.asarray(image))
+
+
+def is_image(path: Path) -> bool:
+    """Whether a path is a picture by its suffix; hidden files are not."""
+    return path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith(".")
+
+
+def natural_key(path: Path) -> tuple:
+    """Sort key by which ``frame10`` comes after ``frame9``."""
+    parts = re.split(r"(\d+)", path.stem)
+    return tuple((int(part), "") if part.isdigit() else (-1, part) for part in parts), path.name

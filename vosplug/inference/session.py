@@ -1,0 +1,201 @@
+"""Segmenting one video, frame by frame."""
+
+from collections.abc import Iterable, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from ..structures import ObjectIds
+from ..utils.errors import InputError
+from .given_masks import GivenMasks, check_ids, check_image, check_prompt
+from .view import View
+
+AMP_TYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
+CERTAIN = 16.0
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """The segmentation of one frame at its native size.
+
+    Attributes:
+        logits: (O + 1, H, W), background first.
+        ids: id of each of the O object channels.
+    """
+
+    logits: Tensor
+    ids: tuple[int, ...]
+
+    @property
+    def prob(self) -> Tensor:
+        """(O + 1, H, W) probabilities over background and objects."""
+        return self.logits.softmax(dim=0)
+
+    @property
+    def labels(self) -> np.ndarray:
+        """(H, W) uint8: the id of the most probable object, 0 for background."""
+        table = torch.tensor([0, *self.ids], dtype=torch.uint8, device=self.logits.device)
+        return table[self.logits.argmax(dim=0)].cpu().numpy()
+
+
+class VOSSession:
+    """The segmentation of one video by a model; sessions of one model do not influence each other.
+
+    All that changes is in the session's :class:`VideoState` (one per scale and orientation), so a session costs nothing
+    to make and can be dropped at any time. Until a first object is given, frames are background and the model rests.
+
+    Args:
+        model: a :class:`VOSSegmentor`; it is set to evaluation mode.
+        max_short_side: frames whose short side is longer are segmented smaller, and the logits are resized back.
+        scales: factors on the internal size; the probabilities of all scales are averaged.
+        flip: also segment the mirrored video, and average.
+        amp: ``bf16`` or ``fp16``: autocast type; None computes in the type of the weights.
+        channels_last: memory format of weights and frames.
+        device: device to move the model to; None leaves it where it is.
+        allow_empty: given masks without an object are no error.
+
+    Raises:
+        InputError: an option has a wrong value.
+    """
+
+    def __init__(self, model: nn.Module, *, max_short_side: int | None = None, scales: Sequence[float] = (1.0,),
+                 flip: bool = False, amp: str | None = None, channels_last: bool = False,
+                 device: str | torch.device | None = None, allow_empty: bool = False):
+        check_options(max_short_side, scales, amp)
+        self.model = prepare_model(model, device, channels_last)
+        self.max_short_side = max_short_side
+        self.amp = amp
+        self.allow_empty = allow_empty
+        self.size: tuple[int, int] | None = None
+        self.frame_index = 0
+        flips = (False, True) if flip else (False,)
+        self.views = [View(model.init_state(1), scale=scale, flip=mirrored, channels_last=channels_last)
+                      for scale in scales for mirrored in flips]
+
+    @property
+    def device(self) -> torch.device:
+        """Device of the model."""
+        return next(self.model.parameters()).device
+
+    @property
+    def tracked(self) -> ObjectIds:
+        """The objects of the video so far."""
+        return self.views[0].state.ids
+
+    @property
+    def ids(self) -> tuple[int, ...]:
+        """Ids of the objects that are tracked, in the order in which they came."""
+        return self.tracked.ids
+
+    def step(self, image: np.ndarray, prompt: np.ndarray | None = None, ids: Iterable[int] | None = None,
+             last: bool = False) -> np.ndarray:
+        """Segment the next frame.
+
+        Args:
+            image: (H, W, 3) uint8 RGB.
+            prompt: (H, W) labels of objects that start at this frame; 0 elsewhere, and 255 (void) counts as 0.
+            ids: which ids of ``prompt`` start here; all by default.
+            last: no frame follows, so the model need not memorise it.
+
+        Returns:
+            (H, W) uint8 labels.
+
+        Raises:
+            InputError: wrong type or size, an id that is tracked already or was removed, or a prompt without object.
+                The session is then unchanged.
+        """
+        return self.predict(image, prompt, ids, last).labels
+
+    @torch.inference_mode()
+    def predict(self, image: np.ndarray, prompt: np.ndarray | None = None, ids: Iterable[int] | None = None,
+                last: bool = False) -> Prediction:
+        """As :meth:`step`, but return logits and probabilities too."""
+        size = check_image(image, self.size, self.frame_index)
+        given = self._given(prompt, ids, size)
+        self.size = size
+        if given is None and not self.ids and not self.tracked.retired:
+            logits = torch.zeros(1, *size, device=self.device)
+        else:
+            logits = self._logits(image, given, last)
+        self.frame_index += 1
+        return Prediction(logits, self.ids)
+
+    def remove(self, ids: Iterable[int]) -> None:
+        """Stop tracking objects. Their ids cannot be used again in this video.
+
+        Raises:
+            InputError: an id is not tracked.
+        """
+        values = check_ids(ids)
+        for value in values:
+            self.tracked.channel(value)
+        for view in self.views:
+            self.model.remove_objects(view.state, values)
+
+    def _given(self, prompt: np.ndarray | None, ids: Iterable[int] | None, size: tuple[int, int]) -> GivenMasks | None:
+        if prompt is None:
+            if ids is not None:
+                raise InputError(f"frame {self.frame_index}: ids are given without a mask")
+            return None
+        return check_prompt(prompt, ids, size=size, tracked=self.tracked, allow_empty=self.allow_empty,
+                            index=self.frame_index)
+
+    def _logits(self, image: np.ndarray, given: GivenMasks | None, last: bool) -> Tensor:
+        with self._autocast():
+            outputs = [view.step(self.model, image, given, max_short_side=self.max_short_side, last=last)
+                       for view in self.views]
+        logits = outputs[0]
+        if len(outputs) > 1:
+            logits = (sum(x.softmax(dim=0) for x in outputs) / len(outputs)).clamp(min=1e-12).log()
+        return logits if given is None else write_given(logits, given, self.ids)
+
+    def _autocast(self) -> AbstractContextManager:
+        return torch.autocast(self.device.type, AMP_TYPES[self.amp]) if self.amp else nullcontext()
+
+
+def new_session(model: Any, **options) -> Any:
+    """A session for a new video: the model's own kind (``model.new_session(...)``), or a :class:`VOSSession`."""
+    own = getattr(model, "new_session", None)
+    return own(**options) if own is not None else VOSSession(model, **options)
+
+
+def prepare_model(model: nn.Module, device: str | torch.device | None, channels_last: bool) -> nn.Module:
+    """Bring a model to a device, a memory format and evaluation mode."""
+    if device is not None:
+        try:
+            model = model.to(device)
+        except (RuntimeError, AssertionError) as error:
+            reason = str(error).splitlines()[0]
+            raise InputError(f"device {str(device)!r} cannot be used: {reason}") from error
+    if channels_last:
+        model = model.to(memory_format=torch.channels_last)
+    return model.eval() if model.training else model
+
+
+def write_given(logits: Tensor, given: GivenMasks, ids: tuple[int, ...]) -> Tensor:
+    """Make given masks certain at native size, whatever the internal size was.
+
+    Args:
+        logits: (O + 1, H, W).
+        given: masks of some of the objects.
+        ids: id of each object channel.
+    """
+    labels = torch.from_numpy(given.labels).to(logits.device)
+    logits = logits.masked_fill(labels[None] > 0, -CERTAIN)
+    for value in given.ids:
+        logits[1 + ids.index(value)] = torch.where(labels == value, CERTAIN, -CERTAIN).to(logits)
+    return logits
+
+
+def check_options(max_short_side: int | None, scales: Sequence[float], amp: str | None) -> None:
+    """Raise :class:`InputError` if an option of a session has a wrong value."""
+    if max_short_side is not None and max_short_side < 16:
+        raise InputError(f"max_short_side must be at least 16 pixels, got {max_short_side}")
+    if not scales or any(scale <= 0 for scale in scales):
+        raise InputError(f"scales must be positive numbers, got {list(scales)}")
+    if amp is not None and amp not in AMP_TYPES:
+        raise InputError(f"amp must be one of {', '.join(AMP_TYPES)} or None, got {amp!r}")

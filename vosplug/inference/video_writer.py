@@ -1,0 +1,167 @@
+"""Writing videos in which the masks are drawn over the frames."""
+
+import importlib.util
+import os
+import tempfile
+from fractions import Fraction
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from ..registry import WRITERS
+from ..utils.errors import InputError, OutputError
+from ..visualization import draw_overlay
+from .readers import Frame
+from .writers import FrameWriter, make_folder
+
+DEFAULT_FPS = 24.0
+SUFFIXES = (".mp4", ".mov", ".mkv", ".avi", ".m4v")
+
+
+@WRITERS.register_module()
+class OverlayVideoWriter(FrameWriter):
+    """A video of the frames with the masks drawn over them: H.264 by PyAV where it is installed, else OpenCV's MPEG-4.
+
+    The file appears when the writer is closed; frames that were written before an error elsewhere are in it.
+
+    Args:
+        out: the file (.mp4, .mov, .mkv, .avi, .m4v).
+        fps: frames per second; None means 24.
+        alpha: weight of the colour of an object.
+
+    Raises:
+        InputError: the suffix is not that of a video.
+        OutputError: the file cannot be written.
+    """
+
+    def __init__(self, out: str | Path, fps: float | None = None, alpha: float = 0.5):
+        self.out = Path(out)
+        if self.out.suffix.lower() not in SUFFIXES:
+            raise InputError(f"{out}: the suffix of an overlay video must be one of {', '.join(SUFFIXES)}")
+        make_folder(self.out.parent)
+        if self.out.is_dir():
+            raise OutputError(f"cannot write {out}: it is a folder")
+        self.fps = fps or DEFAULT_FPS
+        self.alpha = alpha
+        self.frames = 0
+        self._encoder: PyAVEncoder | OpenCVEncoder | None = None
+        self._temporary = self._reserve()
+
+    def write(self, frame: Frame, labels: np.ndarray) -> None:
+        if self._temporary is None:
+            raise OutputError(f"{self.out} is closed: nothing can be added")
+        image = even_sides(draw_overlay(frame.image, labels, alpha=self.alpha))
+        try:
+            if self._encoder is None:
+                self._encoder = make_encoder(self._temporary, image.shape[:2], self.fps)
+            self._encoder.write(image)
+        except OSError as error:
+            self._fail(error)
+        self.frames += 1
+
+    def close(self) -> None:
+        """Finish the file and move it to its place; without any frame there is no file."""
+        if self._temporary is None:
+            return
+        if self._encoder is None:
+            self._discard()
+            return
+        try:
+            self._encoder.close()
+            if not os.path.getsize(self._temporary):
+                raise OSError("the encoder wrote nothing; is the disk full?")
+            os.replace(self._temporary, self.out)
+            self._temporary = None
+        except OSError as error:
+            self._fail(error)
+
+    def _reserve(self) -> str:
+        try:
+            handle, name = tempfile.mkstemp(prefix=f".{self.out.stem}.", suffix=self.out.suffix, dir=self.out.parent)
+        except OSError as error:
+            raise OutputError(f"cannot write {self.out}: {error.strerror}") from error
+        os.close(handle)
+        umask = os.umask(0)
+        os.umask(umask)
+        os.chmod(name, 0o666 & ~umask)
+        return name
+
+    def _discard(self) -> None:
+        if self._temporary is not None and os.path.exists(self._temporary):
+            os.unlink(self._temporary)
+        self._temporary = None
+
+    def _fail(self, error: OSError) -> None:
+        self._discard()
+        raise OutputError(f"cannot write {self.out}: {error.strerror or error}") from error
+
+
+class PyAVEncoder:
+    """H.264 (or MPEG-4 where the build lacks it) by PyAV."""
+
+    def __init__(self, path: str, size: tuple[int, int], fps: float):
+        import av
+
+        self.container = av.open(path, "w")
+        codec = "libx264" if "libx264" in av.codecs_available else "mpeg4"
+        self.stream = self.container.add_stream(codec, rate=Fraction(fps).limit_denominator(1001))
+        self.stream.height, self.stream.width = size
+        self.stream.pix_fmt = "yuv420p"
+        if codec == "libx264":
+            self.stream.options = {"crf": "20", "preset": "veryfast"}
+        else:
+            self.stream.bit_rate = 8_000_000
+
+    def write(self, image: np.ndarray) -> None:
+        """Encode (H, W, 3) uint8 RGB."""
+        import av
+
+        for packet in self.stream.encode(av.VideoFrame.from_ndarray(image, format="rgb24")):
+            self.container.mux(packet)
+
+    def close(self) -> None:
+        """Encode what is left and finish the file."""
+        for packet in self.stream.encode():
+            self.container.mux(packet)
+        self.container.close()
+
+
+class OpenCVEncoder:
+    """MPEG-4 by ``cv2.VideoWriter``, which reports no failure: the finished file is looked at instead."""
+
+    def __init__(self, path: str, size: tuple[int, int], fps: float):
+        self.path = path
+        self.frames = 0
+        code = "XVID" if path.endswith(".avi") else "mp4v"
+        self.writer = cv2.VideoWriter(path, cv2.VideoWriter_fourcc(*code), fps, size[::-1])
+        if not self.writer.isOpened():
+            raise OSError("OpenCV cannot encode this format; try .mp4, or install PyAV (`pip install av`)")
+
+    def write(self, image: np.ndarray) -> None:
+        """Encode (H, W, 3) uint8 RGB."""
+        self.writer.write(cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
+        self.frames += 1
+
+    def close(self) -> None:
+        """Finish the file."""
+        self.writer.release()
+        capture = cv2.VideoCapture(self.path)
+        written = int(capture.get(cv2.CAP_PROP_FRAME_COUNT)) if capture.isOpened() else 0
+        capture.release()
+        if written < self.frames:
+            raise OSError(f"only {written} of {self.frames} frames arrived in the file; is the disk full?")
+
+
+def make_encoder(path: str, size: tuple[int, int], fps: float) -> PyAVEncoder | OpenCVEncoder:
+    """The best encoder that is installed."""
+    encoder = PyAVEncoder if importlib.util.find_spec("av") is not None else OpenCVEncoder
+    return encoder(path, size, fps)
+
+
+def even_sides(image: np.ndarray) -> np.ndarray:
+    """Repeat the last row and column where a side is odd: the colour planes of a video have half its size."""
+    height, width = image.shape[:2]
+    if height % 2 or width % 2:
+        image = cv2.copyMakeBorder(image, 0, height % 2, 0, width % 2, cv2.BORDER_REPLICATE)
+    return image
