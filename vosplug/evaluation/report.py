@@ -23,9 +23,10 @@ def print_table(console: "Console", title: str, head: Sequence[str], rows: Itera
         head: names of the columns, the first one that of the row names.
         rows, total: name and values; numbers are printed with three decimals, None as a dash.
     """
+    from rich import box
     from rich.table import Table
 
-    table = Table(title=title, title_justify="left")
+    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
     for index, name in enumerate(head):
         table.add_column(name, justify="right" if index else "left", no_wrap=True)
     for name, values in rows:
@@ -33,6 +34,10 @@ def print_table(console: "Console", title: str, head: Sequence[str], rows: Itera
     if total is not None:
         table.add_section()
         table.add_row(total[0], *map(_cell, total[1]), style="bold")
+    if not console.is_terminal:
+        # A file or a pipe has no width of its own: nothing may be cut.
+        needed = console.measure(table, options=console.options.update(max_width=10_000)).maximum
+        console.width = max(console.width, needed)
     console.print(table)
 
 

@@ -59,8 +59,8 @@ class VideoScorer:
         present = np.flatnonzero(np.bincount(prediction.ravel(), minlength=256)).tolist()
         extra = [number for number in present if number and number not in self._wanted]
         if extra:
-            raise DataError(f"video {self.name}, frame {frame}: the prediction has id {extra[0]}, but the video has only "
-                            f"the ids {', '.join(map(str, self._wanted))}; remove the extra id")
+            raise DataError(f"video {self.name}, frame {frame}: the prediction has id {extra[0]}, but the video has "
+                            f"only the ids {', '.join(map(str, self._wanted))}; remove the extra id")
         ids = [number for number, keys in self._wanted.items() if key in keys]
         for number, score in zip(ids, frame_scores(prediction, reference, ids), strict=True):
             self._scores[number][frame] = score

@@ -1,0 +1,141 @@
+"""Parameters, memory and multiply-accumulates of a model, by running it."""
+
+from collections import defaultdict
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+import torch
+from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from ..structures import Prompt
+
+FRAME_KINDS = ("first", "query", "memory")
+
+
+@dataclass
+class Complexity:
+    """What a model weighs and does.
+
+    Attributes:
+        params: number of trainable and frozen parameters.
+        state_mib: MiB of the state dict as stored (buffers included).
+        module_params, module_mib: the same per direct child of the model.
+        macs: kind of frame -> module -> multiply-accumulates really done for one frame. Kinds: ``first`` (starts the
+            objects), ``query`` (segmented, not memorised), ``memory`` (segmented and memorised).
+        settings: size of the frame, objects, frames in memory.
+    """
+
+    params: int
+    state_mib: float
+    module_params: dict[str, int]
+    module_mib: dict[str, float]
+    macs: dict[str, dict[str, int]] = field(default_factory=dict)
+    settings: dict[str, object] = field(default_factory=dict)
+
+    def total(self, kind: str = "query") -> int:
+        """Multiply-accumulates of one frame of a kind."""
+        return sum(self.macs[kind].values())
+
+    def as_json(self) -> dict:
+        """Stable keys: ``params``, ``state_mib``, ``macs_g`` (one query frame) and the same per module."""
+        modules = {}
+        for name in self.module_params:
+            modules[name] = {"params": self.module_params[name], "state_mib": self.module_mib[name],
+                             "macs_g": self.macs["query"].get(name, 0) / 1e9}
+            modules[name].update({f"macs_g_{kind}": self.macs[kind].get(name, 0) / 1e9 for kind in self.macs})
+        return {"params": self.params, "state_mib": self.state_mib, "macs_g": self.total() / 1e9,
+                **{f"macs_g_{kind}": self.total(kind) / 1e9 for kind in self.macs}, "modules": modules, **self.settings}
+
+
+def state_mib(module: nn.Module) -> float:
+    """MiB of the tensors of a state dict."""
+    return sum(v.numel() * v.element_size() for v in module.state_dict().values()) / 2**20
+
+
+class StageCounter:
+    """Counts multiply-accumulates per direct child of a model (torch's FLOP formulas: two FLOPs are one MAC)."""
+
+    def __init__(self, model: nn.Module):
+        self.model = model
+        self.counts: dict[str, int] = defaultdict(int)
+
+    @contextmanager
+    def count(self):
+        """Count everything that runs inside; what no child does is counted as ``other``."""
+        counter = FlopCounterMode(display=False)
+        spans: dict[str, int] = {}
+        handles = []
+        for name, child in self.model.named_children():
+            handles.append(child.register_forward_pre_hook(
+                lambda _m, _i, name=name: spans.__setitem__(name, counter.get_total_flops())))
+            handles.append(child.register_forward_hook(
+                lambda _m, _i, _o, name=name: self.add(name, counter.get_total_flops() - spans[name])))
+        before = sum(self.counts.values())
+        try:
+            with counter:
+                yield
+        finally:
+            for handle in handles:
+                handle.remove()
+        self.counts["other"] += counter.get_total_flops() // 2 - (sum(self.counts.values()) - before)
+
+    def add(self, name: str, flops: int) -> None:
+        """Book FLOPs of a child."""
+        self.counts[name] += flops // 2
+
+
+@torch.no_grad()
+def measure(model: nn.Module, size: tuple[int, int] = (480, 854), objects: int = 1,
+            memory_frames: int = 1) -> Complexity:
+    """Weigh a segmentor and count the work of its kinds of frames.
+
+    Args:
+        model: a :class:`~vosplug.models.segmentors.VOSSegmentor`.
+        size: (H, W) of the frame before padding.
+        objects: number of objects.
+        memory_frames: frames in memory when the query frame is segmented; matching grows with it.
+    """
+    model = model.eval()
+    result = Complexity(
+        params=sum(p.numel() for p in model.parameters()), state_mib=state_mib(model),
+        module_params={n: sum(p.numel() for p in m.parameters()) for n, m in model.named_children()},
+        module_mib={n: state_mib(m) for n, m in model.named_children()},
+        settings={"shape": list(size), "objects": objects, "memory_frames": memory_frames})
+    generator = torch.Generator().manual_seed(0)
+    image = torch.randint(0, 256, (1, 3, *size), generator=generator, dtype=torch.uint8)
+    frame, geometry = model.data_preprocessor.frames(image)
+    result.settings["padded_shape"] = list(frame.shape[-2:])
+    masks = model.data_preprocessor.masks(striped_masks(objects, size), geometry)
+    prompt = Prompt(ids=tuple(range(1, objects + 1)), masks=masks)
+
+    state = model.init_state()
+    result.macs["first"] = counted(model, state, frame, prompt)
+    for _ in range(memory_frames - 1):
+        state.frame_index = next_memory_frame(state)
+        model.step(state, frame)
+    state.frame_index = next_memory_frame(state)
+    result.macs["query"] = counted(model, state, frame, None, last=True)
+    state.frame_index = next_memory_frame(state)
+    result.macs["memory"] = counted(model, state, frame, None)
+    return result
+
+
+def counted(model: nn.Module, state, frame, prompt, last: bool = False) -> dict[str, int]:
+    """Multiply-accumulates per module of one step."""
+    counter = StageCounter(model)
+    with counter.count():
+        model.step(state, frame, prompt, last=last)
+    return {name: value for name, value in counter.counts.items() if value}
+
+
+def next_memory_frame(state) -> int:
+    """The next frame number at which the memory keeps a frame."""
+    every = getattr(state.memory, "every", 1)
+    return -(-max(state.frame_index, 1) // every) * every
+
+
+def striped_masks(objects: int, size: tuple[int, int]) -> torch.Tensor:
+    """(1, O, H, W) disjoint vertical stripes."""
+    columns = torch.arange(size[1]) * max(objects, 1) // size[1]
+    return (columns[None] == torch.arange(objects)[:, None]).float()[None, :, None].expand(1, objects, *size)

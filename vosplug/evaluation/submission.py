@@ -1,0 +1,164 @@
+"""Zip files for the servers of DAVIS (test-dev) and YouTube-VOS: writing them, and finding what is wrong with one.
+
+Layout: DAVIS ``<sequence>/NNNNN.png`` at the top, YouTube-VOS ``Annotations/<video>/<frame>.png``; index PNGs with
+the ids of the data set, at the size of the pictures.
+"""
+
+import io
+import zipfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from ..structures.video import Video
+from ..utils.errors import DataError, InputError, did_you_mean
+from ..utils.files import atomic_write
+from ..utils.masks import encode_mask, read_mask
+
+KINDS = {"davis": "", "youtube_vos": "Annotations/"}
+"""Kind of submission -> folder inside the zip."""
+
+_EARLIEST = (1980, 1, 1, 0, 0, 0)
+
+
+def write_davis_submission(pred_root: str | Path, videos: Sequence[Video], zip_path: str | Path) -> None:
+    """Write the zip for the DAVIS server from ``pred_root/<sequence>/<frame>.png``.
+
+    Args:
+        pred_root: folder of the predictions.
+        videos: of the split; every frame of them has to be there.
+        zip_path: file to write; it is written only if the submission has no fault.
+
+    Raises:
+        DataError: the first fault of the predictions, and how many there are.
+        OutputError: the file cannot be written.
+    """
+    _write(Path(pred_root), videos, zip_path, "davis")
+
+
+def write_youtube_vos_submission(pred_root: str | Path, videos: Sequence[Video], zip_path: str | Path) -> None:
+    """Write the zip for the YouTube-VOS server, as :func:`write_davis_submission`.
+
+    ``pred_root`` is a folder of ``<video>/<frame>.png`` or one with such a folder ``Annotations``. The frames to be
+    written are those that ``meta.json`` requires (``Video.output_frames``).
+    """
+    root = Path(pred_root)
+    _write(root / "Annotations" if (root / "Annotations").is_dir() else root, videos, zip_path, "youtube_vos")
+
+
+def validate_submission(zip_path: str | Path, videos: Sequence[Video], kind: str) -> list[str]:
+    """Find what a server would refuse or score wrongly: one line per fault, none if the file is right.
+
+    Checked: names and layout, missing and extra frames, index PNG with a palette, size of the picture, ids.
+
+    Args:
+        zip_path: the submission.
+        videos: of the split.
+        kind: "davis" or "youtube_vos".
+
+    Raises:
+        InputError: unknown kind.
+    """
+    prefix = _prefix(kind)
+    try:
+        with zipfile.ZipFile(zip_path) as archive:
+            damaged = archive.testzip()
+            if damaged:
+                return [f"{damaged}: damaged in the zip file"]
+            return list(_faults(archive, videos, prefix))
+    except FileNotFoundError:
+        return [f"submission not found: {zip_path}"]
+    except (zipfile.BadZipFile, OSError) as error:
+        return [f"{zip_path}: not a readable zip file ({error})"]
+
+
+def _write(root: Path, videos: Sequence[Video], zip_path: str | Path, kind: str) -> None:
+    if not root.is_dir():
+        raise DataError(f"folder of the predictions not found: {root}")
+    with atomic_write(zip_path) as stream:
+        with zipfile.ZipFile(stream, "w", zipfile.ZIP_STORED) as archive:  # PNG files are compressed already
+            for video in videos:
+                for index in _frames(video):
+                    path = root / video.name / f"{video.frame_name(index)}.png"
+                    # Fixed times make the file depend on the masks alone.
+                    info = zipfile.ZipInfo(f"{_prefix(kind)}{video.name}/{path.name}", _EARLIEST)
+                    archive.writestr(info, _index_png(path))
+        stream.flush()
+        faults = validate_submission(stream.name, videos, kind)
+        if faults:
+            raise DataError(f"{faults[0]}; {len(faults)} faults in all, nothing was written" if len(faults) > 1 else
+                            f"{faults[0]}; nothing was written")
+
+
+def _index_png(path: Path) -> bytes:
+    """The bytes of a mask file, encoded anew unless it is an 8-bit index PNG already."""
+    labels = read_mask(path)
+    data = path.read_bytes()
+    return data if _is_index_png(data) else encode_mask(labels)
+
+
+def _is_index_png(data: bytes) -> bool:
+    # Bytes 24 and 25 of a PNG file are the bits per pixel and the colour type; 3 is "index into a palette".
+    return data[:8] == b"\x89PNG\r\n\x1a\n" and data[24:26] == b"\x08\x03"
+
+
+def _faults(archive: zipfile.ZipFile, videos: Sequence[Video], prefix: str) -> Iterator[str]:
+    names = [info.filename for info in archive.infolist() if not info.is_dir()]
+    expected = {f"{prefix}{video.name}/{video.frame_name(i)}.png": (video, i) for video in videos
+                for i in _frames(video)}
+    for name in sorted({name for name in names if names.count(name) > 1} if len(set(names)) < len(names) else ()):
+        yield f"{name}: twice in the zip file"
+    given = set(names)
+    yield from (f"{name}: missing" for name in expected if name not in given)
+    for name in sorted(given - set(expected)):
+        yield f"{name}: does not belong there;{did_you_mean(name, expected) or ' no frame of that name is required'}"
+    sizes: dict[str, tuple[int, int]] = {}
+    for name, (video, index) in expected.items():
+        if name in given:
+            if video.name not in sizes:
+                sizes[video.name] = _picture_size(video, index)
+            yield from _mask_faults(name, archive.read(name), video, sizes[video.name])
+
+
+def _mask_faults(name: str, data: bytes, video: Video, size: tuple[int, int]) -> Iterator[str]:
+    if not _is_index_png(data):
+        yield f"{name}: not an 8-bit index PNG (mode P)"
+        return
+    try:
+        with Image.open(io.BytesIO(data)) as image:
+            labels = np.asarray(image)
+            palette = image.getpalette() or []
+    except (OSError, SyntaxError, ValueError) as error:
+        yield f"{name}: not a readable PNG ({error})"
+        return
+    height, width = labels.shape
+    if (width, height) != size:
+        yield f"{name}: {width}x{height}, but the pictures are {size[0]}x{size[1]} (width x height)"
+    ids = np.flatnonzero(np.bincount(labels.ravel(), minlength=256)).tolist()
+    known = set(video.prompt_ids()) or set(range(1, 255))
+    extra = [i for i in ids if i and i not in known]
+    if extra:
+        yield f"{name}: id {extra[0]} is not an object of {video.name} (ids {', '.join(map(str, sorted(known)))})"
+    if len(palette) < 3 * (ids[-1] + 1):
+        yield f"{name}: the palette has no colour for id {ids[-1]}"
+
+
+def _picture_size(video: Video, index: int) -> tuple[int, int]:
+    path = video.image_paths[index]
+    try:
+        with Image.open(path) as image:
+            return image.size
+    except (OSError, SyntaxError, ValueError) as error:
+        raise DataError(f"{path}: the size of the picture cannot be read ({error})") from error
+
+
+def _frames(video: Video) -> Sequence[int]:
+    return range(len(video)) if video.output_frames is None else video.output_frames
+
+
+def _prefix(kind: str) -> str:
+    if kind not in KINDS:
+        raise InputError(f"unknown kind of submission {kind!r}.{did_you_mean(kind, KINDS)} Known: {', '.join(KINDS)}.")
+    return KINDS[kind]
