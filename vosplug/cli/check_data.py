@@ -1,0 +1,86 @@
+"""Check a data tree and name every fault."""
+
+import argparse
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from ..datasets.checks import CHECKS, Job
+from ..datasets.layout import need_folder
+from ..datasets.static_layouts import STATIC_LAYOUTS
+from ..utils.errors import DataError, InputError
+from ..utils.files import write_json
+from .common import command, positive_int
+
+OPTIONS = {"davis": ("split", "resolution"), "youtube_vos": ("split",), "youtube_vis": ("split",),
+           "static": ("layout",), "folder": ()}
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Options of ``tools/check_data.py``."""
+    parser = argparse.ArgumentParser(
+        prog="check_data.py", description="Read every image, mask and list of a data set; print one line per fault. "
+        "Exit status: 0 clean, 1 faults were found, 2 the check could not run.")
+    parser.add_argument("root", type=Path, help="folder of the data set")
+    parser.add_argument("--type", required=True, choices=sorted(CHECKS), help="layout (see docs/data.md)")
+    parser.add_argument("--split", help="only this split (davis, youtube_vos, youtube_vis); default: all that exist")
+    parser.add_argument("--resolution", help="only this folder below JPEGImages (davis)")
+    parser.add_argument("--layout", choices=sorted(STATIC_LAYOUTS), help="layout of a static set (default: found)")
+    parser.add_argument("--workers", type=positive_int, default=2, help="threads (default: 2)")
+    parser.add_argument("--json", type=Path, help="also write faults and counts to this file")
+    return parser
+
+
+@command
+def main(argv: list[str] | None = None) -> int:
+    """Run the check; return 0 if the tree is clean, else 1."""
+    args = build_parser().parse_args(argv)
+    options = {name: getattr(args, name) for name in ("split", "resolution", "layout") if getattr(args, name)}
+    for name in options:
+        if name not in OPTIONS[args.type]:
+            raise InputError(f"--{name} has no meaning for --type {args.type}")
+    root = need_folder(args.root, f"a folder in the layout of {args.type}, see docs/data.md")
+    jobs = CHECKS[args.type](root, **options)
+    faults, counts = run_jobs(jobs, args.workers)
+    print_summary(counts, len(faults))
+    if args.json:
+        write_json(args.json, {"faults": faults, "counts": dict(counts)})
+    return 1 if faults else 0
+
+
+def run_jobs(jobs: list[Job], workers: int) -> tuple[list[str], Counter]:
+    """Run all jobs with a progress bar, print each fault as it is found; return faults and counts."""
+    faults: list[str] = []
+    counts: Counter = Counter()
+    out = Console(soft_wrap=True, markup=False, highlight=False, emoji=False)
+    columns = (TextColumn("checking"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as progress, \
+            ThreadPoolExecutor(workers) as pool:
+        bar = progress.add_task("check", total=len(jobs))
+        for result in pool.map(_run, jobs):
+            for fault in result.faults:
+                out.print(" ".join(fault.split()))
+            faults += result.faults
+            counts.update(result.counts)
+            progress.advance(bar)
+    return faults, counts
+
+
+def print_summary(counts: Counter, faults: int) -> None:
+    """Print what was looked at and the number of faults."""
+    table = Table(title="clean" if not faults else f"{faults} fault{'s' if faults > 1 else ''}")
+    for name in (*sorted(counts), "faults"):
+        table.add_column(name, justify="right")
+    table.add_row(*(str(counts[name]) for name in sorted(counts)), str(faults))
+    Console().print(table)
+
+
+def _run(job: Job):
+    try:
+        return job.run()
+    except DataError as error:
+        raise DataError(f"{job.name}: {error}") from error

@@ -1,0 +1,113 @@
+"""Check of a DAVIS tree."""
+
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+from ...utils.errors import DataError, did_you_mean
+from ...utils.masks import object_ids
+from ..davis import LAYOUT, SPLITS
+from ..layout import list_folders, list_images, list_masks
+from .base import Job, Result, folders_or_faults, job_of_faults, lists_agree
+
+
+def check_davis(root: Path, split: str | None = None, resolution: str | None = None) -> list[Job]:
+    """Jobs for all sequences of all lists (or of the lists named ``split``) in all resolutions (or one)."""
+    layout = Result()
+    if not folders_or_faults(layout, *(root / name for name in ("JPEGImages", "Annotations", "ImageSets"))):
+        layout.fault(root, f"expected layout: {LAYOUT}")
+        return [job_of_faults("layout", layout)]
+    sequences = _listed(layout, root, split)
+    resolutions = [resolution] if resolution else list_folders(root / "JPEGImages")
+    if not resolutions:
+        layout.fault(root / "JPEGImages", "has no folder of a resolution (480p, Full-Resolution)")
+    jobs = [job_of_faults("layout", layout)]
+    for folder in resolutions:
+        if folders_or_faults(layout, root / "JPEGImages" / folder):
+            jobs += [Job(f"{folder}/{name}", partial(_check_sequence, root, folder, name, splits))
+                     for name, splits in sorted(sequences.items())]
+    return jobs
+
+
+def _listed(layout: Result, root: Path, split: str | None) -> dict[str, set[str]]:
+    """Sequence -> names of the lists that have it."""
+    sequences: dict[str, set[str]] = {}
+    known = sorted({name for names in SPLITS.values() for name in names} | {"test-challenge"})
+    lists = sorted((root / "ImageSets").glob("*/*.txt"))
+    if split is not None:
+        lists = [path for path in lists if path.stem == split]
+    if not lists:
+        layout.fault(root / "ImageSets", f"has no list <year>/{split or '<split>'}.txt")
+    for path in lists:
+        if path.stem not in known:
+            layout.fault(path, f"unknown split.{did_you_mean(path.stem, known)} Known: {', '.join(known)}")
+        try:
+            names = [line.strip() for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+        except (OSError, UnicodeDecodeError) as error:
+            layout.fault(path, f"cannot be read ({error})")
+            continue
+        if not names:
+            layout.fault(path, "lists no sequence")
+        for name in names:
+            if names.count(name) > 1 and f"{path}: lists {name} twice" not in layout.faults:
+                layout.fault(path, f"lists {name} twice")
+            sequences.setdefault(name, set()).add(path.stem)
+    return sequences
+
+
+def _check_sequence(root: Path, resolution: str, name: str, splits: set[str]) -> Result:
+    result = Result()
+    result.counts["videos"] += 1
+    image_folder = root / "JPEGImages" / resolution / name
+    mask_folder = root / "Annotations" / resolution / name
+    if not folders_or_faults(result, image_folder, mask_folder):
+        return result
+    try:
+        images = {path.stem: path for path in list_images(image_folder)}
+    except DataError as error:
+        result.faults.append(str(error))
+        return result
+    masks = list_masks(mask_folder)
+    prompt_only = splits <= {"test-dev", "test-challenge"}
+    lists_agree(result, images, masks, mask_folder, every=not prompt_only)
+    all_sizes: set[tuple[int, int]] = set()
+    sizes = {stem: result.image(path, all_sizes) for stem, path in images.items()}
+    result.one_size(image_folder, all_sizes)
+    _check_ids(result, images, masks, sizes, scored=bool(splits & {"val", "test-dev", "test-challenge"}))
+    _check_binary(result, root / "Annotations_2016" / resolution, name, images, sizes)
+    return result
+
+
+def _check_ids(result: Result, images: dict, masks: dict, sizes: dict, scored: bool) -> None:
+    first = next(iter(images))
+    started: list[int] | None = None
+    for stem in sorted(set(masks) & set(images)):
+        labels = result.mask(masks[stem], sizes[stem])
+        if labels is None:
+            continue
+        if stem == first:
+            started = object_ids(labels)
+            if not started:
+                result.fault(masks[stem], "the first mask has no object, but objects start there")
+        elif scored and started:
+            result.unexpected_ids(masks[stem], labels, started, "the first mask of the sequence")
+    if first not in masks:
+        result.fault(images[first], "the first frame has no mask, but objects start there")
+
+
+def _check_binary(result: Result, folder: Path, name: str, images: dict, sizes: dict) -> None:
+    """``Annotations_2016`` is optional, as a whole and per sequence (only those of DAVIS 2016 are in it)."""
+    masks = list_masks(folder / name)
+    if not masks:
+        return
+    lists_agree(result, images, masks, folder / name)
+    for stem in sorted(set(masks) & set(images)):
+        labels = result.mask(masks[stem], sizes[stem])
+        if labels is None:
+            continue
+        values = np.unique(labels)
+        if not np.isin(values, (0, 255)).all():
+            result.fault(masks[stem], f"expected the values 0 and 255 only, found {values[(values % 255) > 0][0]}")
+        elif stem == next(iter(images)) and 255 not in values:
+            result.fault(masks[stem], "the first mask is empty, but the object starts there")
