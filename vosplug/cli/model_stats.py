@@ -1,0 +1,62 @@
+"""Parameters, MiB and multiply-accumulates of a model, in total and per module."""
+
+import argparse
+
+from rich.console import Console
+from rich.table import Table
+
+from ..evaluation.complexity import Complexity, measure
+from ..registry import SEGMENTORS
+from ..utils.errors import InputError
+from ..utils.files import write_json
+from .common import add_config_options, command, load_config, positive_int
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Options of the command."""
+    parser = argparse.ArgumentParser(prog="model_stats", description=__doc__)
+    parser.add_argument("config")
+    parser.add_argument("--shape", type=positive_int, nargs=2, metavar=("H", "W"), default=(480, 854),
+                        help="size of the frame before padding (default: 480 854)")
+    parser.add_argument("--objects", type=positive_int, default=1, help="number of objects (default: 1)")
+    parser.add_argument("--memory-frames", type=positive_int, default=1,
+                        help="frames in memory when the query frame is segmented (default: 1)")
+    parser.add_argument("--density", type=float, help="share of sites that sparse convolutions compute (0..1)")
+    parser.add_argument("--json", metavar="F", help="write the numbers as JSON")
+    add_config_options(parser, data_root=False, work_dir=False)
+    return parser
+
+
+def table_of(result: Complexity, title: str) -> Table:
+    """Table for people: a row per module, a column per kind of frame."""
+    table = Table("module", "params (M)", "MiB", *(f"GMACs, {kind} frame" for kind in result.macs), title=title,
+                  title_justify="left")
+    for column in table.columns[1:]:
+        column.justify = "right"
+    for name in [*result.module_params, "other"]:
+        macs = [result.macs[kind].get(name, 0) for kind in result.macs]
+        if name in result.module_params and (result.module_params[name] or any(macs)):
+            table.add_row(name, f"{result.module_params[name] / 1e6:.3f}", f"{result.module_mib[name]:.2f}",
+                          *(f"{m / 1e9:.2f}" for m in macs))
+        elif any(macs):
+            table.add_row(name, "", "", *(f"{m / 1e9:.2f}" for m in macs))
+    table.add_section()
+    table.add_row("total", f"{result.params / 1e6:.3f}", f"{result.state_mib:.2f}",
+                  *(f"{result.total(kind) / 1e9:.2f}" for kind in result.macs))
+    return table
+
+
+@command
+def main(argv: list[str] | None = None) -> None:
+    """Measure and print."""
+    args = build_parser().parse_args(argv)
+    cfg = load_config(args.config, cfg_options=args.cfg_options, plugins=args.plugins)
+    if args.density is not None:
+        raise InputError(f"--density: the model of {args.config} has no sparse convolution whose density could be set")
+    result = measure(SEGMENTORS.build(cfg.model), tuple(args.shape), args.objects, args.memory_frames)
+    padded = "x".join(map(str, result.settings["padded_shape"]))
+    title = (f"{args.config}: {args.shape[0]}x{args.shape[1]} (padded to {padded}), {args.objects} object(s), "
+             f"{args.memory_frames} frame(s) in memory")
+    if args.json:
+        write_json(args.json, result.as_json())
+    Console().print(table_of(result, title))
