@@ -11,7 +11,7 @@ JOBS    ?= 2
 PIP_ARGS ?=
 
 PY  := $(VENV)/bin/python
-PIP  = $(PY) -m pip --disable-pip-version-check -q install $(PIP_ARGS) $(if $(WHEELS),--find-links "$(WHEELS)")
+PIP  = $(PY) -m pip --disable-pip-version-check -qq install $(PIP_ARGS) $(if $(WHEELS),--find-links "$(WHEELS)")
 OPS := $(shell find ops -type f \( -name '*.py' -o -name '*.cpp' -o -name '*.cu' -o -name '*.h' -o -name '*.cuh' \
          -o -name '*.inl' \) 2>/dev/null)
 
@@ -54,7 +54,7 @@ $(VENV)/.stamp-torch: requirements/build.txt
 	@$(PYTHON) -m venv "$(VENV)" >/dev/null 2>&1 \
 	  || { $(PYTHON) -m venv --clear --without-pip "$(VENV)" && $(PYTHON) -m pip -q --python "$(PY)" install pip; } \
 	  || { echo "error: cannot make $(VENV): install the system's package python3-venv (or python3-pip)" >&2; exit 1; }
-	@$(PY) -m pip --disable-pip-version-check -q install $(PIP_ARGS) --upgrade pip
+	@$(PY) -m pip --disable-pip-version-check -qq install $(PIP_ARGS) --upgrade pip
 	@$(PIP) -r requirements/build.txt
 	@$(PIP) "$(TORCH)"
 	@touch $@

@@ -7,8 +7,6 @@ from pathlib import Path
 from setuptools import find_packages, setup
 
 ROOT = Path(__file__).resolve().parent
-COMMANDS = ("train", "test", "demo", "eval-masks", "convert-checkpoint", "parity", "model-stats", "benchmark",
-            "make-synthetic", "check-data", "list-plugins")
 
 
 def requirements(name: str) -> list[str]:
@@ -21,6 +19,12 @@ def version() -> str:
     """Version of the package, read without importing it."""
     text = (ROOT / "vosplug" / "__init__.py").read_text(encoding="utf-8")
     return re.search(r'^__version__ = "([^"]+)"', text, flags=re.MULTILINE).group(1)
+
+
+def commands() -> list[str]:
+    """Modules of ``vosplug/cli``, each of which is a command."""
+    return sorted(path.stem for path in (ROOT / "vosplug" / "cli").glob("*.py")
+                  if path.stem not in ("__init__", "common"))
 
 
 def folder_packages(folder: str, *, needs_init: bool) -> dict[str, str]:
@@ -61,8 +65,8 @@ setup(
     include_package_data=False,
     install_requires=requirements("runtime"),
     extras_require={name: requirements(name) for name in ("mm", "tests", "optional")},
-    entry_points={"console_scripts": [f"vosplug-{name} = vosplug.cli.{name.replace('-', '_')}:main"
-                                      for name in COMMANDS]},
+    entry_points={"console_scripts": [f"vosplug-{name.replace('_', '-')} = vosplug.cli.{name}:main"
+                                      for name in commands()]},
     zip_safe=False,
     **compiled(),
 )
