@@ -22,9 +22,9 @@ def version() -> str:
 
 
 def commands() -> list[str]:
-    """Modules of ``vosplug/cli``, each of which is a command."""
+    """Modules of ``vosplug/cli`` that are commands: those with a ``main``."""
     return sorted(path.stem for path in (ROOT / "vosplug" / "cli").glob("*.py")
-                  if path.stem not in ("__init__", "common"))
+                  if "\ndef main(" in path.read_text(encoding="utf-8"))
 
 
 def folder_packages(folder: str, *, needs_init: bool) -> dict[str, str]:

@@ -142,4 +142,5 @@ def test_an_installed_copy_works_alone(copy, tmp_path, operators):
     run(target / "bin" / "vosplug-list-plugins", "memory", cwd=tmp_path, env=env)
     if (copy / "ops" / "__init__.py").is_file():
         run(sys.executable, "-c", "import vosplug.ops", cwd=tmp_path, env=env)
-        assert bool(list((target / "vosplug" / "ops").glob("_C*.so"))) is (operators and shutil.which("c++") is not None)
+        compiled = list((target / "vosplug" / "ops").glob("_C*.so"))
+        assert bool(compiled) is (operators and shutil.which("c++") is not None)
