@@ -1,0 +1,109 @@
+"""The training loop over iterations."""
+
+import random
+import time
+
+import numpy as np
+import torch
+from mmengine.runner import BaseLoop
+from torch.utils.data import DataLoader
+
+from ..registry import LOOPS
+from ..utils.errors import ConfigError, TrainingError, VosplugError
+
+
+def seed_iteration(seed: int, stage: int, iteration: int, rank: int) -> None:
+    """Seed torch, numpy and Python from the place in the run, so that a resumed run draws the same numbers."""
+    state = np.random.SeedSequence((seed, stage, iteration, rank)).generate_state(2, np.uint64)
+    torch.manual_seed(int(state[0] >> np.uint64(1)))
+    np.random.seed(int(state[1] & np.uint64(0xFFFFFFFF)))  # noqa: NPY002 (for code that uses numpy's global generator)
+    random.seed(int(state[1]))
+
+
+@LOOPS.register_module()
+class ClipTrainLoop(BaseLoop):
+    """Iterate over clips, and validate from time to time.
+
+    Hooks are called as in mmengine's ``IterBasedTrainLoop``. After an iteration and the validation that may follow it
+    comes ``after_step(runner)``, where ``runner.iter`` is the number of finished iterations: whatever is saved there
+    belongs to a point at which nothing is left to do.
+
+    Args:
+        runner: the runner.
+        dataloader: loader with a :class:`vosplug.datasets.ClipBatchSampler`.
+        max_iters: number of iterations; with gradient accumulation an update takes several.
+        val_interval: iterations between validations; None validates at the end only.
+        val_begin: no validation before this many iterations.
+
+    Attributes:
+        data_time: seconds that the last iteration waited for its clips.
+    """
+
+    def __init__(self, runner, dataloader: DataLoader, max_iters: int, val_interval: int | None = None,
+                 val_begin: int = 1):
+        super().__init__(runner, dataloader)
+        if val_interval is not None and (not isinstance(val_interval, int) or val_interval < 1):
+            raise ConfigError(f"train_cfg.val_interval must be a whole number of at least 1, got {val_interval!r}")
+        self.max_iters = max_iters
+        self.max_epochs = 1
+        self.epoch = 0
+        self.val_interval = val_interval
+        self.val_begin = val_begin
+        self.stop_training = False
+        self.data_time = 0.0
+        self._iter = 0
+
+    @property
+    def iter(self) -> int:
+        """Number of finished iterations, so the index of the current one while it runs."""
+        return self._iter
+
+    def set_iteration(self, iteration: int) -> None:
+        """Begin at ``iteration``."""
+        self._iter = iteration
+
+    def run(self) -> torch.nn.Module:
+        """Train to the end."""
+        self.runner.call_hook("before_train")
+        self.runner.call_hook("before_train_epoch")
+        self.dataloader.batch_sampler.set_iteration(self._iter)
+        stream = iter(self.dataloader) if self._iter < self.max_iters else None
+        while self._iter < self.max_iters and not self.stop_training:
+            self._iterate(stream)
+            if self._validation_is_due():
+                self.runner.val_loop.run()
+            self.runner.call_hook("after_step")
+        del stream  # ends the workers
+        self.runner.call_hook("after_train_epoch")
+        self.runner.call_hook("after_train")
+        return self.runner.model
+
+    def _iterate(self, stream) -> None:
+        runner = self.runner
+        batch = self._next(stream)
+        seed_iteration(runner.seed, runner.stage_index, self._iter, runner.rank)
+        runner.model.train()
+        runner.call_hook("before_train_iter", batch_idx=self._iter, data_batch=batch)
+        outputs = runner.model.train_step(batch, optim_wrapper=runner.optim_wrapper)
+        runner.call_hook("after_train_iter", batch_idx=self._iter, data_batch=batch, outputs=outputs)
+        self._iter += 1
+
+    def _next(self, stream) -> dict:
+        start = time.perf_counter()
+        try:
+            batch = next(stream)
+        except RuntimeError as error:
+            if "DataLoader worker" in str(error) and "exited unexpectedly" in str(error):
+                raise TrainingError(f"iteration {self._iter}: a data worker was killed (out of memory?); use a smaller "
+                                    "train_dataloader.num_workers or batch_size") from error
+            raise
+        if isinstance(batch, VosplugError):
+            raise batch
+        self.data_time = time.perf_counter() - start
+        return batch
+
+    def _validation_is_due(self) -> bool:
+        if self.runner.val_loop is None or self._iter < self.val_begin:
+            return False
+        at_interval = self.val_interval is not None and self._iter % self.val_interval == 0
+        return at_interval or self._iter == self.max_iters

@@ -1,0 +1,61 @@
+"""Validation by segmenting whole videos."""
+
+import sys
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from mmengine.dist import broadcast, get_world_size
+from mmengine.runner import BaseLoop
+
+from ..registry import DATASETS, LOOPS, METRICS
+from ..utils.checkpoint import unwrapped
+
+
+@LOOPS.register_module()
+class VideoValLoop(BaseLoop):
+    """Segment the videos of a data set as inference does, and score them; videos are split over the processes.
+
+    Args:
+        runner: the runner.
+        dataset: config of a data set of videos.
+        evaluator: config of a metric; built anew for each validation.
+        session_options: options of :class:`vosplug.inference.VOSSession`.
+
+    Attributes:
+        metrics: numbers of the last validation, or None if the data set has no references.
+    """
+
+    def __init__(self, runner, dataset: Mapping[str, Any], evaluator: Mapping[str, Any],
+                 session_options: Mapping[str, Any] | None = None):
+        super().__init__(runner, None)
+        self.dataset = DATASETS.build(dataset) if isinstance(dataset, Mapping) else dataset
+        self.evaluator = evaluator
+        self.session_options = dict(session_options or {})
+        self.metrics: dict[str, float] | None = None
+        METRICS.build(evaluator)  # faults in its config show now, not after the first thousand iterations
+
+    def run(self) -> dict[str, float] | None:
+        """Validate; return the numbers, which hooks get as well."""
+        from ..evaluation.loop import evaluate_videos  # here, as inference is not needed for training alone
+
+        runner = self.runner
+        runner.call_hook("before_val")
+        runner.call_hook("before_val_epoch")
+        model = unwrapped(runner.model)
+        share_buffers(model)
+        model.eval()
+        with torch.no_grad():
+            self.metrics = evaluate_videos(model, self.dataset, METRICS.build(self.evaluator),
+                                           session_options=self.session_options, progress=sys.stderr.isatty())
+        model.train()
+        runner.call_hook("after_val_epoch", metrics=self.metrics or {})
+        runner.call_hook("after_val")
+        return self.metrics
+
+
+def share_buffers(model: torch.nn.Module) -> None:
+    """Give every process the buffers (statistics of batch norms) of the first one, which are those that are saved."""
+    if get_world_size() > 1:
+        for buffer in model.buffers():
+            broadcast(buffer)
