@@ -1,6 +1,9 @@
 """From frames to masks: readers, sessions, writers."""
 
 from .given_masks import GivenMasks
+from .inferencer import VOSInferencer
+from .memory_log import MemoryLog
+from .model_loading import build_segmentor
 from .opening import open_reader, open_writer
 from .prefetch import PrefetchReader
 from .readers import DatasetVideoReader, FolderReader, Frame, FrameReader, IterableReader
@@ -10,5 +13,6 @@ from .video_writer import OverlayVideoWriter
 from .writers import FrameWriter, MaskFolderWriter, OverlayFolderWriter, RleJsonWriter
 
 __all__ = ["CameraReader", "DatasetVideoReader", "FolderReader", "Frame", "FrameReader", "FrameWriter", "GivenMasks",
-           "IterableReader", "MaskFolderWriter", "OverlayFolderWriter", "OverlayVideoWriter", "Prediction",
-           "PrefetchReader", "RleJsonWriter", "VOSSession", "VideoReader", "new_session", "open_reader", "open_writer"]
+           "IterableReader", "MaskFolderWriter", "MemoryLog", "OverlayFolderWriter", "OverlayVideoWriter", "Prediction",
+           "PrefetchReader", "RleJsonWriter", "VOSInferencer", "VOSSession", "VideoReader", "build_segmentor",
+           "new_session", "open_reader", "open_writer"]

@@ -28,7 +28,7 @@ class GivenMasks:
     labels: np.ndarray
 
     def resized(self, size: tuple[int, int]) -> np.ndarray:
-        """One-hot masks (K, h, w) float32 at ``size``; an object too thin for nearest sampling keeps what it touches."""
+        """One-hot masks (K, h, w) float32 at ``size``; an object that would vanish keeps what it touches."""
         labels = resize_labels(self.labels, size)
         masks = np.stack([labels == value for value in self.ids]).astype(np.float32)
         for mask, value in zip(masks, self.ids, strict=True):

@@ -44,8 +44,8 @@ def choose_reader(source: Any) -> FrameReader:
         return open_path(str(source))
     if isinstance(source, Iterable):
         return IterableReader(source)
-    raise InputError(f"cannot read frames from {type(source).__name__}: give a video file, a folder of images, the number "
-                     "of a camera, or an iterable of pictures")
+    raise InputError(f"cannot read frames from {type(source).__name__}: give a video file, a folder of images, the "
+                     "number of a camera, or an iterable of pictures")
 
 
 def open_path(text: str) -> FrameReader:
@@ -85,5 +85,5 @@ def open_writer(out: Any, *, fps: float | None = None) -> FrameWriter:
     if suffix == ".json":
         return RleJsonWriter(path)
     if suffix in (".png", ".jpg", ".jpeg", ".webm", ".gif", ".zip", ".txt", ".webp", ".npy"):
-        raise InputError(f"output {out}: give a folder (palette PNGs), a video ({', '.join(SUFFIXES)}), or a .json file")
+        raise InputError(f"output {out}: give a folder (palette PNGs), a video ({', '.join(SUFFIXES)}) or .json")
     return MaskFolderWriter(path)

@@ -1,5 +1,6 @@
 """Sources of frames: folders of pictures, data sets and anything that can be iterated over."""
 
+import itertools
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
@@ -121,6 +122,24 @@ class IterableReader(FrameReader):
         for index, item in enumerate(self.frames):
             name, image = item if isinstance(item, tuple) else (f"{index:05d}", item)
             yield Frame(index, str(name), np.asarray(image))
+
+
+class LimitedReader(FrameReader):
+    """The first ``max_frames`` frames of another reader, which is closed with this one."""
+
+    def __init__(self, reader: FrameReader, max_frames: int):
+        self.reader = reader
+        self.max_frames = max_frames
+        known = reader.num_frames
+        self.num_frames = max_frames if known is None else min(known, max_frames)
+        self.fps, self.size, self.named = reader.fps, reader.size, reader.named
+
+    def __iter__(self) -> Iterator[Frame]:
+        return itertools.islice(iter(self.reader), self.max_frames)
+
+    def close(self) -> None:
+        """Close the reader."""
+        self.reader.close()
 
 
 def is_image(path: Path) -> bool:

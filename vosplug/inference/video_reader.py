@@ -22,8 +22,8 @@ class VideoReader(FrameReader):
         path: the file.
 
     Raises:
-        DataError: the file is missing, cannot be decoded or has no frame; or, after the last frame that could be read, the
-            file says that more should follow (it is cut short).
+        DataError: the file is missing, cannot be decoded or has no frame; or, after the last frame that could be
+            read, the file says that more should follow (it is cut short).
     """
 
     def __init__(self, path: str | Path):
@@ -43,7 +43,8 @@ class VideoReader(FrameReader):
         if not count:
             raise DataError(f"{self.path}: the video has no frame that can be decoded")
         if self._is_cut_short(count):
-            raise DataError(f"{self.path}: the video is cut short: {count} of about {self.num_frames} frames could be read")
+            raise DataError(f"{self.path}: the video is cut short: only {count} of about {self.num_frames} frames "
+                            "could be read")
 
     def close(self) -> None:
         """Close the file."""

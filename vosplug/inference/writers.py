@@ -82,7 +82,7 @@ class OverlayFolderWriter(FrameWriter):
 class RleJsonWriter(FrameWriter):
     """One JSON file with the mask of every object in every frame, in COCO's compressed run-length encoding.
 
-    ``{"frames": [{"index": 0, "name": "00000", "size": [H, W], "objects": {"1": {"size": [H, W], "counts": "..."}}}]}``.
+    ``{"frames": [{"index": 0, "name": "00000", "size": [H, W], "objects": {"1": {"size": [H, W], "counts": ".."}}}]}``.
     It is written as the video goes on and appears when it is closed, so that a long video needs no memory.
 
     Args:

@@ -75,8 +75,8 @@ class FlowSession(BaselineSession):
     """Warps masks from frame to frame by optical flow.
 
     The flow is OpenCV's DIS (Kroeger et al., "Fast Optical Flow using Dense Inverse Search", ECCV 2016), medium preset,
-    from each frame back to the one before it, so that every pixel has a source. Soft masks are warped and carried on,
-    so that rounding does not add up over frames.
+    from each frame back to the one before it, so that every pixel has a source. Each mask is sampled bilinearly, and a
+    pixel goes to the largest.
     """
 
     def __init__(self, *, allow_empty: bool = False):

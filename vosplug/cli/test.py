@@ -1,0 +1,172 @@
+"""Segments the videos of a data set and scores them: DAVIS, YouTube-VOS, or a data set that the config describes."""
+
+import argparse
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from ..utils.errors import ConfigError, InputError
+from .common import add_config_options, command, load_config
+from .session_options import add_session_options, session_options
+
+KINDS = {"davis": "DavisMetric", "youtube_vos": "YouTubeVOSMetric"}
+DATASETS_OF_KINDS = {"davis": "DavisDataset", "youtube_vos": "YouTubeVOSDataset"}
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The options of the command."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("config", nargs="?", help="config file, or the name of one that comes with vosplug")
+    parser.add_argument("checkpoint", nargs="?", help="weights")
+    parser.add_argument("--baseline", choices=("copy", "flow"),
+                        help="instead of a model: copy the first mask, or warp it by optical flow (no CHECKPOINT then)")
+    parser.add_argument("--eval", choices=(*KINDS, "youtube_vis"), dest="kind",
+                        help="protocol; by default that of test_dataset in the config")
+    parser.add_argument("--set", dest="split", help="split, e.g. val, test-dev, valid, valid_all_frames")
+    parser.add_argument("--year", help="2016 or 2017 (DAVIS), 2018 or 2019 (YouTube-VOS)")
+    parser.add_argument("--sequences", nargs="+", metavar="NAME", help="only these videos")
+    parser.add_argument("--out", type=Path, metavar="DIR", help="write masks and results.json; where there are no "
+                                                                "reference masks also submission.zip")
+    parser.add_argument("--show-dir", type=Path, metavar="DIR", help="write an overlay video per video")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the numbers")
+    parser.add_argument("--launcher", default="none", help="none or pytorch (under torchrun: videos are split)")
+    add_session_options(parser)
+    add_config_options(parser, work_dir=False)
+    return parser
+
+
+@command
+def main(argv: list[str] | None = None) -> int:
+    """Segment, score, print the table, write what was asked for."""
+    options = build_parser().parse_args(argv)
+    check_arguments(options)
+    from ..engine.processes import pick_device, process_group
+
+    config = {} if options.config is None else load_config(options.config, cfg_options=options.cfg_options,
+                                                           plugins=options.plugins)
+    dataset = build_dataset(config, options)
+    check_outputs(dataset, options)
+    if options.baseline:
+        with process_group(options.launcher, pick_device("cpu")):
+            return run(build_baseline(options), {}, dataset, build_metric(config, dataset, options), options)
+    device = pick_device(options.device)
+    from ..inference.model_loading import build_segmentor, session_defaults
+
+    with process_group(options.launcher, device):
+        model = build_segmentor(config, options.checkpoint, device=device)
+        session = session_options(options, session_defaults(config))
+        return run(model, session, dataset, build_metric(config, dataset, options), options)
+
+
+def run(model: Any, session: dict, dataset: Any, metric: Any, options: argparse.Namespace) -> int:
+    """Segment and score; the first process reports."""
+    from ..evaluation.loop import VideoEvaluator, rank_and_size
+
+    evaluator = VideoEvaluator(model, session_options=session, out_dir=options.out, show_dir=options.show_dir)
+    scores = evaluator.run(dataset, metric)
+    if rank_and_size()[0] == 0:
+        report(scores, evaluator, dataset, metric, options)
+    return 0
+
+
+def report(scores: dict | None, evaluator: Any, dataset: Any, metric: Any, options: argparse.Namespace) -> None:
+    """Print the table or say why there is none; write the JSON file and the submission."""
+    from rich.console import Console
+
+    from ..utils.files import write_json
+
+    console = Console()
+    if scores is not None:
+        metric.table(console)
+    else:
+        console.print("No numbers: reference masks are missing, so nothing was scored.")
+        if options.out is not None:
+            path = write_submission(dataset, options)
+            console.print(f"Submission for the server, checked: {path}", soft_wrap=True)
+    console.print(f"{evaluator.frames} frames, {evaluator.fps:.2f} frames per second and process")
+    for name, folder in (("masks", options.out), ("overlay videos", options.show_dir)):
+        if folder is not None:
+            console.print(f"{name}: {folder}", soft_wrap=True)
+    if options.json is not None:
+        write_json(options.json, {**(scores or {}), "fps": evaluator.fps, "frames": evaluator.frames})
+
+
+def write_submission(dataset: Any, options: argparse.Namespace) -> Path:
+    """Write and check the zip file for the server of the benchmark; return its path."""
+    from ..evaluation import submission
+
+    path = options.out / "submission.zip"
+    writers = {"davis": submission.write_davis_submission, "youtube_vos": submission.write_youtube_vos_submission}
+    writers[kind_of(dataset, options)](options.out, dataset.videos(), path)
+    return path
+
+
+def check_arguments(options: argparse.Namespace) -> None:
+    """Raise :class:`InputError` for what argparse cannot know."""
+    if options.kind == "youtube_vis":
+        raise InputError("--eval youtube_vis needs a method for video instance segmentation, and vosplug has none yet")
+    if options.baseline:
+        if options.checkpoint is not None:
+            raise InputError(f"--baseline {options.baseline} takes no checkpoint, got {options.checkpoint}")
+        used = [name for name in ("max_short_side", "scales", "flip", "amp", "channels_last", "device")
+                if getattr(options, name)]
+        if used:
+            name = used[0].replace("_", "-")
+            raise InputError(f"--{name} has no effect on --baseline {options.baseline}: leave it out")
+    elif options.checkpoint is None:
+        raise InputError("test needs CONFIG and CHECKPOINT (or --baseline copy|flow)")
+
+
+def check_outputs(dataset: Any, options: argparse.Namespace) -> None:
+    """Raise :class:`InputError` if the run could give nothing."""
+    unscored = [video.name for video in dataset.videos() if not video.has_reference]
+    if unscored and options.out is None and options.show_dir is None:
+        raise InputError(f"{len(unscored)} videos have no reference masks ({unscored[0]}, ...), so there will be no "
+                         "numbers: give --out DIR to write the masks and the submission")
+
+
+def build_baseline(options: argparse.Namespace) -> Any:
+    """The baseline that was asked for."""
+    from ..models.baselines import Baseline
+
+    return Baseline(options.baseline)
+
+
+def build_dataset(config: Mapping[str, Any], options: argparse.Namespace) -> Any:
+    """``test_dataset`` of the config if it fits ``--eval``, else the data set of that benchmark at ``--data-root``."""
+    from ..registry import DATASETS
+    from ..utils.config_check import find_type
+
+    given = config.get("test_dataset")
+    if given is not None and options.kind is not None:
+        metric = getattr(find_type(given["type"]), "metric", None)
+        given = given if metric == KINDS[options.kind] else None
+    if given is None:
+        if options.kind is None:
+            raise InputError("say which protocol to use, --eval davis or --eval youtube_vos: the config has no test_dataset")
+        if options.data_root is None:
+            raise InputError(f"--eval {options.kind} needs --data-root DIR, as the config has no test_dataset for it")
+        given = {"type": DATASETS_OF_KINDS[options.kind]}
+    overrides = {"data_root": options.data_root, "split": options.split, "year": options.year,
+                 "sequences": options.sequences}
+    return DATASETS.build({**given, **{key: value for key, value in overrides.items() if value is not None}})
+
+
+def build_metric(config: Mapping[str, Any], dataset: Any, options: argparse.Namespace) -> Any:
+    """``test_evaluator`` of the config if it is of the right type, else the metric of the data set."""
+    from ..registry import METRICS
+
+    wanted = KINDS[options.kind] if options.kind else dataset.metric
+    given = config.get("test_evaluator")
+    if given is None or given["type"] != wanted:
+        if wanted is None:
+            raise ConfigError(f"{type(dataset).__name__} names no metric: give test_evaluator in the config, or --eval")
+        given = {"type": wanted}
+    if wanted == "DavisMetric" and str(getattr(dataset, "year", "")) == "2016":
+        given = {"protocol": "2016", **given}
+    return METRICS.build(given)
+
+
+def kind_of(dataset: Any, options: argparse.Namespace) -> str:
+    """``davis`` or ``youtube_vos``."""
+    return options.kind or next(kind for kind, metric in KINDS.items() if metric == dataset.metric)

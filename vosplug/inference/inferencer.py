@@ -1,0 +1,138 @@
+"""Segmenting videos in a few lines of Python."""
+
+import contextlib
+import os
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ..utils.errors import InputError
+from .mask_source import MaskSource
+from .model_loading import as_config, build_segmentor, session_defaults
+from .opening import open_reader, open_writer
+from .readers import Frame, FrameReader
+from .session import new_session
+
+
+@dataclass
+class Summary:
+    """What was done.
+
+    Attributes:
+        frames: number of frames segmented.
+        seconds: time spent in the model, reading and writing not counted.
+        size: (H, W) of the frames.
+        ids: ids of all objects of the video.
+    """
+
+    frames: int = 0
+    seconds: float = 0.0
+    size: tuple[int, int] | None = None
+    ids: tuple[int, ...] = ()
+
+    @property
+    def fps(self) -> float | None:
+        """Frames per second of the model; None without frames."""
+        return self.frames / self.seconds if self.seconds else None
+
+
+class VOSInferencer:
+    """Segments videos with one model.
+
+    >>> segment = VOSInferencer("stcn_r50", "stcn.pth")  # doctest: +SKIP
+    >>> segment("dog.mp4", "first_mask.png", out="dog_overlay.mp4")  # doctest: +SKIP
+
+    Args:
+        config: path or name of a config, a loaded config, or a model (or baseline) that is ready.
+        checkpoint: weights; needed unless a model is given.
+        device: device of the model; by default a GPU if there is one.
+        session_options: options of :class:`VOSSession` (``max_short_side``, ``scales``, ``flip``, ``amp``, ...), over
+            those that the config states.
+
+    Raises:
+        ConfigError, CheckpointError: the model cannot be built or loaded.
+        InputError: no checkpoint is given.
+    """
+
+    def __init__(self, config: Any, checkpoint: str | os.PathLike | None = None, *, device: Any = None,
+                 session_options: Mapping[str, Any] | None = None):
+        defaults = {}
+        if isinstance(config, (str, os.PathLike, Mapping)) or hasattr(config, "filename"):
+            if checkpoint is None:
+                raise InputError("VOSInferencer needs a checkpoint: the weights of a fresh model are random")
+            config = as_config(config)
+            defaults = session_defaults(config)
+            self.model = build_segmentor(config, checkpoint, device=device or default_device())
+        else:
+            if checkpoint is not None:
+                raise InputError("VOSInferencer was given a model, so it takes no checkpoint")
+            self.model = config
+            if device is not None:
+                defaults = {"device": device}
+        self.session_options = {**defaults, **(session_options or {})}
+
+    def __call__(self, source: Any, mask: Any, *, out: Any, prefetch: int = 4, binary: bool = False,
+                 known_ids: str = "refuse", on_frame: Callable[[Frame, np.ndarray], None] | None = None) -> Summary:
+        """Segment a video and write the result.
+
+        Args:
+            source: whatever :func:`open_reader` takes: a video file, a folder of images, the number of a camera, ...
+            mask: masks of objects, see :class:`MaskSource`.
+            out: where to write, see :func:`open_writer`; several in a list.
+            prefetch: frames to read ahead.
+            binary, known_ids: see :class:`MaskSource`.
+            on_frame: called after each frame with the frame and its labels.
+
+        Returns:
+            Numbers of the run.
+
+        Raises:
+            VosplugError: the input cannot be read (further), or the output cannot be written. Outputs are finished with
+                the frames so far.
+        """
+        summary = Summary()
+        with contextlib.ExitStack() as stack:
+            reader = stack.enter_context(open_reader(source, prefetch=prefetch))
+            masks = MaskSource(mask, binary=binary, known_ids=known_ids)
+            writers = [stack.enter_context(open_writer(item, fps=reader.fps)) for item in as_list(out)]
+            for frame, labels in self._labels(reader, masks, summary):
+                for writer in writers:
+                    writer.write(frame, labels)
+                if on_frame is not None:
+                    on_frame(frame, labels)
+        return summary
+
+    def stream(self, source: Any, mask: Any, *, prefetch: int = 4, binary: bool = False,
+               known_ids: str = "refuse") -> Iterator[tuple[Frame, np.ndarray]]:
+        """As calling, but yield every frame with its labels (H, W) uint8 instead of writing them."""
+        with open_reader(source, prefetch=prefetch) as reader:
+            yield from self._labels(reader, MaskSource(mask, binary=binary, known_ids=known_ids), Summary())
+
+    def _labels(self, reader: FrameReader, masks: MaskSource, summary: Summary) -> Iterator[tuple[Frame, np.ndarray]]:
+        session = new_session(self.model, **self.session_options)
+        for frame in reader:
+            # Only folders know for sure which frame is the last one; looking ahead would delay a camera.
+            last = reader.named and frame.index + 1 == reader.num_frames
+            labels, ids = masks.get(frame, session.ids, named=reader.named) or (None, None)
+            begin = time.perf_counter()
+            result = session.step(frame.image, labels, ids, last=last)
+            summary.seconds += time.perf_counter() - begin
+            summary.frames += 1
+            summary.size, summary.ids = session.size, session.ids
+            yield frame, result
+        masks.warn_unused()
+
+
+def as_list(value: Any) -> Sequence[Any]:
+    """Several outputs, or one, as a list."""
+    return list(value) if isinstance(value, (list, tuple)) else [value]
+
+
+def default_device() -> str:
+    """``cuda`` if a GPU can be used, else ``cpu``."""
+    import torch
+
+    return "cuda" if torch.cuda.is_available() else "cpu"

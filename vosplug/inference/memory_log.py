@@ -1,0 +1,102 @@
+"""Recording and plotting the resident memory of this process over a video."""
+
+import contextlib
+import csv
+import io
+import os
+import sys
+from pathlib import Path
+
+from ..utils.errors import InputError
+from ..utils.files import write_json, write_text, write_via
+
+MIB = 2**20
+
+
+def resident_mib() -> float:
+    """Resident memory of this process in MiB."""
+    if sys.platform == "linux":
+        pages = int(Path("/proc/self/statm").read_text().split()[1])
+        return pages * os.sysconf("SC_PAGE_SIZE") / MIB
+    import resource
+
+    # Elsewhere only the high-water mark can be had without further packages; macOS gives bytes.
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / MIB if sys.platform == "darwin" else peak / 1024
+
+
+class MemoryLog:
+    """Resident memory per frame, written when the context ends, also by an error.
+
+    Args:
+        path: ``.csv``, ``.json``, or ``.png`` (a plot, needs matplotlib).
+
+    Raises:
+        InputError: another suffix, or matplotlib is missing for a plot.
+    """
+
+    def __init__(self, path: str | Path):
+        self.path = Path(path)
+        if self.path.suffix.lower() not in (".csv", ".json", ".png"):
+            raise InputError(f"memory log {path}: the suffix must be .csv, .json or .png")
+        if self.path.suffix.lower() == ".png":
+            need_matplotlib()
+        self.frames: list[int] = []
+        self.values: list[float] = []
+
+    def record(self, frame: int) -> None:
+        """Take the memory after frame ``frame``."""
+        self.frames.append(frame)
+        self.values.append(resident_mib())
+
+    def growth(self, start: int) -> float | None:
+        """MiB per 1,000 frames from the frame ``start`` on (least squares); None with fewer than two frames."""
+        pairs = [(f, v) for f, v in zip(self.frames, self.values, strict=True) if f >= start]
+        if len(pairs) < 2:
+            return None
+        mean_f = sum(f for f, _ in pairs) / len(pairs)
+        mean_v = sum(v for _, v in pairs) / len(pairs)
+        spread = sum((f - mean_f) ** 2 for f, _ in pairs)
+        return 1000 * sum((f - mean_f) * (v - mean_v) for f, v in pairs) / spread
+
+    def save(self) -> None:
+        """Write the file."""
+        suffix = self.path.suffix.lower()
+        if suffix == ".json":
+            write_json(self.path, {"frame": self.frames, "resident_mib": self.values})
+        elif suffix == ".csv":
+            buffer = io.StringIO()
+            rows = csv.writer(buffer, lineterminator="\n")
+            rows.writerow(["frame", "resident_mib"])
+            rows.writerows((f, f"{v:.2f}") for f, v in zip(self.frames, self.values, strict=True))
+            write_text(self.path, buffer.getvalue())
+        else:
+            write_via(self.path, self._plot)
+
+    def __enter__(self) -> "MemoryLog":
+        return self
+
+    def __exit__(self, kind: type | None, *_) -> None:
+        # A failure to write must not hide the error that ended the run.
+        with contextlib.suppress(Exception) if kind is not None else contextlib.nullcontext():
+            self.save()
+
+    def _plot(self, name: str) -> None:
+        from matplotlib.backends.backend_agg import FigureCanvasAgg
+        from matplotlib.figure import Figure
+
+        figure = Figure(figsize=(8, 4), dpi=120, layout="constrained")
+        FigureCanvasAgg(figure)
+        axes = figure.add_subplot()
+        axes.plot(self.frames, self.values, linewidth=1)
+        axes.set(xlabel="frame", ylabel="resident memory (MiB)", ylim=(0, 1.1 * max(self.values, default=1)))
+        axes.grid(alpha=0.3)
+        figure.savefig(name)
+
+
+def need_matplotlib() -> None:
+    """Raise :class:`InputError` if plots cannot be drawn."""
+    try:
+        import matplotlib  # noqa: F401
+    except ImportError as error:
+        raise InputError("a plot needs matplotlib (`pip install matplotlib`); or write .csv") from error

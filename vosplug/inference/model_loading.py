@@ -1,0 +1,57 @@
+"""From a config and a checkpoint to a model that is ready for sessions."""
+
+import os
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from mmengine.config import Config, ConfigDict
+from torch import nn
+
+from ..registry import SEGMENTORS
+from ..utils.checkpoint import load_weights
+from ..utils.errors import ConfigError
+from .session import prepare_model
+
+SESSION_KEY = "test_session"
+
+
+def build_segmentor(config: str | os.PathLike | Mapping[str, Any], checkpoint: str | os.PathLike | None = None, *,
+                    device: str | torch.device | None = None, seed: int | None = None) -> nn.Module:
+    """Build the model of a config and load its weights.
+
+    Args:
+        config: path or name of a config, a loaded one, or a dict with ``model``.
+        checkpoint: weights, which have to fit exactly; None leaves the random ones.
+        device: where to put the model.
+        seed: of the random weights.
+
+    Raises:
+        ConfigError: the config has no model, or a part of it is wrong.
+        CheckpointError: the weights cannot be read or do not fit.
+    """
+    config = as_config(config)
+    if "model" not in config:
+        raise ConfigError("the config has no 'model': it describes data or a schedule only")
+    if seed is not None:
+        torch.manual_seed(seed)
+    model = SEGMENTORS.build(ConfigDict(config["model"]))
+    if checkpoint is None:
+        model.init_weights()
+    else:
+        load_weights(model, checkpoint)
+    return prepare_model(model, device, channels_last=False)
+
+
+def as_config(config: str | os.PathLike | Mapping[str, Any]) -> Mapping[str, Any]:
+    """A loaded config as it is; a path or name through :func:`vosplug.utils.configs.load_config`."""
+    if isinstance(config, (Config, Mapping)):
+        return config
+    from ..utils.configs import load_config
+
+    return load_config(config)
+
+
+def session_defaults(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Options of :class:`VOSSession` that a config states under ``test_session``."""
+    return dict(config.get(SESSION_KEY) or {})
