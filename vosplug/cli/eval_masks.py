@@ -114,15 +114,17 @@ class _YouTubeVOS:
     """The jobs of YouTube-VOS and what is shown of their results."""
 
     def __init__(self, options: argparse.Namespace):
+        from ..datasets.youtube_vos_meta import TRAINING_CATEGORIES
         from ..evaluation.youtube_vos_folders import find_youtube_vos_jobs, seen_categories
 
         self.csv = options.csv
         self.jobs = find_youtube_vos_jobs(options.gt, options.pred, options.sequences)
         self.seen = seen_categories(options.gt, options.seen)
-        known = {category for job in self.jobs for category in job.categories.values()}
-        if not known & set(self.seen) and options.seen:
-            raise DataError(f"--seen {options.seen[0]}: no object has one of these categories."
-                            f"{did_you_mean(self.seen[0], known)} Categories here: {', '.join(sorted(known))}")
+        known = {category for job in self.jobs for category in job.categories.values()} | set(TRAINING_CATEGORIES)
+        unknown = [name for name in self.seen if name not in known]
+        if unknown and options.seen:
+            raise DataError(f"--seen {unknown[0]}: no object here has this category and the training set does not have "
+                            f"it.{did_you_mean(unknown[0], known)}")
 
     def numbers(self, results: Mapping[str, dict]) -> dict:
         from ..evaluation.functional.youtube_vos import KEYS, global_scores

@@ -14,7 +14,7 @@ from PIL import Image
 
 from ..structures.video import Video
 from ..utils.errors import DataError, InputError, did_you_mean
-from ..utils.files import atomic_write
+from ..utils.files import write_via
 from ..utils.masks import encode_mask, read_mask
 
 KINDS = {"davis": "", "youtube_vos": "Annotations/"}
@@ -77,19 +77,21 @@ def validate_submission(zip_path: str | Path, videos: Sequence[Video], kind: str
 def _write(root: Path, videos: Sequence[Video], zip_path: str | Path, kind: str) -> None:
     if not root.is_dir():
         raise DataError(f"folder of the predictions not found: {root}")
-    with atomic_write(zip_path) as stream:
-        with zipfile.ZipFile(stream, "w", zipfile.ZIP_STORED) as archive:  # PNG files are compressed already
+
+    def save(name: str) -> None:
+        with zipfile.ZipFile(name, "w", zipfile.ZIP_STORED) as archive:  # PNG files are compressed already
             for video in videos:
                 for index in _frames(video):
                     path = root / video.name / f"{video.frame_name(index)}.png"
                     # Fixed times make the file depend on the masks alone.
                     info = zipfile.ZipInfo(f"{_prefix(kind)}{video.name}/{path.name}", _EARLIEST)
                     archive.writestr(info, _index_png(path))
-        stream.flush()
-        faults = validate_submission(stream.name, videos, kind)
+        faults = validate_submission(name, videos, kind)
         if faults:
-            raise DataError(f"{faults[0]}; {len(faults)} faults in all, nothing was written" if len(faults) > 1 else
-                            f"{faults[0]}; nothing was written")
+            more = f" ({len(faults)} faults in all)" if len(faults) > 1 else ""
+            raise DataError(f"{faults[0]}{more}; nothing was written")
+
+    write_via(zip_path, save)
 
 
 def _index_png(path: Path) -> bytes:

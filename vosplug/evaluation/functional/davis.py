@@ -31,8 +31,11 @@ def frame_scores(prediction: np.ndarray, reference: np.ndarray, ids: Iterable[in
         One (J, F) per id, in the order of ``ids``.
 
     Raises:
-        InputError: the sizes differ.
+        InputError: the sizes differ, or an array is not (H, W) uint8.
     """
+    for labels in (prediction, reference):
+        if labels.ndim != 2 or labels.dtype != np.uint8:
+            raise InputError(f"label maps must be (H, W) uint8, got shape {labels.shape} of {labels.dtype}")
     if prediction.shape != reference.shape:
         raise InputError(f"prediction {prediction.shape} and reference {reference.shape} differ in size")
     radius = boundary_tolerance(*prediction.shape)
@@ -75,8 +78,8 @@ def statistics(values: Sequence[float]) -> dict[str, float]:
     steps = [1 + i * (len(values) - 1) / _QUARTERS for i in range(_QUARTERS + 1)]
     edges = [math.floor(step + 0.5 + 1e-10) - 1 for step in steps]
     first, last = (values[edges[i]:edges[i + 1] + 1] for i in (0, _QUARTERS - 1))
-    return {"Mean": float(values.mean()), "Recall": float((values > _RECALL_ABOVE).mean()),
-            "Decay": float(first.mean() - last.mean())}
+    return {"Mean": float(np.nanmean(values)), "Recall": float((values > _RECALL_ABOVE).mean()),
+            "Decay": float(np.nanmean(first) - np.nanmean(last))}
 
 
 def object_result(region: Sequence[float], boundary: Sequence[float]) -> dict:
