@@ -1,12 +1,14 @@
 """Options of the command line that change a config."""
 
 import argparse
+import re
 
 import pytest
 from mmengine.config import Config
 from mmengine.hooks import Hook
 
 from vosplug.registry import HOOKS
+from vosplug.utils.config_keys import TOP_KEYS
 from vosplug.utils.config_options import OptionsAction, apply_options, set_data_root
 from vosplug.utils.errors import ConfigError
 
@@ -19,6 +21,9 @@ def cfg():
         "size": (240, 432),
         "train_dataloader": {"dataset": {"crop": (240, 432)}},
         "pair": (1, 2),
+        "train_cfg": {"max_iters": 8},
+        "optim_wrapper": {"optimizer": {"type": "AdamW", "lr": 0.1}},
+        "stages": [{"name": "one", "train_cfg": {"max_iters": 2}, "param_scheduler": []}, {"name": "two"}],
     })
 
 
@@ -62,8 +67,14 @@ def test_pairs_that_cannot_be_read(text, capsys):
     ("model.head.sizes.1", 9, lambda cfg: cfg.model.head.sizes == [1, 9]),
     ("model.head", {"depth": 7}, lambda cfg: cfg.model.head == {"depth": 7, "sizes": [1, 2]}),
     ("custom_hooks.0.limit", 4, lambda cfg: cfg.custom_hooks[0] == {"type": "OptionsProbeHook", "limit": 4}),
-    ("resume", True, lambda cfg: cfg.resume is True),
-    ("randomness", {"seed": 3}, lambda cfg: cfg.randomness.seed == 3),
+    ("seed", 3, lambda cfg: cfg.seed == 3),
+    ("clip", {"length": 3}, lambda cfg: cfg.clip.length == 3),
+    ("train_dataloader.num_workers", 0, lambda cfg: cfg.train_dataloader.num_workers == 0),
+    ("train_cfg.val_interval", 4, lambda cfg: cfg.train_cfg.val_interval == 4),
+    ("optim_wrapper.amp", "bf16", lambda cfg: cfg.optim_wrapper.amp == "bf16"),
+    ("stages.0.clip", {"length": 3}, lambda cfg: cfg.stages[0].clip.length == 3),
+    ("stages.0.train_cfg.val_interval", 4, lambda cfg: cfg.stages[0].train_cfg.val_interval == 4),
+    ("train_cfg.max_iters", 4, lambda cfg: cfg.train_cfg.max_iters == 4),
 ])
 def test_options_that_something_reads_are_set(cfg, key, value, read):
     apply_options(cfg, {key: value})
@@ -79,7 +90,11 @@ def test_options_that_something_reads_are_set(cfg, key, value, read):
     ("custom_hooks.3.size", 1, r"custom_hooks is a list of 1 items, of which '3' is none"),
     ("pair.0", 5, r"pair is a tuple of 2 items, of which '0' is none that can be set"),
     ("model.head.depth.more", 1, r"model\.head\.depth is 2, which has no keys"),
-    ("randomness.seed", 1, r"no 'randomness' to change; give it whole: randomness=\"dict\(seed=\.\.\.\)\""),
+    ("clip.length", 1, r"no 'clip' to change; give it whole: clip=\"dict\(length=\.\.\.\)\""),
+    ("train_cfg.max_iter", 1, r"train_cfg has no 'max_iter'. Did you mean 'max_iters'"),
+    ("train_dataloader.workers", 1, r"train_dataloader has no 'workers'. Did you mean 'num_workers'"),
+    ("optim_wrapper.optimizer.decay", 1, r"optim_wrapper.optimizer \(AdamW\) has no 'decay'"),
+    ("stages.0.init_from", 1, r"stages\.0 has no 'init_from'"),
 ])
 def test_options_that_nothing_reads_are_refused(cfg, key, value, message):
     with pytest.raises(ConfigError, match=message):
@@ -91,6 +106,22 @@ def test_a_variable_that_was_already_used_is_refused(cfg):
         apply_options(cfg, {"size": (1, 2)}, variables={"size"})
     apply_options(cfg, {"size": (1, 2)})
     assert cfg["size"] == (1, 2)
+
+
+def test_an_option_that_every_stage_overrides_is_refused(cfg):
+    apply_options(cfg, {"stages.1.max_iters": 3})
+    with pytest.raises(ConfigError, match=r"train_cfg\.max_iters: every stage of the config has its own value"):
+        apply_options(cfg, {"train_cfg.max_iters": 4})
+
+
+def test_the_list_of_top_keys_is_what_the_package_reads(root):
+    """A key that some module starts to read must be listed, or options of it would be refused."""
+    read = set()
+    for folder in ("engine", "inference", "cli", "evaluation"):
+        for path in (root / "vosplug" / folder).rglob("*.py"):
+            read |= set(re.findall(r'\b(?:cfg|config)\.get\("(\w+)"', path.read_text()))
+    assert len(read) > 10
+    assert read - {"max_iters", "type"} <= set(TOP_KEYS)
 
 
 def test_setting_one_place_leaves_another_that_shared_its_object(cfg):

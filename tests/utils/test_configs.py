@@ -79,12 +79,12 @@ def test_loading_merges_bases_and_sets_defaults(config):
 
 
 def test_data_root_reaches_every_use(config):
-    path = config("_base_ = ['base.py']\nval_dataloader = dict(dataset=dict(data_root=_base_.data_root))\n", base=BASE)
+    path = config("_base_ = ['base.py']\nval_dataset = dict(data_root=_base_.data_root)\n", base=BASE)
     for cfg in (load_config(path, data_root="/my/data/"), load_config(path, cfg_options={"data_root": "/my/data"})):
         assert cfg.data_root == "/my/data"
         assert cfg.train_dataloader.dataset == {"data_root": "/my/data", "masks": "/my/data/Annotations",
                                                 "other": "data/DAVIS2"}
-        assert cfg.val_dataloader.dataset.data_root == "/my/data"
+        assert cfg.val_dataset.data_root == "/my/data"
 
 
 def test_data_root_needs_the_variable(config):
@@ -118,17 +118,24 @@ def test_a_config_that_is_no_text(tmp_path):
      "'CheckpointHok'. Did you mean 'CheckpointHook'"),
     ("custom_hooks = [dict(type='EMAHook'), dict(type='LoggerHook', intervall=2, priority='LOW')]",
      "custom_hooks.1: LoggerHook has no option 'intervall'. Did you mean 'interval'"),
-    ("train_cfg = dict(type='IterBasedTrainLop', max_iters=2)", "train_cfg: unknown loop type"),
+    ("train_cfg = dict(type='ClipTrainLop', max_iters=2)", "train_cfg: unknown loop type.*'ClipTrainLoop'"),
+    ("stages = [dict(train_cfg=dict(type='ClipTrainLop', max_iters=2))]", r"stages\.0\.train_cfg: unknown loop type"),
     ("train_dataloader = dict(dataset=dict(type='ConcatDataset', datasets=[dict(type='Davvis')]))",
      "train_dataloader.dataset.datasets.0: unknown dataset type 'Davvis'"),
     ("train_dataloader = dict(dataset=dict(pipeline=[dict(type='NoSuchTransform')]))",
      "train_dataloader.dataset.pipeline.0: unknown transform type"),
-    ("train_dataloader = dict(sampler=dict(type='InfiniteSamplr'))", "train_dataloader.sampler: unknown data sampler"),
-    ("val_evaluator = [dict(type='NoSuchMetric')]", "val_evaluator.0: unknown metric type"),
+    ("val_evaluator = dict(type='DavisMetrik')", "val_evaluator: unknown metric type.*'DavisMetric'"),
+    ("test_dataset = dict(type='DavisDatast')", "test_dataset: unknown dataset type"),
+    ("val_datset = dict()", "nothing reads the key 'val_datset'. Did you mean 'val_dataset'"),
 ])
 def test_types_that_the_runner_builds_are_checked(config, text, message):
     with pytest.raises(ConfigError, match=message):
         load_config(config(text))
+
+
+def test_a_variable_of_any_name_is_fine(config):
+    cfg = load_config(config("modell = dict(depth=1)\nmodel = modell\nunrelated = 3\n"))
+    assert cfg.model.depth == 1
 
 
 def test_plugins_and_custom_imports_are_loaded_first(config, tmp_path, monkeypatch):

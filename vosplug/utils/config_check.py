@@ -1,12 +1,13 @@
 """Checks of a loaded config before anything is built: what mmengine's Runner builds itself has clear errors too."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import Any
 
 from mmengine import registry as mm
 
-from ..registry import DATA_SAMPLERS, DATASETS, HOOKS, LOOPS, METRICS, MODELS, REGISTRIES, TRANSFORMS, Registry
-from .errors import ConfigError
+from ..registry import DATASETS, HOOKS, LOOPS, METRICS, MODELS, REGISTRIES, TRANSFORMS, Registry
+from .config_keys import TOP_KEYS
+from .errors import ConfigError, did_you_mean
 
 # Keys that mmengine takes out of such a dict before it calls the type.
 TAKEN_OUT = {"hook": {"priority"}}
@@ -26,12 +27,18 @@ def find_type(name: str) -> Any:
     return None
 
 
-def check_config(cfg: Any, where: str = "config") -> None:
+def check_config(cfg: Any, where: str = "config", variables: Collection[str] = ()) -> None:
     """Check the types and options of data sets, transforms, samplers, metrics, hooks and loops of ``cfg``.
+
+    Args:
+        cfg: the config.
+        where: its name, for messages.
+        variables: names that the config files themselves read.
 
     Raises:
         ConfigError: a type is unknown or does not take an option; the message names the key in the config.
     """
+    _check_top_keys(cfg, where, variables)
     for key, value, registry in _sections(cfg):
         taken = TAKEN_OUT.get(registry.name, set())
         try:
@@ -40,19 +47,30 @@ def check_config(cfg: Any, where: str = "config") -> None:
             raise ConfigError(f"{where}, {key}: {error}") from error
 
 
+def _check_top_keys(cfg: Any, where: str, variables: Collection[str]) -> None:
+    """Raise for a key that nothing reads but that looks like one that something does."""
+    for key in cfg.keys():  # noqa: SIM118 (a Config is no dict)
+        if key not in TOP_KEYS and key not in variables:
+            similar = did_you_mean(key, [name for name in TOP_KEYS if name not in cfg])
+            if similar:
+                raise ConfigError(f"{where}: nothing reads the key {key!r}.{similar}")
+
+
 def _sections(cfg: Any) -> Iterator[tuple[str, dict, Registry]]:
     """All dicts with a ``type`` that the Runner builds, with their key and the registry they are built from."""
-    for split in ("train", "val", "test"):
-        loader = cfg.get(f"{split}_dataloader") or {}
-        for part, registry in (("dataset", DATASETS), ("sampler", DATA_SAMPLERS), ("batch_sampler", DATA_SAMPLERS)):
-            yield from _typed(f"{split}_dataloader.{part}", loader.get(part), registry)
-        evaluator = cfg.get(f"{split}_evaluator")
-        if isinstance(evaluator, dict) and "metrics" in evaluator:  # an evaluator, not a metric
-            yield from _typed(f"{split}_evaluator.metrics", evaluator["metrics"], METRICS)
-        else:
-            yield from _typed(f"{split}_evaluator", evaluator, METRICS)
+    for index, stage in enumerate(cfg.get("stages") or ()):
+        if isinstance(stage, dict):
+            yield from ((f"stages.{index}.{key}", value, registry) for key, value, registry in _sections(stage))
+    loader = cfg.get("train_dataloader")
+    if isinstance(loader, dict):
+        yield from _typed("train_dataloader.dataset", loader.get("dataset"), DATASETS)
+    for split in ("val", "test"):
+        yield from _typed(f"{split}_dataset", cfg.get(f"{split}_dataset"), DATASETS)
+        yield from _typed(f"{split}_evaluator", cfg.get(f"{split}_evaluator"), METRICS)
+    for split in ("train", "val"):
         yield from _typed(f"{split}_cfg", cfg.get(f"{split}_cfg"), LOOPS)
-    for key, hook in (cfg.get("default_hooks") or {}).items():
+    hooks = cfg.get("default_hooks")
+    for key, hook in hooks.items() if isinstance(hooks, dict) else ():
         yield from _typed(f"default_hooks.{key}", hook, HOOKS)
     yield from _typed("custom_hooks", cfg.get("custom_hooks"), HOOKS)
 

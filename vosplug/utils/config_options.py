@@ -1,23 +1,14 @@
 """Options given on the command line: parsing ``--cfg-options``, and putting them where something reads them."""
 
 import ast
-import functools
-import inspect
 from argparse import ArgumentError
 from collections.abc import Collection, Iterator
 from typing import Any
 
 from mmengine.config import Config, ConfigDict, DictAction
 
+from .config_keys import TOP_KEYS, accepted_keys
 from .errors import ConfigError, did_you_mean
-
-
-@functools.cache
-def runner_options() -> tuple[str, ...]:
-    """Top-level keys that mmengine's Runner reads."""
-    from mmengine.runner import Runner  # here, as the import takes seconds and most commands never need it
-
-    return tuple(inspect.signature(Runner).parameters)
 
 
 class OptionsAction(DictAction):
@@ -76,12 +67,13 @@ def apply_options(cfg: Config, options: dict[str, Any], *, variables: Collection
     """
     for key, value in options.items():
         parts = key.split(".")
-        if parts[0] in variables and parts[0] not in runner_options():
+        if parts[0] in variables and parts[0] not in TOP_KEYS:
             places = list(_places(cfg, cfg.get(parts[0]), skip=parts[0]))
             hint = f" It is used at: {', '.join(places[:4])}." if places else ""
             raise ConfigError(f"--cfg-options {key}: {parts[0]!r} is a variable that the config file has already used "
                               f"elsewhere, so setting it has no effect; set the place that uses it.{hint}")
         check_key(cfg, parts, value)
+        _check_not_shadowed(cfg, parts)
         cfg[parts[0]] = _merged(cfg.get(parts[0]), parts[1:], value)
 
 
@@ -127,8 +119,7 @@ def check_key(cfg: Any, parts: list[str], value: Any) -> None:
 
 def _check_new_key(node: Any, parts: list[str], depth: int, *, is_last: bool) -> None:
     part, where = parts[depth], ".".join(parts[:depth])
-    name = "" if depth == 0 else node.get("type")
-    accepted = list(runner_options()) if depth == 0 else options_of(name)
+    accepted = accepted_keys(parts[:depth], node)
     if part in accepted or "**" in accepted and is_last:
         if is_last:
             return
@@ -136,22 +127,27 @@ def _check_new_key(node: Any, parts: list[str], depth: int, *, is_last: bool) ->
         raise ConfigError(f"--cfg-options {'.'.join(parts)}: the config has no {missing!r} to change; "
                           f"give it whole: {missing}=\"dict({parts[depth + 1]}=...)\"")
     known = [*node.keys(), *(option for option in accepted if option != "**")]
-    owner = f"{where} ({name})" if name else where or "the config"
+    kind = node.get("type") if depth else None
+    owner = f"{where} ({kind})" if kind else where or "the config"
     raise ConfigError(f"--cfg-options {'.'.join(parts)}: {owner} has no {part!r}.{did_you_mean(part, known)}")
 
 
-def options_of(name: Any) -> list[str]:
-    """Options that the registered type ``name`` takes; ``"**"`` is among them if it takes any; empty if unknown."""
-    from .config_check import find_type  # here, as it imports the registries, which a mere parser does not need
+def _check_not_shadowed(cfg: Config, parts: list[str]) -> None:
+    """Raise if every stage of the training has its own value for ``parts``, which would win."""
+    stages = cfg.get("stages")
+    if not isinstance(stages, list) or not stages or parts[0] in ("stages", "model"):
+        return
+    if all(_has(stage, parts) or parts == ["train_cfg", "max_iters"] and "max_iters" in stage for stage in stages):
+        raise ConfigError(f"--cfg-options {'.'.join(parts)}: every stage of the config has its own value, which wins; "
+                          f"set it per stage, for instance stages.0.{'.'.join(parts)}")
 
-    found = find_type(name) if isinstance(name, str) else name
-    if found is None:
-        return []
-    try:
-        parameters = inspect.signature(found).parameters.values()
-    except (TypeError, ValueError):
-        return []
-    return ["**" if item.kind is item.VAR_KEYWORD else item.name for item in parameters]
+
+def _has(node: Any, parts: list[str]) -> bool:
+    for part in parts:
+        if not isinstance(node, dict) or part not in node:
+            return False
+        node = node[part]
+    return not isinstance(node, (dict, list))
 
 
 def set_data_root(cfg: Config, data_root: str) -> None:

@@ -87,13 +87,14 @@ def load_config(path: str | os.PathLike, *, cfg_options: dict[str, Any] | None =
         data_root = options.pop("data_root") if data_root is None else data_root
     if data_root is not None:
         set_data_root(cfg, data_root)
-    apply_options(cfg, options, variables=_names_read(parsed))
+    variables = _names_read(parsed)
+    apply_options(cfg, options, variables=variables)
     cfg.setdefault("default_scope", SCOPE)
     if work_dir is not None:
         cfg.work_dir = work_dir
     else:
         cfg.setdefault("work_dir", f"work_dirs/{path.stem}")
-    check_config(cfg, where=path.name)
+    check_config(cfg, where=path.name, variables=variables)
     return cfg
 
 
