@@ -143,7 +143,7 @@ def build_dataset(config: Mapping[str, Any], options: argparse.Namespace) -> Any
         given = given if metric == KINDS[options.kind] else None
     if given is None:
         if options.kind is None:
-            raise InputError("say which protocol to use, --eval davis or --eval youtube_vos: the config has no test_dataset")
+            raise InputError(f"the config has no test_dataset: say what to test on, --eval {' or '.join(KINDS)}")
         if options.data_root is None:
             raise InputError(f"--eval {options.kind} needs --data-root DIR, as the config has no test_dataset for it")
         given = {"type": DATASETS_OF_KINDS[options.kind]}

@@ -22,7 +22,7 @@ def build_segmentor(config: str | os.PathLike | Mapping[str, Any], checkpoint: s
 
     Args:
         config: path or name of a config, a loaded one, or a dict with ``model``.
-        checkpoint: weights, which have to fit exactly; None leaves the random ones.
+        checkpoint: weights, which have to fit exactly; None leaves what the constructors chose.
         device: where to put the model.
         seed: of the random weights.
 
@@ -36,9 +36,7 @@ def build_segmentor(config: str | os.PathLike | Mapping[str, Any], checkpoint: s
     if seed is not None:
         torch.manual_seed(seed)
     model = SEGMENTORS.build(ConfigDict(config["model"]))
-    if checkpoint is None:
-        model.init_weights()
-    else:
+    if checkpoint is not None:
         load_weights(model, checkpoint)
     return prepare_model(model, device, channels_last=False)
 

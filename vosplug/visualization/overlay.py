@@ -7,6 +7,8 @@ from ..utils.errors import InputError
 from ..utils.masks import DAVIS_PALETTE
 
 KERNEL = np.ones((3, 3), np.uint8)
+# The colours at full brightness: most of the palette is too dark for a thin line.
+BRIGHT = (DAVIS_PALETTE * (255 / np.maximum(DAVIS_PALETTE.max(axis=1, keepdims=True), 1))).astype(np.uint8)
 
 
 def draw_overlay(image: np.ndarray, labels: np.ndarray, *, alpha: float = 0.5, contour: bool = True) -> np.ndarray:
@@ -16,7 +18,7 @@ def draw_overlay(image: np.ndarray, labels: np.ndarray, *, alpha: float = 0.5, c
         image: (H, W, 3) uint8 RGB; it is not changed.
         labels: (H, W) uint8 ids, 0 background.
         alpha: weight of the colour in the fill, 0 (none) to 1 (opaque).
-        contour: draw a line of the full colour, on a dark line, inside the edge of each object.
+        contour: draw a line of the object's brightest colour inside its edge.
 
     Returns:
         (H, W, 3) uint8 RGB.
@@ -40,8 +42,7 @@ def draw_overlay(image: np.ndarray, labels: np.ndarray, *, alpha: float = 0.5, c
     cv2.copyTo(filled, ids, part)
     if contour:
         edge = inner_edge(ids)
-        cv2.copyTo(part // 3, cv2.dilate(edge, KERNEL) & ids.astype(bool), part)
-        cv2.copyTo(colours, edge, part)
+        cv2.copyTo(BRIGHT[ids], edge, part)
     canvas[box] = part
     return canvas
 

@@ -1,0 +1,226 @@
+"""Sessions: one video, frame by frame."""
+
+import numpy as np
+import pytest
+import torch
+from tests.inference.colour_segmentor import ColourSegmentor, moving_squares
+
+from vosplug.inference import VOSSession, new_session
+from vosplug.inference.view import internal_size, resize_image
+from vosplug.utils.errors import InputError
+
+CLIP = list(moving_squares())
+
+
+def run(session, clip=CLIP):
+    return [session.step(image, labels if t == 0 else None) for t, (image, labels) in enumerate(clip)]
+
+
+def test_follows_objects_at_native_size():
+    session = VOSSession(ColourSegmentor())
+    for result, (_, labels) in zip(run(session), CLIP, strict=True):
+        assert result.dtype == np.uint8
+        np.testing.assert_array_equal(result, labels)
+    assert session.ids == (1, 2)
+
+
+def test_ids_are_those_of_the_user():
+    relabelled = [(image, np.array([0, 254, 7], np.uint8)[labels]) for image, labels in CLIP]
+    session = VOSSession(ColourSegmentor())
+    for result, (_, labels) in zip(run(session, relabelled), relabelled, strict=True):
+        np.testing.assert_array_equal(result, labels)
+    assert session.ids == (7, 254)
+
+
+def test_an_object_may_come_later_and_void_is_no_object():
+    session = VOSSession(ColourSegmentor())
+    (image, first), (later, second) = CLIP[0], CLIP[2]
+    prompt = np.where(first == 1, 1, 255).astype(np.uint8)
+    assert set(np.unique(session.step(image, prompt))) == {0, 1}
+    result = session.step(later, second, ids=[2])
+    np.testing.assert_array_equal(result, second)
+    assert session.ids == (1, 2)
+
+
+def test_before_the_first_object_frames_are_background_and_the_model_rests():
+    model = ColourSegmentor()
+    session = VOSSession(model)
+    assert not session.step(CLIP[0][0]).any()
+    assert session.predict(CLIP[1][0]).prob.shape == (1, 40, 60)
+    assert model.calls == []
+    np.testing.assert_array_equal(session.step(*CLIP[2]), CLIP[2][1])
+
+
+def test_removed_objects_are_gone_and_their_ids_stay_unused():
+    session = VOSSession(ColourSegmentor())
+    session.step(*CLIP[0])
+    session.remove([1])
+    result = session.step(CLIP[1][0])
+    np.testing.assert_array_equal(result, np.where(CLIP[1][1] == 2, 2, 0))
+    with pytest.raises(InputError, match="removed earlier"):
+        session.step(*CLIP[2], ids=[1])
+    with pytest.raises(InputError, match="no object with id 1"):
+        session.remove([1])
+    session.remove([2])
+    assert not session.step(CLIP[3][0]).any()
+
+
+@pytest.mark.parametrize("options", [{}, {"flip": True, "scales": (1.0, 1.5)}, {"max_short_side": 24}])
+def test_interleaved_sessions_do_not_influence_each_other(options):
+    model = ColourSegmentor(smear=3.0)
+    other = [(np.ascontiguousarray(image[:, ::-1]), np.ascontiguousarray(labels[:, ::-1]))
+             for image, labels in moving_squares(size=(44, 52), noise=40)]
+    alone = [[VOSSession(model, **options)] for _ in range(2)]
+    expected = [[s.predict(image, labels if t == 0 else None).logits for t, (image, labels) in enumerate(clip)]
+                for (s,), clip in zip(alone, (CLIP, other), strict=True)]
+    first, second = VOSSession(model, **options), VOSSession(model, **options)
+    for t, (a, b) in enumerate(zip(CLIP, other, strict=True)):
+        got_a = first.predict(a[0], a[1] if t == 0 else None).logits
+        got_b = second.predict(b[0], b[1] if t == 0 else None).logits
+        assert torch.equal(got_a, expected[0][t])
+        assert torch.equal(got_b, expected[1][t])
+
+
+def test_internal_size_is_limited_and_masks_come_back_at_native_size():
+    model = ColourSegmentor()
+    clip = list(moving_squares(size=(120, 180)))
+    results = run(VOSSession(model, max_short_side=60), clip)
+    assert model.calls[0][0] == (1, 3, 64, 96)  # 60 x 90, padded to a multiple of 16
+    np.testing.assert_array_equal(results[0], clip[0][1])  # given masks are not degraded
+    for result, (_, labels) in zip(results[1:], clip[1:], strict=True):
+        assert result.shape == (120, 180)
+        assert ((result > 0) & (labels > 0)).sum() / ((result > 0) | (labels > 0)).sum() > 0.8
+
+
+def test_scales_and_flip_average_probabilities():
+    single = [VOSSession(ColourSegmentor(), scales=(s,)) for s in (1.0, 1.5)]
+    both = VOSSession(ColourSegmentor(), scales=(1.0, 1.5))
+    for t, (image, labels) in enumerate(CLIP):
+        probs = [s.predict(image, labels if t == 0 else None).prob for s in (*single, both)]
+        if t:
+            torch.testing.assert_close(probs[2], (probs[0] + probs[1]) / 2, atol=1e-5, rtol=0)
+    assert [v.flip for v in VOSSession(ColourSegmentor(), scales=(1.0, 2.0), flip=True).views] == [False, True] * 2
+
+
+def test_a_mirrored_view_gives_what_the_mirrored_video_gives():
+    session = VOSSession(ColourSegmentor(smear=2.0), flip=True)
+    for result, (_, labels) in zip(run(session), CLIP, strict=True):
+        np.testing.assert_array_equal(result, labels)
+    assert torch.equal(session.views[1].state.masks.flip(-1)[..., 4:44, 2:62],
+                       session.views[0].state.masks[..., 4:44, 2:62])
+
+
+def test_probabilities_sum_to_one_and_agree_with_labels():
+    session = VOSSession(ColourSegmentor())
+    session.step(*CLIP[0])
+    prediction = session.predict(CLIP[1][0])
+    assert prediction.ids == (1, 2)
+    torch.testing.assert_close(prediction.prob.sum(dim=0), torch.ones(40, 60))
+    np.testing.assert_array_equal(prediction.labels, np.array([0, 1, 2])[prediction.prob.argmax(dim=0).numpy()])
+
+
+@pytest.mark.parametrize("amp", ["bf16", "fp16"])
+def test_mixed_precision_and_memory_format(amp):
+    model = ColourSegmentor()
+    results = run(VOSSession(model, amp=amp, channels_last=True, device="cpu"))
+    np.testing.assert_array_equal(results[-1], CLIP[-1][1])
+    assert model.calls[0][2]
+
+
+def test_last_is_passed_on_and_gradients_are_off():
+    model = ColourSegmentor()
+    session = VOSSession(model)
+    session.step(*CLIP[0])
+    logits = session.predict(CLIP[1][0], last=True).logits
+    assert [call[1] for call in model.calls if call[0] == "last"] == [False, True]
+    assert not logits.requires_grad
+    assert not model.training
+
+
+def test_a_mask_that_is_a_few_pixels_off_is_resized_with_a_warning(caplog):
+    image, labels = next(moving_squares(size=(120, 160)))
+    result = VOSSession(ColourSegmentor()).step(image, labels[:, :-1])
+    assert "120x159" in caplog.text and "nearest" in caplog.text
+    assert result.shape == labels.shape
+    with pytest.raises(InputError, match="must have the size of their frame"):
+        VOSSession(ColourSegmentor()).step(image, labels[:, :-8])
+
+
+def test_a_tiny_object_survives_the_internal_size():
+    image = np.full((200, 200, 3), 90, np.uint8)
+    labels = np.zeros((200, 200), np.uint8)
+    labels[101, 101] = 3
+    session = VOSSession(ColourSegmentor(), max_short_side=20)
+    np.testing.assert_array_equal(session.step(image, labels), labels)
+    assert session.views[0].state.masks.max() > 0.9
+
+
+def test_a_refused_prompt_leaves_the_session_as_it_was():
+    session, clean = VOSSession(ColourSegmentor(smear=3.0)), VOSSession(ColourSegmentor(smear=3.0))
+    for s in (session, clean):
+        s.step(*CLIP[0])
+    with pytest.raises(InputError, match=r"object id 1, which is already tracked \(tracked: \[1, 2\]\)"):
+        session.step(*CLIP[1])
+    assert torch.equal(session.predict(CLIP[1][0]).logits, clean.predict(CLIP[1][0]).logits)
+
+
+@pytest.mark.parametrize(("prompt", "ids", "message"), [
+    (np.zeros((40, 60), np.uint8), None, "has no object: it is all background"),
+    (np.full((40, 60), 255, np.uint8), None, "0/255 foreground mask must be read as binary"),
+    (np.ones((40, 60), np.uint8), [2], "no pixel of object id 2"),
+    (np.ones((40, 60), np.uint8), [0], "must lie in 1..254"),
+    (np.ones((40, 60), np.uint8), [1, 1], "twice"),
+    (np.ones((40, 60, 3), np.uint8), None, r"must be \(H, W\) whole numbers"),
+    (np.ones((40, 60), np.float32), None, "whole numbers"),
+    (np.full((40, 60), 300), None, "must lie in 0..255"),
+    (np.full((40, 60), -1), None, "must lie in 0..255"),
+    (None, [1], "without a mask"),
+])
+def test_bad_prompts(prompt, ids, message):
+    with pytest.raises(InputError, match=message):
+        VOSSession(ColourSegmentor()).step(CLIP[0][0], prompt, ids)
+
+
+def test_empty_prompts_are_legal_on_request():
+    session = VOSSession(ColourSegmentor(), allow_empty=True)
+    assert not session.step(CLIP[0][0], np.zeros((40, 60), np.uint8)).any()
+    assert session.ids == ()
+    assert not session.step(CLIP[0][0], np.zeros((40, 60), np.uint8), ids=[4]).any()
+    assert session.ids == (4,)
+
+
+@pytest.mark.parametrize(("image", "message"), [
+    (np.zeros((40, 60), np.uint8), "uint8 RGB array"),
+    (np.zeros((40, 60, 3), np.float32), "uint8 RGB array"),
+    (np.zeros((40, 61, 3), np.uint8), "after frames of 40x60"),
+    ("frame.jpg", "got str"),
+])
+def test_bad_frames(image, message):
+    session = VOSSession(ColourSegmentor())
+    session.step(*CLIP[0])
+    with pytest.raises(InputError, match=message):
+        session.step(image)
+
+
+@pytest.mark.parametrize("options", [{"amp": "int8"}, {"scales": ()}, {"scales": (0.0,)}, {"max_short_side": 3},
+                                     {"device": "nowhere"}])
+def test_bad_options(options):
+    with pytest.raises(InputError):
+        VOSSession(ColourSegmentor(), **options)
+
+
+def test_sizes():
+    assert internal_size((480, 854), 240) == (240, 427)
+    assert internal_size((480, 854), 720) == (480, 854)
+    assert internal_size((854, 480), 240, 1.5) == (640, 360)
+    ramp = np.tile(np.arange(0, 256, 4, dtype=np.uint8)[None, :, None], (64, 1, 3))
+    assert abs(resize_image(ramp, (16, 16)).astype(int) - ramp[:16, 1::4]).max() <= 2  # means of blocks of 4 x 4
+
+
+def test_a_model_may_bring_its_own_sessions():
+    class Own:
+        def new_session(self, **options):
+            return options
+
+    assert new_session(Own(), flip=True) == {"flip": True}
+    assert isinstance(new_session(ColourSegmentor()), VOSSession)
