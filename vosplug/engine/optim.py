@@ -3,13 +3,13 @@
 import copy
 import inspect
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
 import torch
 from mmengine.optim import OptimWrapper
 from mmengine.optim import build_optim_wrapper as build_from_constructor
-from mmengine.registry import OPTIM_WRAPPERS, OPTIMIZERS, PARAM_SCHEDULERS
+from mmengine.registry import OPTIM_WRAPPERS, OPTIMIZERS, PARAM_SCHEDULERS, DefaultScope
 from torch import nn
 
 from ..utils.checkpoint import unwrapped
@@ -121,11 +121,17 @@ def build_optim_wrapper(model: nn.Module, settings: Mapping[str, Any]) -> OptimW
         settings["paramwise_cfg"] = {**none, **settings.get("paramwise_cfg", {})}
         settings["optimizer"].setdefault("weight_decay", 0.01)
     try:
-        wrapper = build_from_constructor(unwrapped(model), settings)
+        with in_mmengine():
+            wrapper = build_from_constructor(unwrapped(model), settings)
     except (TypeError, ValueError, AssertionError, KeyError) as error:
         raise ConfigError(f"optim_wrapper: {error}") from error
     _merge_groups(wrapper.optimizer)
     return wrapper
+
+
+def in_mmengine() -> AbstractContextManager:
+    """Context for building parts of which vosplug has no registry of its own; without it mmengine warns."""
+    return DefaultScope.overwrite_default_scope("mmengine")
 
 
 def _merge_groups(optimizer: torch.optim.Optimizer) -> None:
@@ -162,7 +168,8 @@ def build_schedulers(settings: Any, wrapper: OptimWrapper, max_iters: int) -> li
                 options[key] = _iterations(options[key], max_iters, f"{where}: {key}")
         _check(where, PARAM_SCHEDULERS, options["type"], options, ("type", "by_epoch", "end"))
         try:
-            schedulers.append(PARAM_SCHEDULERS.build(options, default_args=dict(optimizer=wrapper)))
+            with in_mmengine():
+                schedulers.append(PARAM_SCHEDULERS.build(options, default_args=dict(optimizer=wrapper)))
         except (TypeError, ValueError, AssertionError) as error:
             raise ConfigError(f"{where} ({options['type']}): {error}") from error
     return schedulers

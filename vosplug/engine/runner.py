@@ -2,6 +2,7 @@
 
 import logging
 import time
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,7 @@ from ..registry import HOOKS, LOOPS, MODELS, RUNNERS, SCOPE
 from ..utils.checkpoint import load_checkpoint_file, load_weights, save_checkpoint_file, unwrapped
 from ..utils.errors import CheckpointError, ConfigError, TrainingError, did_you_mean
 from .data import build_train_loader
-from .optim import build_optim_wrapper, build_schedulers
+from .optim import build_optim_wrapper, build_schedulers, in_mmengine
 from .stages import Stage, split_stages
 
 DEFAULT_HOOKS: dict[str, dict | None] = dict(
@@ -107,6 +108,11 @@ class VOSRunner(Runner):
                 handler.setLevel(logging.WARNING)
         return logger
 
+    def build_visualizer(self, visualizer: dict | None = None) -> Any:
+        """Build what writes numbers to files and to TensorBoard."""
+        with in_mmengine():
+            return super().build_visualizer(visualizer)
+
     def _log_env(self, env_cfg: dict) -> None:
         names = dict(vosplug=__version__, torch=torch.__version__, device=self.device, threads=torch.get_num_threads(),
                      processes=self.world_size, seed=self.seed, stage=f"{self.stage.index} {self.stage.name}")
@@ -190,6 +196,13 @@ class VOSRunner(Runner):
             priority = options.pop("priority", priority)
             hook = HOOKS.build(options)
         super().register_hook(hook, priority)
+
+    def train(self) -> nn.Module:
+        """Train to the end of the stage."""
+        with warnings.catch_warnings():
+            # With accumulated gradients the schedule rightly moves on before the first update.
+            warnings.filterwarnings("ignore", message="Detected call of `scheduler.step")
+            return super().train()
 
     # Checkpoints ---------------------------------------------------------------------------------------------------
 

@@ -20,7 +20,7 @@ class VideoValLoop(BaseLoop):
         runner: the runner.
         dataset: config of a data set of videos.
         evaluator: config of a metric; built anew for each validation.
-        session_options: options of :class:`vosplug.inference.VOSSession`.
+        session_options: options of :class:`vosplug.inference.VOSSession`; by default ``test_session`` of the config.
 
     Attributes:
         metrics: numbers of the last validation, or None if the data set has no references.
@@ -31,7 +31,8 @@ class VideoValLoop(BaseLoop):
         super().__init__(runner, None)
         self.dataset = DATASETS.build(dataset) if isinstance(dataset, Mapping) else dataset
         self.evaluator = evaluator
-        self.session_options = dict(session_options or {})
+        given = runner.cfg.get("test_session") if session_options is None else session_options
+        self.session_options = dict(given or {})
         self.metrics: dict[str, float] | None = None
         METRICS.build(evaluator)  # faults in its config show now, not after the first thousand iterations
 
@@ -44,11 +45,8 @@ class VideoValLoop(BaseLoop):
         runner.call_hook("before_val_epoch")
         model = unwrapped(runner.model)
         share_buffers(model)
-        model.eval()
-        with torch.no_grad():
-            self.metrics = evaluate_videos(model, self.dataset, METRICS.build(self.evaluator),
-                                           session_options=self.session_options, progress=sys.stderr.isatty())
-        model.train()
+        self.metrics = evaluate_videos(model, self.dataset, METRICS.build(self.evaluator),
+                                       session_options=self.session_options, progress=sys.stdout.isatty())
         runner.call_hook("after_val_epoch", metrics=self.metrics or {})
         runner.call_hook("after_val")
         return self.metrics

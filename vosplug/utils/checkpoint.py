@@ -44,7 +44,7 @@ def load_checkpoint_file(path: str | os.PathLike, map_location: Any = "cpu") -> 
 def _reading_failed(path: Path, error: Exception) -> str:
     text = str(error)
     # These are how torch tells that a readable pickle asks for something that it does not allow.
-    forbidden = ("Unsupported global", "Unsupported operand", "Unsupported class", "Trying to", "Can only")
+    forbidden = ("Unsupported global", "Unsupported class", "Trying to", "Can only")
     if isinstance(error, PermissionError):
         return f"checkpoint {path} cannot be read: permission denied"
     if "eights_only" in text and any(word in text for word in forbidden):

@@ -49,7 +49,7 @@ class ConsoleHook(Hook):
 
     def after_train_iter(self, runner, batch_idx: int, data_batch=None, outputs: dict | None = None) -> None:
         for name, value in (outputs or {}).items():
-            self.sums[name] = self.sums.get(name, 0.0) + float(value)
+            self.sums[name] = self.sums.get(name, 0.0) + float(torch.as_tensor(value).detach())
         self.count += 1
         self.data_time += runner.train_loop.data_time
         done = batch_idx + 1

@@ -2,6 +2,7 @@
 
 import math
 
+import torch
 from mmengine.hooks import Hook
 
 from ...registry import HOOKS
@@ -15,7 +16,8 @@ class FiniteLossHook(Hook):
     priority = "HIGHEST"
 
     def after_train_iter(self, runner, batch_idx: int, data_batch=None, outputs: dict | None = None) -> None:
-        values = {name: float(value) for name, value in (outputs or {}).items() if "loss" in name}
+        losses = {name: value for name, value in (outputs or {}).items() if "loss" in name}
+        values = {name: float(torch.as_tensor(value).detach()) for name, value in losses.items()}
         bad = sorted((name for name, value in values.items() if not math.isfinite(value)), key=lambda n: n == "loss")
         if bad:
             videos = ", ".join(sample.video for sample in (data_batch or {}).get("data_samples", []))
