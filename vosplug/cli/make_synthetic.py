@@ -4,6 +4,7 @@ import argparse
 import ast
 import os
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from rich.console import Console
@@ -12,7 +13,7 @@ from rich.table import Table
 
 from ..datasets.synthetic.layouts import YOUTUBE_VOS_STEP, VideoRecord
 from ..datasets.synthetic.options import SyntheticOptions
-from ..datasets.synthetic.writer import write_dataset
+from ..datasets.synthetic.writer import check_target, write_dataset
 from ..utils.errors import ConfigError, InputError
 from .common import command, positive_int
 
@@ -48,6 +49,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = build_parser().parse_args(argv)
     val = validation_count(args.videos, args.val, args.split_val)
     options = SyntheticOptions.make(parse_options(args.options))
+    check_target(Path(args.out), args.overwrite)
     pixels = args.videos * args.frames * args.size[0] * args.size[1]
     workers = args.workers or (1 if pixels < _SMALL_JOB else min(os.cpu_count() or 1, 8))
     console = Console()

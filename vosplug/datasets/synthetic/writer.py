@@ -56,7 +56,7 @@ def write_dataset(out: str | os.PathLike, *, videos: int = 12, val: int = 4, siz
     options = options or SyntheticOptions()
     tasks = plan(videos, val, size, frames, seed, options)
     out = Path(out)
-    _check_target(out, overwrite)
+    check_target(out, overwrite)
     with _staging(out) as root:
         for layout in LAYOUTS:
             (root / layout).mkdir()
@@ -135,7 +135,8 @@ def _make_empty_folders(root: Path) -> None:
         (root / folder).mkdir(parents=True, exist_ok=True)
 
 
-def _check_target(out: Path, overwrite: bool) -> None:
+def check_target(out: Path, overwrite: bool) -> None:
+    """Raise :class:`OutputError` if ``out`` is a file, or a folder that holds things of others."""
     if not out.exists():
         return
     if not out.is_dir():
