@@ -58,7 +58,8 @@ def run_jobs(jobs: list[Job], workers: int) -> tuple[list[str], Counter]:
     counts: Counter = Counter()
     out = Console(soft_wrap=True, markup=False, highlight=False, emoji=False)
     columns = (TextColumn("checking"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as progress, \
+    console = Console(stderr=True)
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress, \
             ThreadPoolExecutor(workers) as pool:
         bar = progress.add_task("check", total=len(jobs))
         for result in pool.map(_run, jobs):

@@ -53,7 +53,8 @@ def _split_jobs(layout: Result, root: Path, split: str) -> list[Job]:
     for all_frames in (root / f"{split}_all_frames", root / "all_frames" / f"{split}_all_frames"):
         if all_frames.is_dir() and folders_or_faults(layout, all_frames / "JPEGImages"):
             run = partial(_check_all_frames, all_frames / "JPEGImages")
-            jobs += [Job(f"{all_frames.name}/{name}", partial(run, name, objects)) for name, objects in sorted(meta.items())]
+            jobs += [Job(f"{all_frames.name}/{name}", partial(run, name, objects))
+                     for name, objects in sorted(meta.items())]
     return jobs
 
 

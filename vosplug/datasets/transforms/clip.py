@@ -76,8 +76,7 @@ class Clip:
         """
         for t, matrix in enumerate(matrices):
             borders = [(border @ matrix, extent) for border, extent in self._borders[t]]
-            # The border of the pixels themselves is handled by the warp; that of a canvas in between is remembered.
-            self._borders[t] = borders + ([(matrix, self._size)] if self._pending else [])
+            self._borders[t] = [*borders, (matrix, self._size)]
             self._matrices[t] = self._matrices[t] @ matrix
         self._size, self._pending = tuple(size), True
         return self
@@ -117,7 +116,9 @@ class Clip:
             method = cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC
             self._images[t] = cv2.resize(image, (width, height), interpolation=method)
         else:
-            self._images[t] = cv2.warpAffine(image, _pixel_matrix(inner), (width, height), borderValue=self.fill,
+            # The edge is replicated, so that the fill does not bleed into the last pixels; the rest is filled below.
+            self._images[t] = cv2.warpAffine(image, _pixel_matrix(inner), (width, height),
+                                             borderMode=cv2.BORDER_REPLICATE,
                                              flags=cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP)
         self._labels[t] = cv2.warpAffine(self._labels[t], _pixel_matrix(matrix), (width, height), borderValue=0,
                                          flags=cv2.INTER_NEAREST | cv2.WARP_INVERSE_MAP)
@@ -126,25 +127,23 @@ class Clip:
     def _remap_frame(self, t: int, grid: np.ndarray) -> None:
         matrix = self._matrices[t]
         image, inner = _picture_for(self._images[t], self._labels[t].shape, matrix)
-        self._images[t] = cv2.remap(image, *_pixel_maps(inner, grid), cv2.INTER_CUBIC, borderValue=self.fill)
+        self._images[t] = cv2.remap(image, *_pixel_maps(inner, grid), cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
         self._labels[t] = cv2.remap(self._labels[t], *_pixel_maps(matrix, grid), cv2.INTER_NEAREST, borderValue=0)
-        for border, (height, width) in self._borders[t]:
+        for border, (height, width) in [*self._borders[t], (np.eye(3), self._size)]:
             x, y = _transformed(border, grid)
             self._fill(t, (x < 0) | (y < 0) | (x > width) | (y > height))
 
     def _fill_outside(self, t: int) -> None:
+        outside = np.zeros(self._size, bool)
         for border, (height, width) in self._borders[t]:
             corners = np.array([[0, 0, 1], [width, 0, 1], [width, height, 1], [0, height, 1]], float)
-            corners = (np.linalg.inv(border) @ corners.T).T[:, :2] - 0.5
-            if _covers(corners, self._size):
-                continue
-            inside = np.zeros(self._size, np.uint8)
-            cv2.fillConvexPoly(inside, np.round(corners * 16).astype(np.int32), 1, shift=4)
-            self._fill(t, inside == 0)
+            outside |= ~_inside((np.linalg.inv(border) @ corners.T).T[:, :2], self._size)
+        self._fill(t, outside)
 
     def _fill(self, t: int, where: np.ndarray) -> None:
-        self._images[t][where] = self.fill
-        self._labels[t][where] = 0
+        if where.any():
+            self._images[t][where] = self.fill
+            self._labels[t][where] = 0
 
 
 def _picture_for(image: np.ndarray, canvas: tuple[int, int], matrix: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -181,10 +180,17 @@ def _is_resize(matrix: np.ndarray, source: tuple[int, int], target: tuple[int, i
     return np.allclose(matrix, np.diag([source[1] / target[1], source[0] / target[0], 1.0]), atol=1e-9)
 
 
-def _covers(corners: np.ndarray, size: tuple[int, int]) -> bool:
-    """Whether the convex polygon ``corners`` (4, 2) contains the whole canvas."""
-    points = np.array([[0, 0], [size[1] - 1, 0], [size[1] - 1, size[0] - 1], [0, size[0] - 1]], float)
+def _inside(corners: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """(H, W) bool: the centre of the pixel is in the convex polygon ``corners`` (4, 2), whichever way round it is."""
     edges = np.roll(corners, -1, 0) - corners
-    offsets = points[:, None] - corners[None]
-    sides = edges[None, :, 0] * offsets[..., 1] - edges[None, :, 1] * offsets[..., 0]
-    return bool((sides >= 0).all() or (sides <= 0).all())
+    turn = np.sign(edges[0, 0] * edges[1, 1] - edges[0, 1] * edges[1, 0])
+    y = np.arange(size[0]) + 0.5
+    low, high = np.full(size[0], -np.inf), np.full(size[0], np.inf)
+    for (edge_x, edge_y), (corner_x, corner_y) in zip(turn * edges, corners, strict=True):
+        if abs(edge_y) < 1e-9:  # horizontal: all of a row, or nothing
+            low[edge_x * (y - corner_y) < -1e-6] = np.inf
+        else:
+            limit = corner_x + edge_x * (y - corner_y) / edge_y
+            low, high = (low, np.minimum(high, limit)) if edge_y > 0 else (np.maximum(low, limit), high)
+    x = np.arange(size[1]) + 0.5
+    return (x >= low[:, None] - 1e-6) & (x <= high[:, None] + 1e-6)

@@ -10,7 +10,7 @@ from .geometry import scaling
 
 def as_size(size: int | tuple[int, int]) -> tuple[int, int]:
     """(H, W) of ``size``, one number meaning a square; raise :class:`ConfigError` if a side is below 1."""
-    pair = (size, size) if isinstance(size, int) else tuple(size)
+    pair = tuple(size) if isinstance(size, (tuple, list)) else (size, size)
     if len(pair) != 2 or any(isinstance(s, bool) or not isinstance(s, int) or s < 1 for s in pair):
         raise ConfigError(f"a size must be one whole number or (height, width), each at least 1, got {size!r}")
     return pair
