@@ -6,7 +6,7 @@ import re
 
 import pytest
 import torch
-from helpers import differing, tiny_config, train, weights
+from train_helpers import differing, tiny_config, train, weights
 from mmengine.config import Config
 from mmengine.hooks import Hook
 

@@ -1,5 +1,7 @@
 """A tiny segmentor and clips for tests of training; loadable as a plugin (``--plugin``) by commands."""
 
+import time
+
 import torch
 from torch import Tensor, nn
 
@@ -34,9 +36,11 @@ class TinyCE(nn.Module):
 class TinySegmentor(VOSSegmentor):
     """One object-wise convolution net on the frame and the previous mask, with batch norm and dropout."""
 
-    def __init__(self, preprocessor: dict, losses: list[dict] | None = None, width: int = 8, dropout: float = 0.1):
+    def __init__(self, preprocessor: dict, losses: list[dict] | None = None, width: int = 8, dropout: float = 0.1,
+                 norm: bool = True):
         super().__init__(preprocessor=preprocessor, losses=losses)
-        self.net = nn.Sequential(nn.Conv2d(4, width, 3, padding=1), nn.BatchNorm2d(width), nn.ReLU(),
+        self.net = nn.Sequential(nn.Conv2d(4, width, 3, padding=1),
+                                 nn.BatchNorm2d(width) if norm else nn.Identity(), nn.ReLU(),
                                  nn.Dropout(dropout), nn.Conv2d(width, 1, 3, padding=1))
 
     def encode(self, frame: Tensor, state: VideoState) -> Tensor:
@@ -59,10 +63,12 @@ class TinyClips:
         count: number of clips.
         fail_at: index of a clip that cannot be read.
         log: file to which the index and the length of every clip that is made are added.
+        delay: seconds that a clip takes.
     """
 
-    def __init__(self, count: int = 10, size: int = 16, fail_at: int | None = None, log: str | None = None):
-        self.count, self.size, self.fail_at, self.log = count, size, fail_at, log
+    def __init__(self, count: int = 10, size: int = 16, fail_at: int | None = None, log: str | None = None,
+                 delay: float = 0.0):
+        self.count, self.size, self.fail_at, self.log, self.delay = count, size, fail_at, log, delay
 
     def __len__(self) -> int:
         return self.count
@@ -73,6 +79,7 @@ class TinyClips:
         if self.log:
             with open(self.log, "a") as stream:
                 stream.write(f"{request.index} {request.length}\n")
+        time.sleep(self.delay)
         rng = request.rng()
         images = rng.integers(0, 120, (request.length, 3, self.size, self.size), dtype="uint8")
         labels = torch.zeros(request.length, self.size, self.size, dtype=torch.uint8)

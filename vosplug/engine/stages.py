@@ -94,7 +94,7 @@ def _copy(cfg: Config) -> Config:
 
 def _replacing(old: Any, new: Any) -> Any:
     """``new`` marked so that it replaces, not extends, each dict of ``old`` whose ``type`` it changes."""
-    if not isinstance(new, Mapping) or not isinstance(old, Mapping):
+    if not isinstance(new, Mapping) or not isinstance(old, Mapping) or "_delete_" in new:
         return new
     if "type" in new and new["type"] != old.get("type"):
         return {**new, "_delete_": True}

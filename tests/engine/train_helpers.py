@@ -6,12 +6,15 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import tiny_parts  # noqa: F401  (registers the parts)
 import torch
 from mmengine.config import Config
 
 from vosplug.engine import run_training
 from vosplug.utils.checkpoint import load_checkpoint_file
+from vosplug.utils.images import write_image
+from vosplug.utils.masks import write_mask
 
 ROOT = Path(__file__).resolve().parents[2]
 PLUGIN = Path(__file__).with_name("tiny_parts.py")
@@ -57,6 +60,28 @@ def call(*arguments: object, torchrun: int = 0, env: dict | None = None, **optio
     """Run tools/train.py to its end."""
     return subprocess.run(command(*arguments, torchrun=torchrun), capture_output=True, text=True, timeout=300,
                           env={**os.environ, "OMP_NUM_THREADS": "1", **(env or {})}, **options)
+
+
+def davis_tree(root: Path, videos: dict[str, int], size: int = 32) -> Path:
+    """DAVIS layout with one moving square per video; ``videos`` gives their numbers of frames."""
+    (root / "ImageSets" / "2017").mkdir(parents=True)
+    (root / "ImageSets" / "2017" / "val.txt").write_text("\n".join(videos) + "\n")
+    for name, count in videos.items():
+        for index in range(count):
+            image = np.random.default_rng(index).integers(0, 120, (size, size, 3), dtype=np.uint8)
+            labels = np.zeros((size, size), np.uint8)
+            labels[8:18, 4 + index:14 + index] = 1
+            image[labels > 0] += 120
+            for folder, suffix in (("JPEGImages", "jpg"), ("Annotations", "png")):
+                (root / folder / "480p" / name).mkdir(parents=True, exist_ok=True)
+                path = root / folder / "480p" / name / f"{index:05d}.{suffix}"
+                write_image(path, image) if suffix == "jpg" else write_mask(path, labels)
+    return root
+
+
+def validation(root: Path) -> dict:
+    """Config keys that validate on the videos of :func:`davis_tree`."""
+    return dict(val_dataset=dict(type="DavisDataset", data_root=str(root)), val_evaluator=dict(type="DavisMetric"))
 
 
 def weights(path: Path) -> dict[str, torch.Tensor]:
