@@ -1,6 +1,6 @@
 """A plugin in one file: a matching head that compares the directions of keys instead of their distance.
 
-    python tools/train.py stcn_small_synthetic --plugin examples/plugins/cosine_matching.py \
+    python tools/train.py CONFIG --plugin examples/plugins/cosine_matching.py \
         --cfg-options model.matching_head="dict(_delete_=True, type='CosineMatching')"
 """
 

@@ -21,6 +21,7 @@ def cfg():
         "size": (240, 432),
         "train_dataloader": {"dataset": {"crop": (240, 432)}},
         "pair": (1, 2),
+        "default_hooks": {"checkpoint": {"interval": 5}},
         "train_cfg": {"max_iters": 8},
         "optim_wrapper": {"optimizer": {"type": "AdamW", "lr": 0.1}},
         "stages": [{"name": "one", "train_cfg": {"max_iters": 2}, "param_scheduler": []}, {"name": "two"}],
@@ -72,6 +73,8 @@ def test_pairs_that_cannot_be_read(text, capsys):
     ("train_dataloader.num_workers", 0, lambda cfg: cfg.train_dataloader.num_workers == 0),
     ("train_cfg.val_interval", 4, lambda cfg: cfg.train_cfg.val_interval == 4),
     ("optim_wrapper.amp", "bf16", lambda cfg: cfg.optim_wrapper.amp == "bf16"),
+    ("default_hooks.checkpoint.keep", 4, lambda cfg: cfg.default_hooks.checkpoint.keep == 4),
+    ("default_hooks.progress", None, lambda cfg: cfg.default_hooks.progress is None),
     ("stages.0.clip", {"length": 3}, lambda cfg: cfg.stages[0].clip.length == 3),
     ("stages.0.train_cfg.val_interval", 4, lambda cfg: cfg.stages[0].train_cfg.val_interval == 4),
     ("train_cfg.max_iters", 4, lambda cfg: cfg.train_cfg.max_iters == 4),
@@ -94,6 +97,8 @@ def test_options_that_something_reads_are_set(cfg, key, value, read):
     ("train_cfg.max_iter", 1, r"train_cfg has no 'max_iter'. Did you mean 'max_iters'"),
     ("train_dataloader.workers", 1, r"train_dataloader has no 'workers'. Did you mean 'num_workers'"),
     ("optim_wrapper.optimizer.decay", 1, r"optim_wrapper.optimizer \(AdamW\) has no 'decay'"),
+    ("default_hooks.checkpoint.kep", 1, r"default_hooks\.checkpoint has no 'kep'\. Did you mean 'keep'"),
+    ("default_hooks.chekpoint", None, r"default_hooks has no 'chekpoint'\. Did you mean 'checkpoint'"),
     ("stages.0.init_from", 1, r"stages\.0 has no 'init_from'"),
 ])
 def test_options_that_nothing_reads_are_refused(cfg, key, value, message):

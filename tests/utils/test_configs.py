@@ -43,7 +43,8 @@ def packaged(tmp_path, monkeypatch):
     return folder
 
 
-def test_a_config_is_found_by_path_and_by_name(packaged, monkeypatch):
+def test_a_config_is_found_by_path_and_by_name(packaged, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     wanted = packaged / "stcn_small.py"
     for name in (wanted, str(wanted), "stcn_small", "stcn_small.py", "configs/stcn_small.py", "./configs/stcn_small"):
         assert find_config(name) == wanted
@@ -58,7 +59,8 @@ def test_a_config_is_found_by_path_and_by_name(packaged, monkeypatch):
     ("configs/stcn_smal.py", "Did you mean 'stcn_small'"),
     ("_base_/schedule", "not found"),
 ])
-def test_a_config_that_is_missing(packaged, name, message):
+def test_a_config_that_is_missing(packaged, tmp_path, monkeypatch, name, message):
+    monkeypatch.chdir(tmp_path)
     with pytest.raises(ConfigError, match=message):
         find_config(name)
 
@@ -122,8 +124,12 @@ def test_a_config_that_is_no_text(tmp_path):
     ("stages = [dict(train_cfg=dict(type='ClipTrainLop', max_iters=2))]", r"stages\.0\.train_cfg: unknown loop type"),
     ("train_dataloader = dict(dataset=dict(type='ConcatDataset', datasets=[dict(type='Davvis')]))",
      "train_dataloader.dataset.datasets.0: unknown dataset type 'Davvis'"),
-    ("train_dataloader = dict(dataset=dict(pipeline=[dict(type='NoSuchTransform')]))",
-     "train_dataloader.dataset.pipeline.0: unknown transform type"),
+    ("train_dataloader = dict(dataset=dict(type='VideoClips', videos=dict(type='DavisDatast')))",
+     "train_dataloader.dataset.videos: unknown dataset type 'DavisDatast'. Did you mean 'DavisDataset'"),
+    ("train_dataloader = dict(dataset=dict(transforms=[dict(type='NoSuchTransform')]))",
+     "train_dataloader.dataset.transforms.0: unknown transform type"),
+    ("default_hooks = dict(checkpoint=dict(intervall=3))",
+     "default_hooks.checkpoint: CheckpointHook has no option 'intervall'. Did you mean 'interval'"),
     ("val_evaluator = dict(type='DavisMetrik')", "val_evaluator: unknown metric type.*'DavisMetric'"),
     ("test_dataset = dict(type='DavisDatast')", "test_dataset: unknown dataset type"),
     ("val_datset = dict()", "nothing reads the key 'val_datset'. Did you mean 'val_dataset'"),

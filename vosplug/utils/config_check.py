@@ -71,8 +71,15 @@ def _sections(cfg: Any) -> Iterator[tuple[str, dict, Registry]]:
         yield from _typed(f"{split}_cfg", cfg.get(f"{split}_cfg"), LOOPS)
     hooks = cfg.get("default_hooks")
     for key, hook in hooks.items() if isinstance(hooks, dict) else ():
-        yield from _typed(f"default_hooks.{key}", hook, HOOKS)
+        if isinstance(hook, dict):
+            yield from _typed(f"default_hooks.{key}", {**_default_type(key), **hook}, HOOKS)
     yield from _typed("custom_hooks", cfg.get("custom_hooks"), HOOKS)
+
+
+def _default_type(hook: str) -> dict:
+    from ..engine.runner import HOOK_TYPES  # here, as the engine itself reads configs
+
+    return {"type": HOOK_TYPES[hook]} if hook in HOOK_TYPES else {}
 
 
 def _typed(key: str, value: Any, registry: Registry) -> Iterator[tuple[str, dict, Registry]]:
@@ -83,8 +90,8 @@ def _typed(key: str, value: Any, registry: Registry) -> Iterator[tuple[str, dict
         if isinstance(value.get("type"), str):
             yield key, value, registry
         if registry is DATASETS:
-            yield from _typed(f"{key}.pipeline", value.get("pipeline"), TRANSFORMS)
-            for below in ("dataset", "datasets"):
+            yield from _typed(f"{key}.transforms", value.get("transforms"), TRANSFORMS)
+            for below in ("dataset", "datasets", "videos"):
                 yield from _typed(f"{key}.{below}", value.get(below), DATASETS)
         elif registry is TRANSFORMS:
             yield from _typed(f"{key}.transforms", value.get("transforms"), TRANSFORMS)

@@ -30,6 +30,7 @@ def accepted_keys(parts: list[str], node: Any) -> list[str]:
 def _section_keys(parts: list[str]) -> list[str]:
     from ..engine.data import CLIP_KEYS, LOADER_KEYS  # here, as these packages import torch and read configs themselves
     from ..engine.optim import BUILDING
+    from ..engine.runner import HOOK_TYPES
     from ..engine.stages import STAGE_KEYS
     from ..inference.session import VOSSession
 
@@ -50,6 +51,10 @@ def _section_keys(parts: list[str]) -> list[str]:
             return options_of("VideoValLoop")
         case ["optim_wrapper"]:
             return [*options_of("VOSOptimWrapper"), *BUILDING]
+        case ["default_hooks"]:
+            return list(HOOK_TYPES)
+        case ["default_hooks", name]:
+            return [*options_of(HOOK_TYPES.get(name)), "type", "priority"]
         case ["test_session"]:
             return options_of(VOSSession)
     return []

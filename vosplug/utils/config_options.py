@@ -111,7 +111,8 @@ def check_key(cfg: Any, parts: list[str], value: Any) -> None:
                 return
             node = node[part]
         else:
-            raise ConfigError(f"--cfg-options {'.'.join(parts)}: {where} is {node!r}, which has no keys")
+            raise ConfigError(f"--cfg-options {'.'.join(parts)}: {where} is {node!r}, which has no keys; "
+                              f"to replace it give it whole: {where}=\"dict({part}=...)\"")
     if isinstance(value, dict) and isinstance(node, dict) and "type" not in value and not value.get("_delete_"):
         for key, item in value.items():
             check_key(cfg, [*parts, key], item)
