@@ -6,9 +6,9 @@ import re
 
 import pytest
 import torch
-from train_helpers import differing, tiny_config, train, weights
 from mmengine.config import Config
 from mmengine.hooks import Hook
+from train_helpers import differing, tiny_config, train, weights
 
 from vosplug.engine import VOSRunner, split_stages
 from vosplug.registry import HOOKS
@@ -24,13 +24,13 @@ FULL = dict(
 )
 
 
-class Stop(Exception):
+class StopError(Exception):
     """Ends a run as a crash would."""
 
 
 @HOOKS.register_module()
 class StopAt(Hook):
-    """Raise :class:`Stop` after an iteration of a stage."""
+    """Raise :class:`StopError` after an iteration of a stage."""
 
     priority = "LOWEST"
 
@@ -39,7 +39,7 @@ class StopAt(Hook):
 
     def after_step(self, runner) -> None:
         if (runner.stage_index, runner.iter) == (self.stage, self.iteration):
-            raise Stop
+            raise StopError
 
 
 def logged(folder) -> list[dict]:
@@ -73,7 +73,7 @@ def whole(tmp_path_factory):
 
 @pytest.mark.parametrize("stage, iteration", [(0, 3), (0, 7), (0, 9), (1, 6), (1, 10)])
 def test_a_run_that_stopped_goes_on_exactly(tmp_path, whole, stage, iteration):
-    with pytest.raises(Stop):
+    with pytest.raises(StopError):
         train(tmp_path, **FULL, custom_hooks=[dict(type="StopAt", stage=stage, iteration=iteration)])
     train(tmp_path, resume=True, **FULL)
     assert differing(tmp_path / "final.pth", whole / "final.pth") == []
@@ -121,7 +121,8 @@ def test_the_curriculum_reaches_the_data(tmp_path):
 
 
 def test_a_loss_that_is_not_finite_stops_the_run(tmp_path):
-    model = dict(type="TinySegmentor", preprocessor=dict(type="VOSPreprocessor"), losses=[dict(type="TinyCE", nan_at=7)])
+    model = dict(type="TinySegmentor", preprocessor=dict(type="VOSPreprocessor"),
+                 losses=[dict(type="TinyCE", nan_at=7)])
     with pytest.raises(TrainingError, match=r"iteration 7: loss_ce is nan \(clips of: clip\d+, clip\d+\)"):
         train(tmp_path, model=model, default_hooks=dict(checkpoint=dict(interval=3)))
     assert sorted(p.name for p in tmp_path.glob("*.pth")) == ["iter_3.pth", "iter_6.pth"]
@@ -160,7 +161,7 @@ def test_a_used_folder_is_not_overwritten(tmp_path):
 
 
 def test_resume_of_another_run_is_refused(tmp_path):
-    with pytest.raises(Stop):
+    with pytest.raises(StopError):
         train(tmp_path, custom_hooks=[dict(type="StopAt", stage=0, iteration=4)])
     with pytest.raises(CheckpointError, match=r"seed 0, this run has seed 3: resume with --seed 0"):
         train(tmp_path, resume=True, seed=3)
@@ -176,7 +177,7 @@ def test_resume_of_another_run_is_refused(tmp_path):
 def test_resume_passes_over_a_damaged_checkpoint(tmp_path):
     hooks = dict(checkpoint=dict(interval=3, keep=None))
     train(tmp_path / "a", default_hooks=hooks)
-    with pytest.raises(Stop):
+    with pytest.raises(StopError):
         train(tmp_path / "b", default_hooks=hooks, custom_hooks=[dict(type="StopAt", stage=0, iteration=10)])
     newest = tmp_path / "b" / "iter_9.pth"
     newest.write_bytes(newest.read_bytes()[:500])
