@@ -1,0 +1,92 @@
+"""The whole tour in one command: synthetic data, a short training, scores beside two baselines, an overlay video."""
+
+import argparse
+import json
+import time
+from pathlib import Path
+
+from ..utils.errors import VosplugError
+from .common import command, positive_int
+
+CONFIG = "stcn_small_demo"
+SIZE = (240, 432)
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Options of the command."""
+    parser = argparse.ArgumentParser(prog="run_demo", description=__doc__)
+    parser.add_argument("--out", type=Path, default=Path("demo_out"), help="folder of all results (default: demo_out)")
+    parser.add_argument("--videos", type=positive_int, default=6, help="held-out synthetic videos (default: 6)")
+    parser.add_argument("--iterations", type=positive_int, help="length of the training (default: that of the config)")
+    parser.add_argument("--seed", type=int, default=0, help="seed of data and training (default: 0)")
+    return parser
+
+
+def run(name: str, *arguments) -> None:
+    """Run another command of vosplug in this process; its failure ends the demo."""
+    from importlib import import_module
+
+    arguments = [str(a) for a in arguments]
+    print(f"\n$ vosplug-{name.replace('_', '-')} {' '.join(arguments)}", flush=True)
+    status = import_module(f"vosplug.cli.{name}").main(arguments)
+    if status:
+        raise VosplugError(f"the demo stopped: {name} ended with status {status}")
+
+
+@command
+def main(argv: list[str] | None = None) -> None:
+    """Run the tour."""
+    args = build_parser().parse_args(argv)
+    start = time.time()
+    out, data = args.out, args.out / "data"
+    run("make_synthetic", data, "--videos", args.videos, "--val", args.videos, "--size", *SIZE, "--seed",
+        args.seed + 1000, "--overwrite")
+    options = ["--cfg-options", f"train_cfg.max_iters={args.iterations}"] if args.iterations else []
+    run("train", CONFIG, "--work-dir", out / "train", "--seed", args.seed, "--overwrite", *options)
+    weights = out / "train" / "final.pth"
+    test = ("--eval", "davis", "--data-root", data / "davis")
+    run("test", "--baseline", "copy", *test, "--json", out / "copy.json")
+    run("test", "--baseline", "flow", *test, "--json", out / "flow.json")
+    run("test", CONFIG, weights, *test, "--json", out / "model.json", "--out", out / "masks",
+        "--show-dir", out / "overlays")
+    picture(out, data / "davis")
+    report(out, time.time() - start)
+
+
+def picture(out: Path, root: Path) -> None:
+    """Write ``result.png``: some frames of the best-scored videos with the predicted masks."""
+    import numpy as np
+
+    from ..datasets import DavisDataset
+    from ..utils.images import write_image
+    from ..utils.masks import read_mask
+    from ..visualization.overlay import draw_overlay
+
+    rows = []
+    for video in DavisDataset(root, split="val").videos()[:3]:
+        places = np.linspace(0, len(video) - 1, 4).round().astype(int)
+        rows.append(np.concatenate([
+            draw_overlay(video.read_frame(i), read_mask(out / "masks" / video.name / f"{video.frame_name(i)}.png"))
+            for i in places], axis=1))
+    write_image(out / "result.png", np.concatenate(rows))
+
+
+def report(out: Path, seconds: float) -> None:
+    """Print the final table and write it to ``summary.json``."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from ..utils.files import write_json
+
+    names = {"copy": "copy the first mask", "flow": "warp it by DIS optical flow", "model": "small STCN, just trained"}
+    scores = {key: json.loads((out / f"{key}.json").read_text()) for key in names}
+    table = Table("method", "J&F", "J", "F", "frames/s", title="Held-out synthetic videos", title_justify="left")
+    for key, name in names.items():
+        numbers = [f"{100 * scores[key][k]:.1f}" for k in ("J&F-Mean", "J-Mean", "F-Mean")]
+        table.add_row(name, *numbers, f"{scores[key]['fps']:.1f}", style="bold" if key == "model" else "")
+    console = Console()
+    console.print()
+    console.print(table)
+    console.print(f"{seconds / 60:.1f} minutes. Overlay videos: {out / 'overlays'}; picture: {out / 'result.png'}",
+                  soft_wrap=True)
+    write_json(out / "summary.json", {"seconds": seconds, **scores})
