@@ -1,9 +1,10 @@
 import numpy as np
 import pytest
+from PIL import Image
 
+from vosplug.datasets.checks import check_davis
 from vosplug.registry import DATASETS
 from vosplug.utils.errors import ConfigError, DataError
-from vosplug.utils.images import write_image
 from vosplug.utils.masks import write_mask
 
 from .trees import davis_tree
@@ -37,8 +38,7 @@ def test_2016_without_its_own_masks_takes_all_ids_as_one(root):
 def test_2016_reads_binary_masks(root):
     davis_tree(root, year="2016")
     for index in range(6):
-        write_image(root / f"Annotations_2016/480p/gamma/{index:05d}.png", np.full((48, 64, 3), 0, np.uint8))
-        from PIL import Image
+        (root / "Annotations_2016/480p/gamma").mkdir(parents=True, exist_ok=True)
         labels = np.zeros((48, 64), np.uint8)
         labels[:10] = 255
         Image.fromarray(labels).save(root / f"Annotations_2016/480p/gamma/{index:05d}.png")
@@ -97,6 +97,22 @@ def test_an_empty_first_mask_is_named(root):
     write_mask(root / "Annotations/480p/gamma/00000.png", np.zeros((48, 64), np.uint8))
     with pytest.raises(DataError, match="no object"):
         davis(root).videos()
+
+
+def test_the_first_release_of_2016(tmp_path):
+    root = davis_tree(tmp_path, {"train": ["alpha"]}, year="480p")
+    for index in range(6):
+        labels = np.zeros((48, 64), np.uint8)
+        labels[:10] = 255
+        Image.fromarray(labels).save(root / f"Annotations/480p/alpha/{index:05d}.png")
+    lines = [f"/JPEGImages/480p/alpha/{k:05d}.jpg /Annotations/480p/alpha/{k:05d}.png" for k in range(6)]
+    (root / "ImageSets/480p/train.txt").write_text("\n".join(lines))
+    (video,) = davis(root, year=2016, split="train").videos()
+    assert (video.name, video.ids_in(0)) == ("alpha", [1])
+    assert [fault for job in check_davis(root) for fault in job.run().faults] == []
+    (root / "ImageSets/480p").rename(root / "ImageSets/2017")
+    (root / "ImageSets/2017/train.txt").write_text("alpha")
+    assert "mask of DAVIS 2016" in [fault for job in check_davis(root) for fault in job.run().faults][0]
 
 
 @pytest.mark.shared

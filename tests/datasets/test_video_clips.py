@@ -1,10 +1,11 @@
+import itertools
 import multiprocessing
 
 import numpy as np
 import pytest
 import torch
 
-from vosplug.datasets import ClipRequest
+from vosplug.datasets import ClipBatchSampler, ClipRequest
 from vosplug.registry import DATASETS
 from vosplug.utils.errors import ConfigError, DataError
 from vosplug.utils.masks import write_mask
@@ -66,6 +67,19 @@ def test_another_process_makes_the_same_clip(root):
     here = data[request]
     assert np.array_equal(inputs, here["inputs"].numpy())
     assert np.array_equal(labels, here["data_samples"].labels.numpy())
+
+
+def test_workers_and_a_resumed_run_change_nothing(root):
+    data = clips(root, size=32)
+    sampler = ClipBatchSampler(data, batch_size=2, rank=0, world_size=1)
+    sampler.set_curriculum([{"begin": 2, "length": 4}])
+    expected = [[data[r] for r in sampler.requests_at(i)] for i in range(5)]
+    for start, workers in ((0, 0), (0, 2), (3, 2)):
+        sampler.set_iteration(start)
+        loader = torch.utils.data.DataLoader(data, batch_sampler=sampler, num_workers=workers, collate_fn=list)
+        batches = list(itertools.islice(loader, 5 - start))
+        for batch, wanted in zip(batches, expected[start:], strict=True):
+            assert all(same(a, b) for a, b in zip(batch, wanted, strict=True))
 
 
 def test_a_clip_leaves_global_random_numbers_alone(root):

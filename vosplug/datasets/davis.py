@@ -11,7 +11,8 @@ from .layout import check_choice, choose_sequences, list_images, list_masks, nee
 
 LAYOUT = ("JPEGImages/<resolution>/<sequence>/00000.jpg, Annotations/<resolution>/<sequence>/00000.png, "
           "ImageSets/<year>/<split>.txt")
-SPLITS = {"2016": ("train", "val", "trainval"), "2017": ("train", "val", "trainval", "test-dev")}
+SPLITS = {"2016": ("train", "val", "trainval"), "2017": ("train", "val", "trainval", "test-dev", "test-challenge")}
+PROMPT_ONLY = ("test-dev", "test-challenge")
 
 
 @DATASETS.register_module()
@@ -21,9 +22,10 @@ class DavisDataset(VideoDataset):
     Args:
         data_root: folder with ``JPEGImages``, ``Annotations`` and ``ImageSets``.
         split: ``train``, ``val``, ``trainval`` (both lists, if there is no ``trainval.txt``), or, for 2017,
-            ``test-dev``, of which only the first frame has a mask.
+            ``test-dev`` and ``test-challenge``, of which only the first frame has a mask.
         year: ``"2017"`` (ids) or ``"2016"``: one foreground object, read from ``Annotations_2016`` (0/255) if that
-            folder exists, else all ids of ``Annotations`` become 1.
+            folder exists, else everything in ``Annotations`` but 0 becomes 1. The folders of the
+            original release of 2016, whose lists lie in ``ImageSets/<resolution>``, are understood too.
         resolution: ``480p`` or ``Full-Resolution``, the folder below ``JPEGImages``.
         sequences: names to keep; all of the split by default.
 
@@ -43,7 +45,7 @@ class DavisDataset(VideoDataset):
         self.split = split
         self.image_root = need_folder(self.data_root / "JPEGImages" / resolution, LAYOUT)
         self.mask_root = self._mask_root(resolution)
-        self.names = choose_sequences(self._listed(), sequences, f"DAVIS {self.year} {split}")
+        self.names = choose_sequences(self._listed(resolution), sequences, f"DAVIS {self.year} {split}")
         self._videos: list[Video] | None = None
 
     def videos(self) -> list[Video]:
@@ -61,8 +63,11 @@ class DavisDataset(VideoDataset):
             return binary
         return need_folder(self.data_root / "Annotations" / resolution, LAYOUT)
 
-    def _listed(self) -> list[str]:
-        folder = need_folder(self.data_root / "ImageSets" / self.year, LAYOUT)
+    def _listed(self, resolution: str) -> list[str]:
+        folder = self.data_root / "ImageSets" / self.year
+        if self.year == "2016" and not folder.is_dir() and (folder.parent / resolution).is_dir():
+            folder = folder.parent / resolution
+        need_folder(folder, LAYOUT)
         path = folder / f"{self.split}.txt"
         paths = [path] if path.is_file() or self.split != "trainval" else [folder / "train.txt", folder / "val.txt"]
         names = []
@@ -71,7 +76,7 @@ class DavisDataset(VideoDataset):
                 found = sorted(p.stem for p in folder.glob("*.txt"))
                 raise DataError(f"list not found: {path}.{did_you_mean(path.stem, found)} "
                                 f"Lists there: {', '.join(found) or 'none'}. Expected layout: {LAYOUT}")
-            names += [line.strip() for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+            names += read_list(path)
         if not names:
             raise DataError(f"{path} lists no sequence")
         return names
@@ -83,7 +88,7 @@ class DavisDataset(VideoDataset):
         if paths[0] is None:
             raise DataError(f"DAVIS sequence {name}: the first frame has no mask "
                             f"({self.mask_root / name / images[0].stem}.png); objects start there")
-        scored = self.split != "test-dev"
+        scored = self.split not in PROMPT_ONLY
         if scored and None in paths:
             frame = images[paths.index(None)].stem
             raise DataError(f"DAVIS sequence {name}: frame {frame} has no mask ({self.mask_root / name / frame}.png)")
@@ -95,3 +100,18 @@ class DavisDataset(VideoDataset):
             paths = [paths[0]] + [None] * (len(images) - 1)
         return Video(name=name, image_paths=images, mask_paths=paths, prompts={0: ids},
                      first_frames=dict.fromkeys(ids, 0), binary=binary, has_reference=scored)
+
+
+def read_list(path: Path) -> list[str]:
+    """Sequences of a list: one name per line, or, as in the first release, one pair of paths per frame.
+
+    Raises:
+        DataError: the file cannot be read.
+    """
+    try:
+        lines = [line.strip() for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(f"{path}: cannot be read ({error})") from error
+    if any("/" in line for line in lines):
+        return list(dict.fromkeys(Path(line.split()[0]).parent.name for line in lines))
+    return lines

@@ -7,7 +7,7 @@ import numpy as np
 
 from ...utils.errors import DataError, did_you_mean
 from ...utils.masks import object_ids
-from ..davis import LAYOUT, SPLITS
+from ..davis import LAYOUT, PROMPT_ONLY, SPLITS, read_list
 from ..layout import list_folders, list_images, list_masks
 from .base import Job, Result, folders_or_faults, job_of_faults, lists_agree
 
@@ -25,15 +25,15 @@ def check_davis(root: Path, split: str | None = None, resolution: str | None = N
     jobs = [job_of_faults("layout", layout)]
     for folder in resolutions:
         if folders_or_faults(layout, root / "JPEGImages" / folder):
-            jobs += [Job(f"{folder}/{name}", partial(_check_sequence, root, folder, name, splits))
-                     for name, splits in sorted(sequences.items())]
+            jobs += [Job(f"{folder}/{name}", partial(_check_sequence, root, folder, name, lists))
+                     for name, lists in sorted(sequences.items())]
     return jobs
 
 
-def _listed(layout: Result, root: Path, split: str | None) -> dict[str, set[str]]:
-    """Sequence -> names of the lists that have it."""
-    sequences: dict[str, set[str]] = {}
-    known = sorted({name for names in SPLITS.values() for name in names} | {"test-challenge"})
+def _listed(layout: Result, root: Path, split: str | None) -> dict[str, set[tuple[str, str]]]:
+    """Sequence -> (folder, name) of the lists that have it."""
+    sequences: dict[str, set[tuple[str, str]]] = {}
+    known = sorted({name for names in SPLITS.values() for name in names})
     lists = sorted((root / "ImageSets").glob("*/*.txt"))
     if split is not None:
         lists = [path for path in lists if path.stem == split]
@@ -43,20 +43,20 @@ def _listed(layout: Result, root: Path, split: str | None) -> dict[str, set[str]
         if path.stem not in known:
             layout.fault(path, f"unknown split.{did_you_mean(path.stem, known)} Known: {', '.join(known)}")
         try:
-            names = [line.strip() for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
-        except (OSError, UnicodeDecodeError) as error:
-            layout.fault(path, f"cannot be read ({error})")
+            names = read_list(path)
+        except DataError as error:
+            layout.faults.append(str(error))
             continue
         if not names:
             layout.fault(path, "lists no sequence")
         for name in names:
             if names.count(name) > 1 and f"{path}: lists {name} twice" not in layout.faults:
                 layout.fault(path, f"lists {name} twice")
-            sequences.setdefault(name, set()).add(path.stem)
+            sequences.setdefault(name, set()).add((path.parent.name, path.stem))
     return sequences
 
 
-def _check_sequence(root: Path, resolution: str, name: str, splits: set[str]) -> Result:
+def _check_sequence(root: Path, resolution: str, name: str, lists: set[tuple[str, str]]) -> Result:
     result = Result()
     result.counts["videos"] += 1
     image_folder = root / "JPEGImages" / resolution / name
@@ -69,17 +69,22 @@ def _check_sequence(root: Path, resolution: str, name: str, splits: set[str]) ->
         result.faults.append(str(error))
         return result
     masks = list_masks(mask_folder)
-    prompt_only = splits <= {"test-dev", "test-challenge"}
+    splits = {split for _, split in lists}
+    prompt_only = splits <= set(PROMPT_ONLY)
     lists_agree(result, images, masks, mask_folder, every=not prompt_only)
     all_sizes: set[tuple[int, int]] = set()
     sizes = {stem: result.image(path, all_sizes) for stem, path in images.items()}
     result.one_size(image_folder, all_sizes)
-    _check_ids(result, images, masks, sizes, scored=bool(splits & {"val", "test-dev", "test-challenge"}))
+    if {year for year, _ in lists} & {"2017"}:
+        _check_ids(result, images, masks, sizes, scored=bool(splits & {"val", *PROMPT_ONLY}))
+    else:  # masks of DAVIS 2016 may be ids or 0 and 255
+        _check_ids(result, images, masks, sizes, scored=False, foreground=255)
     _check_binary(result, root / "Annotations_2016" / resolution, name, images, sizes)
     return result
 
 
-def _check_ids(result: Result, images: dict, masks: dict, sizes: dict, scored: bool) -> None:
+def _check_ids(result: Result, images: dict, masks: dict, sizes: dict, scored: bool, foreground: int = 1) -> None:
+    """Check masks of ids; ``foreground`` 255 lets void count as an object in the first one."""
     first = next(iter(images))
     started: list[int] | None = None
     for stem in sorted(set(masks) & set(images)):
@@ -88,8 +93,9 @@ def _check_ids(result: Result, images: dict, masks: dict, sizes: dict, scored: b
             continue
         if stem == first:
             started = object_ids(labels)
-            if not started:
-                result.fault(masks[stem], "the first mask has no object, but objects start there")
+            if not started and not (foreground == 255 and (labels == 255).any()):
+                hint = " (255 is void: this looks like a mask of DAVIS 2016)" if (labels == 255).any() else ""
+                result.fault(masks[stem], f"the first mask has no object, but objects start there{hint}")
         elif scored and started:
             result.unexpected_ids(masks[stem], labels, started, "the first mask of the sequence")
     if first not in masks:
