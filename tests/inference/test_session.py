@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 import torch
-from tests.inference.colour_segmentor import ColourSegmentor, moving_squares
 
+from tests.inference.colour_segmentor import ColourSegmentor, moving_squares
 from vosplug.inference import VOSSession, new_session
 from vosplug.inference.view import internal_size, resize_image
 from vosplug.utils.errors import InputError

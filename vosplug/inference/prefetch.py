@@ -35,7 +35,8 @@ class PrefetchReader(FrameReader):
         self._halt()
         frames: queue.Queue = queue.Queue(self.depth)
         self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._read, args=(frames, self._stop), daemon=True)
+        self._thread = threading.Thread(target=self._read, args=(frames, self._stop), daemon=True,
+                                        name="vosplug-prefetch")
         self._thread.start()
         try:
             while True:

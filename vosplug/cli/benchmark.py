@@ -1,0 +1,203 @@
+"""Measures speed and memory of a model on a video, and compares two models in one process."""
+
+import argparse
+import contextlib
+import statistics
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ..utils.errors import InputError
+from .common import add_config_options, command, load_config, positive_int
+from .session_options import add_session_options, session_options
+
+ROUNDS = 3
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The options of the command."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("config", help="config file, or the name of one that comes with vosplug")
+    parser.add_argument("checkpoint", nargs="?", help="weights; random ones (seed 0) without, which cost the same time")
+    parser.add_argument("--compare", metavar="CONFIG2", help="measure this model too, in alternating runs")
+    parser.add_argument("--checkpoint2", metavar="FILE", help="weights of CONFIG2")
+    parser.add_argument("--video", metavar="PATH", help="video file or folder of images (default: synthetic frames)")
+    parser.add_argument("--mask", metavar="PNG", help="objects of the first frame of --video (default: discs)")
+    parser.add_argument("--size", type=positive_int, nargs=2, metavar=("H", "W"),
+                        help="size of the frames (default 480 854, or that of the video)")
+    parser.add_argument("--objects", type=positive_int, metavar="N", help="number of objects (default 1)")
+    parser.add_argument("--frames", type=positive_int, default=20, metavar="N",
+                        help="frames timed per run (default 20)")
+    parser.add_argument("--warm-up", type=int, default=3, metavar="N", help="frames before them (default 3)")
+    parser.add_argument("--rounds", type=positive_int, metavar="N",
+                        help=f"runs per model (default 1, with --compare {ROUNDS})")
+    parser.add_argument("--threads", type=positive_int, metavar="N", help="threads of torch")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the numbers")
+    add_session_options(parser)
+    add_config_options(parser, data_root=False, work_dir=False)
+    return parser
+
+
+@dataclass
+class Candidate:
+    """A model that is measured: its config, options and results."""
+
+    name: str
+    model: Any
+    session: dict
+    measurement: Any
+    weights_mib: float = 0.0
+
+
+@command
+def main(argv: list[str] | None = None) -> int:
+    """Measure, print a table, write the numbers."""
+    options = build_parser().parse_args(argv)
+    check_arguments(options)
+    import torch
+
+    from ..inference.inferencer import default_device
+
+    device = torch.device(options.device or default_device())
+    frames, labels = load_frames(options)
+    with thread_count(options.threads):
+        candidates = [build(options, options.config, options.checkpoint, device)]
+        if options.compare is not None:
+            candidates.append(build(options, options.compare, options.checkpoint2, device))
+        rounds = options.rounds or (ROUNDS if options.compare else 1)
+        ratios = run(candidates, frames, labels, rounds=rounds, warm_up=options.warm_up, device=device)
+        result = report_of(candidates, ratios, frames, labels, options, device, rounds)
+    print_report(result, candidates)
+    if options.json is not None:
+        from ..utils.files import write_json
+
+        write_json(options.json, result)
+    return 0
+
+
+def check_arguments(options: argparse.Namespace) -> None:
+    """Raise :class:`InputError` for what argparse cannot know."""
+    if options.warm_up < 0:
+        raise InputError(f"--warm-up must be at least 0, got {options.warm_up}")
+    if options.checkpoint2 is not None and options.compare is None:
+        raise InputError("--checkpoint2 needs --compare CONFIG2")
+    if options.mask is not None and options.video is None:
+        raise InputError("--mask needs --video: synthetic frames bring their own masks")
+    if options.mask is not None and options.objects is not None:
+        raise InputError("--objects has no effect with --mask: the mask tells the objects")
+
+
+def build(options: argparse.Namespace, config: str, checkpoint: str | None, device: Any) -> Candidate:
+    """Build one model, and measure how much memory its weights take."""
+    from ..inference.measuring import Measurement
+    from ..inference.memory_log import resident_mib
+    from ..inference.model_loading import build_segmentor, session_defaults
+
+    loaded = load_config(config, cfg_options=options.cfg_options, plugins=options.plugins)
+    before = resident_mib()
+    model = build_segmentor(loaded, checkpoint, device=device, seed=0)
+    weights = 0.0 if device.type == "cuda" else max(0.0, resident_mib() - before)
+    session = session_options(options, session_defaults(loaded))
+    return Candidate(config, model, session, Measurement(), weights)
+
+
+def run(candidates: list[Candidate], frames: list, labels: Any, *, rounds: int, warm_up: int,
+        device: Any) -> list[float]:
+    """Measure all candidates ``rounds`` times in turn; return the ratios of their times, round by round."""
+    from ..inference.measuring import PeakMemory, measure
+
+    ratios = []
+    for _ in range(rounds):
+        times = []
+        for candidate in candidates:
+            with PeakMemory(device) as peak:
+                known = len(candidate.measurement.seconds)
+                measure(candidate.model, frames, labels, session_options=candidate.session, warm_up=warm_up,
+                        result=candidate.measurement)
+            times.append(statistics.median(candidate.measurement.seconds[known:]))
+            candidate.measurement.peak_mib = max(candidate.measurement.peak_mib, candidate.weights_mib + peak.mib)
+        if len(candidates) == 2:
+            ratios.append(times[0] / times[1])
+    return ratios
+
+
+def load_frames(options: argparse.Namespace) -> tuple[list, Any]:
+    """The frames of a run, read beforehand, and the labels of the first one."""
+    from ..inference.given_masks import resize_labels
+    from ..inference.opening import open_reader
+    from ..inference.synthetic_frames import WanderingDiscs
+    from ..inference.view import resize_image
+    from ..utils.masks import read_mask
+
+    count = 1 + options.warm_up + options.frames
+    size = None if options.size is None else tuple(options.size)
+    if options.video is None:
+        discs = WanderingDiscs(count, size or (480, 854), options.objects or 1)
+        return list(discs), discs.labels(0)
+    with open_reader(options.video, prefetch=0) as reader:
+        frames = [frame.image if size is None else resize_image(frame.image, size)
+                  for frame, _ in zip(reader, range(count), strict=False)]
+    if len(frames) < count:
+        raise InputError(f"--video {options.video} has {len(frames)} frames; {count} are needed: lower --frames "
+                         "(timed) or --warm-up")
+    shape = frames[0].shape[:2]
+    labels = WanderingDiscs(1, shape, options.objects or 1).labels(0)
+    return frames, labels if options.mask is None else resize_labels(read_mask(options.mask), shape)
+
+
+def report_of(candidates: list[Candidate], ratios: list[float], frames: list, labels: Any, options: argparse.Namespace,
+              device: Any, rounds: int) -> dict:
+    """All numbers under their stable keys, with what was measured."""
+    import platform
+
+    import torch
+
+    from ..utils.masks import object_ids
+
+    result = {"config": options.config, **candidates[0].measurement.numbers()}
+    if ratios:
+        result["speedup"] = statistics.median(ratios)
+        result["compare"] = {"config": options.compare, **candidates[1].measurement.numbers()}
+    height, width = frames[0].shape[:2]
+    on_gpu = device.type == "cuda"
+    result["measured"] = {
+        "size": [height, width], "objects": len(object_ids(labels)), "frames": options.frames, "rounds": rounds,
+        "warm_up": options.warm_up, "video": options.video, "weights": options.checkpoint or "random",
+        "device": torch.cuda.get_device_name(device) if on_gpu else platform.processor() or platform.machine(),
+        "threads": torch.get_num_threads(), "torch": torch.__version__,
+        "options": {k: v for k, v in candidates[0].session.items() if k != "device"}}
+    return result
+
+
+def print_report(result: dict, candidates: list[Candidate]) -> None:
+    """A table and what was measured."""
+    from rich.console import Console
+    from rich.table import Table
+
+    keys = ("fps", "latency_ms_p50", "latency_ms_p95", "peak_mem_mib")
+    table = Table("model", *keys)
+    for candidate in candidates:
+        numbers = candidate.measurement.numbers()
+        table.add_row(candidate.name, *(f"{numbers[key]:.2f}" for key in keys))
+    console = Console()
+    console.print(table)
+    if "speedup" in result:
+        first, second = (candidate.name for candidate in candidates)
+        console.print(f"{second} is {result['speedup']:.3f} x as fast as {first}", soft_wrap=True)
+    m = result["measured"]
+    console.print(f"{m['size'][0]} x {m['size'][1]} pixels, {m['objects']} objects, {m['frames']} frames x "
+                  f"{m['rounds']}, {m['threads']} threads, {m['device']}, weights: {m['weights']}", soft_wrap=True)
+
+
+@contextlib.contextmanager
+def thread_count(threads: int | None) -> Iterator[None]:
+    """Use so many threads for a while."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads or before)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

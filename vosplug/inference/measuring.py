@@ -1,0 +1,127 @@
+"""Speed and memory of sessions."""
+
+import contextlib
+import ctypes
+import gc
+import sys
+import threading
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from .memory_log import MIB, resident_mib
+from .session import VOSSession
+
+
+@dataclass
+class Measurement:
+    """Times of single frames and the peak of memory.
+
+    Attributes:
+        seconds: of each measured frame.
+        peak_mib: largest memory in use so far: resident memory above that before the model was built (CPU), or memory
+            that torch allocated on the GPU, weights included in both.
+    """
+
+    seconds: list[float] = field(default_factory=list)
+    peak_mib: float = 0.0
+
+    def numbers(self) -> dict[str, float]:
+        """``fps``, ``latency_ms_p50``, ``latency_ms_p95``, ``peak_mem_mib``."""
+        times = np.array(self.seconds)
+        return {"fps": float(len(times) / times.sum()), "latency_ms_p50": float(1000 * np.percentile(times, 50)),
+                "latency_ms_p95": float(1000 * np.percentile(times, 95)), "peak_mem_mib": float(self.peak_mib)}
+
+
+class PeakMemory:
+    """Measures the peak of memory within its context, in MiB, above that at its start (CPU) or in all (GPU).
+
+    Args:
+        device: device of the model.
+    """
+
+    def __init__(self, device: torch.device):
+        self.device = device
+        self.mib = 0.0
+
+    def __enter__(self) -> "PeakMemory":
+        gc.collect()
+        if self.device.type == "cuda":
+            torch.cuda.reset_peak_memory_stats(self.device)
+            return self
+        give_back_free_memory()
+        self._start = resident_mib()
+        self._highest = self._start
+        self._exact = reset_high_water()
+        self._stop = threading.Event()
+        self._thread = None
+        if not self._exact:
+            self._thread = threading.Thread(target=self._sample, daemon=True)
+            self._thread.start()
+        return self
+
+    def __exit__(self, *_) -> None:
+        if self.device.type == "cuda":
+            self.mib = torch.cuda.max_memory_allocated(self.device) / MIB
+            return
+        self._stop.set()
+        if self._thread is not None:
+            self._thread.join()
+        highest = high_water_mib() if self._exact else max(self._highest, resident_mib())
+        self.mib = max(0.0, highest - self._start)
+
+    def _sample(self) -> None:
+        while not self._stop.wait(0.005):
+            self._highest = max(self._highest, resident_mib())
+
+
+def measure(model: Any, frames: Any, labels: np.ndarray | None, *, session_options: Mapping[str, Any] | None = None,
+            warm_up: int = 3, result: Measurement | None = None) -> Measurement:
+    """Segment frames and take the time of each.
+
+    Args:
+        model: a segmentor.
+        frames: iterable of (H, W, 3) uint8 RGB; the first ``1 + warm_up`` of them are not timed.
+        labels: (H, W) objects of the first frame.
+        session_options: options of :class:`VOSSession`.
+        warm_up: frames after the first one that are not timed.
+        result: an earlier measurement to add to.
+    """
+    result = result or Measurement()
+    session = VOSSession(model, **(session_options or {}))
+    for index, image in enumerate(frames):
+        begin = time.perf_counter()
+        session.step(image, labels if index == 0 else None)  # the labels come back to the CPU, so the GPU has finished
+        if index > warm_up:
+            result.seconds.append(time.perf_counter() - begin)
+    return result
+
+
+def give_back_free_memory() -> None:
+    """Return free pages of the C allocator to the system, where it is glibc, so that they are not counted."""
+    if sys.platform == "linux":
+        with contextlib.suppress(OSError, AttributeError):
+            ctypes.CDLL(None).malloc_trim(0)
+
+
+def reset_high_water() -> bool:
+    """Let the kernel's high-water mark of resident memory start anew; False where that cannot be done."""
+    try:
+        Path("/proc/self/clear_refs").write_text("5")
+        before = high_water_mib()
+    except (OSError, ValueError):
+        return False
+    return before - resident_mib() < 16
+
+
+def high_water_mib() -> float:
+    """The kernel's high-water mark of resident memory in MiB."""
+    for line in Path("/proc/self/status").read_text().splitlines():
+        if line.startswith("VmHWM:"):
+            return int(line.split()[1]) / 1024
+    raise ValueError("this system keeps no high-water mark")
