@@ -85,6 +85,17 @@ def test_a_phase_at_the_beginning_replaces_the_arguments():
     assert sampler(phases=[{"begin": 0, "max_skip": 3}]).requests_at(0)[0].max_skip == 3
 
 
+def test_fractions_that_fall_on_one_iteration_of_a_short_run():
+    result = sampler()
+    result.set_curriculum([{"begin": f, "max_skip": s} for f, s in ((0.0, 5), (0.1, 10), (0.2, 15), (0.9, 7))], 3)
+    assert [result.curriculum_at(i).max_skip for i in range(4)] == [10, 15, 15, 7]
+
+
+def test_phases_must_be_in_order():
+    with pytest.raises(ConfigError, match="not after the one before"):
+        sampler(phases=[{"begin": 20}, {"begin": 20}])
+
+
 def test_a_running_iteration_keeps_its_curriculum():
     running = sampler(phases=[{"begin": 2, "max_skip": 20}])
     stream = iter(running)

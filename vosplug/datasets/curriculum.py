@@ -48,13 +48,15 @@ class Curriculum:
         where = f"curriculum phase {number}"
         if "begin" not in settings:
             raise ConfigError(f"{where} needs 'begin' (a fraction in [0, 1] or an iteration)")
+        fraction = isinstance(settings["begin"], float)
         begin = _iteration(settings.pop("begin"), total, where)
         for key in settings:
             if key not in KEYS:
                 raise ConfigError(f"{where} has the unknown key {key!r}.{did_you_mean(key, KEYS)} "
                                   f"Known: begin, {', '.join(KEYS)}.")
         last = self.phases[-1]
-        if begin < last.begin or (begin == last.begin and len(self.phases) > 1):
+        # In a very short run, fractions may fall on one iteration: the last of them holds.
+        if begin < last.begin or (begin == last.begin and number > 0 and not fraction):
             raise ConfigError(f"{where} begins at iteration {begin}, not after the one before it ({last.begin})")
         weights = settings.get("weights", last.weights)
         phase = _checked(Phase(begin, *(settings.get(key, getattr(last, key)) for key in KEYS[:3]),
