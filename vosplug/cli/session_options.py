@@ -5,19 +5,18 @@ from collections.abc import Mapping
 from typing import Any
 
 from ..inference.session import AMP_TYPES
-from .common import positive_int
 
 
 def add_session_options(parser: argparse.ArgumentParser) -> None:
     """Add the options that :class:`~vosplug.inference.VOSSession` takes."""
     group = parser.add_argument_group("inference")
-    group.add_argument("--max-short-side", type=positive_int, metavar="N",
-                       help="segment larger frames at this short side; masks come back at native size")
+    group.add_argument("--max-short-side", type=int, metavar="N",
+                       help="segment larger frames at this short side; masks come back at native size (0: no limit)")
     group.add_argument("--scales", type=float, nargs="+", metavar="S",
                        help="average over these scales, e.g. 0.75 1 1.25")
     group.add_argument("--flip", action="store_true", help="average with the mirrored video")
-    group.add_argument("--amp", nargs="?", const="bf16", choices=sorted(AMP_TYPES),
-                       help="mixed precision (bf16 if no type is named)")
+    group.add_argument("--amp", nargs="?", const="bf16", choices=(*sorted(AMP_TYPES), "none"),
+                       help="mixed precision (bf16 if no type is named; none switches that of the config off)")
     group.add_argument("--channels-last", action="store_true", help="memory format of the network")
     group.add_argument("--device", help="cpu, cuda or cuda:N (default: a GPU if there is one)")
 
@@ -26,4 +25,9 @@ def session_options(options: argparse.Namespace, defaults: Mapping[str, Any]) ->
     """Options for a session: those of the command line over ``defaults`` (of the config)."""
     given = {"max_short_side": options.max_short_side, "scales": options.scales and tuple(options.scales),
              "amp": options.amp, "flip": options.flip or None, "channels_last": options.channels_last or None}
-    return {**defaults, **{key: value for key, value in given.items() if value is not None}}
+    merged = {**defaults, **{key: value for key, value in given.items() if value is not None}}
+    if merged.get("max_short_side") == 0:
+        merged["max_short_side"] = None
+    if merged.get("amp") == "none":
+        merged["amp"] = None
+    return merged

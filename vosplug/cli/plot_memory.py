@@ -1,0 +1,63 @@
+"""Segments a long synthetic video and records the resident memory: it must be flat once the memory budget is reached."""
+
+import argparse
+import contextlib
+from pathlib import Path
+
+from ..utils.errors import InputError
+from .common import add_config_options, command, load_config, positive_int
+from .session_options import add_session_options, session_options
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The options of the command."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("config", help="config file, or the name of one that comes with vosplug")
+    parser.add_argument("checkpoint", nargs="?", help="weights; random ones (seed 0) without")
+    parser.add_argument("--out", type=Path, action="append", required=True, metavar="FILE",
+                        help=".png (plot), .csv or .json; may be repeated")
+    parser.add_argument("--frames", type=positive_int, default=3000, metavar="N", help="length (default 3000)")
+    parser.add_argument("--size", type=positive_int, nargs=2, default=(240, 432), metavar=("H", "W"),
+                        help="size of the frames (default 240 432)")
+    parser.add_argument("--objects", type=positive_int, default=2, metavar="N", help="number of objects (default 2)")
+    parser.add_argument("--settled", type=int, metavar="N",
+                        help="frame from which memory should be flat (default: a third of the video)")
+    parser.add_argument("--max-growth", type=float, metavar="MIB",
+                        help="fail if memory then grows by more than this per 1,000 frames")
+    add_session_options(parser)
+    add_config_options(parser, data_root=False, work_dir=False)
+    return parser
+
+
+@command
+def main(argv: list[str] | None = None) -> int:
+    """Run, write the curve, say how much memory grew; 1 if it grew more than allowed."""
+    options = build_parser().parse_args(argv)
+    from ..inference.inferencer import VOSInferencer, default_device
+    from ..inference.memory_log import MemoryLog
+    from ..inference.model_loading import build_segmentor, session_defaults
+    from ..inference.synthetic_frames import WanderingDiscs
+    from .demo import progress_bar
+
+    settled = options.frames // 3 if options.settled is None else options.settled
+    if options.frames - settled < 2:
+        raise InputError(f"--settled {settled} leaves fewer than two of the {options.frames} frames to look at")
+    logs = [MemoryLog(path) for path in options.out]
+    config = load_config(options.config, cfg_options=options.cfg_options, plugins=options.plugins)
+    model = build_segmentor(config, options.checkpoint, device=options.device or default_device(), seed=0)
+    discs = WanderingDiscs(options.frames, tuple(options.size), options.objects)
+    segment = VOSInferencer(model, session_options=session_options(options, session_defaults(config)))
+    with contextlib.ExitStack() as stack:
+        for log in logs:
+            stack.enter_context(log)
+        advance = stack.enter_context(progress_bar(options.frames))
+        for frame, _ in segment.stream(discs, discs.labels(0)):
+            for log in logs:
+                log.record(frame.index)
+            advance()
+    growth = logs[0].growth(settled)
+    print(f"{options.frames} frames of {options.size[1]} x {options.size[0]}, {options.objects} objects: "
+          f"{logs[0].values[-1]:.0f} MiB at the end, {growth:+.2f} MiB per 1,000 frames from frame {settled} on")
+    for path in options.out:
+        print(f"written: {path}")
+    return int(options.max_growth is not None and growth > options.max_growth)
