@@ -38,6 +38,8 @@ def test_masks_of_all_frames_are_a_reference(root):
     (one,) = folder(root, sequences=["one"]).videos()
     assert one.has_reference and one.prompts == {0: (1, 2)}
     assert not folder(root, sequences=["one"], dense=False).videos()[0].has_reference
+    with pytest.raises(DataError, match="frame 00001 has no mask"):
+        folder(root, sequences=["two"], dense=True).videos()
 
 
 def test_faults_are_named(root, tmp_path):

@@ -7,7 +7,7 @@ import torch
 
 from vosplug.datasets import ClipBatchSampler, ClipRequest
 from vosplug.registry import DATASETS
-from vosplug.utils.errors import ConfigError, DataError
+from vosplug.utils.errors import ConfigError, DataError, InputError
 from vosplug.utils.masks import write_mask
 
 from .trees import davis_tree, youtube_tree
@@ -207,8 +207,13 @@ def test_transforms_must_reach_the_stated_size(root):
 
 
 def test_out_of_range(root):
-    with pytest.raises(IndexError):
+    with pytest.raises(InputError, match="there are 2 videos"):
         clips(root)[ClipRequest(2, 0)]
+
+
+def test_masks_that_only_prompt_are_not_trained_on(tmp_path):
+    with pytest.raises(ConfigError, match="complete masks"):
+        clips(youtube_tree(tmp_path, reference=False), "YouTubeVOSDataset", "valid")
 
 
 @pytest.mark.shared

@@ -26,8 +26,8 @@ class FolderVideos(VideoDataset):
     Args:
         data_root: folder of videos, or the folder of one video.
         sequences: names to keep; all by default.
-        dense: whether masks after an object's first one are a reference (True), only prompts (False), or a reference
-            exactly if every frame has one (None).
+        dense: whether the masks are a complete reference, which every frame must have (True), prompts only (False), or
+            a reference exactly if every frame has one (None).
 
     Raises:
         DataError: no video or mask is found, a mask has no frame, or a mask is unreadable.
@@ -63,7 +63,10 @@ class FolderVideos(VideoDataset):
         prompts = starting_ids(masks, stems)
         if not prompts:
             raise DataError(f"video {name} has no mask with an object. Expected layout: {LAYOUT}")
-        dense = len(masks) == len(stems) if self.dense is None else self.dense
+        missing = [stem for stem in stems if stem not in masks]
+        if self.dense and missing:
+            raise DataError(f"video {name}: dense=True, but frame {missing[0]} has no mask")
+        dense = not missing if self.dense is None else self.dense
         first = {number: index for index, ids in prompts.items() for number in ids}
         return Video(name=name, image_paths=images, mask_paths=[masks.get(stem) for stem in stems], prompts=prompts,
                      first_frames=first, has_reference=dense, resize_masks=True)

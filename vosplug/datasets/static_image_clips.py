@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from ..registry import DATASETS
-from ..utils.errors import ConfigError, DataError
+from ..utils.errors import ConfigError, DataError, InputError
 from ..utils.images import read_image
 from .frame_reader import FrameReader
 from .layout import check_choice, choose_sequences
@@ -65,7 +65,7 @@ class StaticImageClips:
 
     def __getitem__(self, request: ClipRequest) -> dict:
         if request.index >= len(self):
-            raise IndexError(f"clip {request.index} is out of range: there are {len(self)} images")
+            raise InputError(f"clip {request.index} is out of range: there are {len(self)} images")
         rng, number = request.rng(), request.index
         tried = []
         for _ in range(OTHER_IMAGES):

@@ -7,7 +7,7 @@ import numpy as np
 
 from ..registry import DATASETS
 from ..structures import Video
-from ..utils.errors import ConfigError, DataError
+from ..utils.errors import ConfigError, DataError, InputError
 from .frame_reader import FrameReader
 from .jump_rules import JUMP_RULES
 from .layout import check_choice
@@ -28,7 +28,8 @@ class VideoClips:
     transforms, other frames are tried, then other videos.
 
     Args:
-        videos: config of the video data set (or the object). Frames without a mask are left out.
+        videos: config of the video data set (or the object). Videos without reference masks (``has_reference``) and
+            frames without a mask are left out.
         transforms: configs of clip transforms; :func:`vosplug.datasets.pipelines.video_transforms` by default.
         size: (H, W) of the clip, or one number for a square: of the default transforms (384 if not given), and checked
             after given ones.
@@ -46,6 +47,7 @@ class VideoClips:
 
     Raises:
         ConfigError: an option is out of range, or no video has two annotated frames.
+        InputError: a request is out of range.
         DataError: a file is missing or wrong, or no video that was tried shows an object.
     """
 
@@ -61,9 +63,12 @@ class VideoClips:
         if not 0 <= reverse <= 1:
             raise ConfigError(f"VideoClips needs reverse in [0, 1], got {reverse}")
         dataset = DATASETS.build(videos) if isinstance(videos, dict) else videos
-        self._videos = [(video, frames) for video, frames in map(_annotated, dataset.videos()) if len(frames) > 1]
+        # Masks that only prompt leave out the other objects: they are no labels.
+        annotated = [_annotated(video) for video in dataset.videos() if video.has_reference]
+        self._videos = [(video, frames) for video, frames in annotated if len(frames) > 1]
         if not self._videos:
-            raise ConfigError(f"VideoClips: no video of {type(dataset).__name__} has two frames with a mask")
+            raise ConfigError(f"VideoClips: no video of {type(dataset).__name__} has two frames with complete masks "
+                              "(has_reference)")
         self.size = (size, size) if isinstance(size, int) else size and tuple(size)
         self.transforms = build_transforms(video_transforms(self.size or 384) if transforms is None else transforms)
         self.max_objects, self.skip_unit = max_objects, skip_unit
@@ -77,7 +82,7 @@ class VideoClips:
 
     def __getitem__(self, request: ClipRequest) -> dict:
         if request.index >= len(self):
-            raise IndexError(f"clip {request.index} is out of range: there are {len(self)} videos")
+            raise InputError(f"clip {request.index} is out of range: there are {len(self)} videos")
         rng, number = request.rng(), request.index
         tried = []
         for _ in range(OTHER_VIDEOS):

@@ -91,7 +91,7 @@ class YouTubeVOSDataset(VideoDataset):
         masks = list_masks(need_folder(self.mask_root / name, LAYOUT))
         positions = self._positions(name, images, meta)
         return Video(name=name, image_paths=images, mask_paths=[masks.get(image.stem) for image in images],
-                     categories=meta.categories, has_reference=all(image.stem in masks for image in images),
+                     categories=meta.categories, has_reference=all(frame in masks for frame in meta.output_frames),
                      **self._objects(meta, positions))
 
     def _prompted_video(self, name: str, meta: VideoMeta) -> Video:
