@@ -39,6 +39,16 @@ def hide_unstarted(labels: Tensor, first: Tensor, t: int) -> Tensor:
     return labels.masked_fill(hidden, VOID)
 
 
+def to_channels(labels: Tensor, ids: tuple[int, ...]) -> Tensor:
+    """Labels by slot (B, H, W) as labels by channel: channels follow the order in which slots were prompted."""
+    if ids == tuple(range(1, len(ids) + 1)):
+        return labels
+    table = torch.arange(VOID + 1)
+    for channel, slot in enumerate(ids, start=1):
+        table[slot] = channel
+    return table.to(labels.device)[labels]
+
+
 class LossMeter:
     """Sums losses over the frames of a clip.
 
@@ -82,10 +92,10 @@ class LossMeter:
 
 def mean_iou(logits: Tensor, labels: Tensor, scored: Tensor) -> Tensor:
     """Mean IoU of hard masks over the objects marked in ``scored`` (B, O); 1 where neither mask has pixels."""
-    prediction = logits.argmax(dim=1)
+    best = logits.amax(dim=1)  # several times faster than argmax over channels on a CPU
     values = []
     for row, channel in scored.nonzero().tolist():
-        ours, theirs = prediction[row] == channel + 1, labels[row] == channel + 1
+        ours, theirs = logits[row, channel + 1] == best[row], labels[row] == channel + 1
         union = (ours | theirs).sum()
         values.append(torch.where(union > 0, (ours & theirs).sum() / union.clamp(min=1), 1.0))
     return torch.stack(values).mean() if values else logits.new_zeros(())
