@@ -35,3 +35,15 @@ def test_distinct_frames_are_distinct_and_near(seed, count, length, jump):
 def test_all_frames_of_a_video_are_used(rule):
     drawn = {f for seed in range(400) for f in rule(np.random.default_rng(seed), 20, 3, 5)}
     assert len(drawn) >= 17
+
+
+@pytest.mark.parametrize(("count", "jump"), [(50, 10), (12, 5), (4, 25)])
+def test_three_frames_are_distributed_as_published(count, jump):
+    rng, step = np.random.default_rng(1), min(count, jump)
+    start = rng.integers(0, count - step + 1, 20000)
+    second = np.minimum(np.minimum(start + rng.integers(1, step + 2, 20000), count - step), count - 1)
+    third = np.minimum(np.minimum(second + rng.integers(1, step + 2, 20000), count - step // 2), count - 1)
+    ours = np.array([stcn_frames(rng, count, 3, jump) for _ in range(20000)])
+    for column, expected in enumerate((start, second, third)):
+        difference = np.bincount(ours[:, column], minlength=count) - np.bincount(expected, minlength=count)
+        assert np.abs(difference).max() < 500
