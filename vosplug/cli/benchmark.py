@@ -55,11 +55,9 @@ def main(argv: list[str] | None = None) -> int:
     """Measure, print a table, write the numbers."""
     options = build_parser().parse_args(argv)
     check_arguments(options)
-    import torch
+    from ..engine.processes import pick_device
 
-    from ..inference.inferencer import default_device
-
-    device = torch.device(options.device or default_device())
+    device = pick_device(options.device)
     frames, labels = load_frames(options)
     with thread_count(options.threads):
         candidates = [build(options, options.config, options.checkpoint, device)]

@@ -39,6 +39,7 @@ def main(argv: list[str] | None = None) -> int:
     options = build_parser().parse_args(argv)
     if options.prefetch < 0:
         raise InputError(f"--prefetch must be at least 0, got {options.prefetch}")
+    from ..engine.processes import pick_device
     from ..inference.inferencer import VOSInferencer
     from ..inference.memory_log import MemoryLog
     from ..inference.model_loading import session_defaults
@@ -51,7 +52,7 @@ def main(argv: list[str] | None = None) -> int:
         from ..inference.readers import LimitedReader
 
         reader = LimitedReader(reader, options.max_frames)
-    inferencer = VOSInferencer(config, options.checkpoint, device=options.device,
+    inferencer = VOSInferencer(config, options.checkpoint, device=pick_device(options.device),
                                session_options=session_options(options, session_defaults(config)))
     with contextlib.ExitStack() as stack:
         if log is not None:

@@ -33,7 +33,8 @@ def build_parser() -> argparse.ArgumentParser:
 def main(argv: list[str] | None = None) -> int:
     """Run, write the curve, say how much memory grew; 1 if it grew more than allowed."""
     options = build_parser().parse_args(argv)
-    from ..inference.inferencer import VOSInferencer, default_device
+    from ..engine.processes import pick_device
+    from ..inference.inferencer import VOSInferencer
     from ..inference.memory_log import MemoryLog
     from ..inference.model_loading import build_segmentor, session_defaults
     from ..inference.synthetic_frames import WanderingDiscs
@@ -44,7 +45,7 @@ def main(argv: list[str] | None = None) -> int:
         raise InputError(f"--settled {settled} leaves fewer than two of the {options.frames} frames to look at")
     logs = [MemoryLog(path) for path in options.out]
     config = load_config(options.config, cfg_options=options.cfg_options, plugins=options.plugins)
-    model = build_segmentor(config, options.checkpoint, device=options.device or default_device(), seed=0)
+    model = build_segmentor(config, options.checkpoint, device=pick_device(options.device), seed=0)
     discs = WanderingDiscs(options.frames, tuple(options.size), options.objects)
     segment = VOSInferencer(model, session_options=session_options(options, session_defaults(config)))
     with contextlib.ExitStack() as stack:

@@ -1,0 +1,80 @@
+"""Measuring speed and memory."""
+
+import json
+
+import numpy as np
+import pytest
+
+from tests.inference.colour_segmentor import moving_squares
+from vosplug.cli import plot_memory
+from vosplug.cli.benchmark import main
+from vosplug.utils.images import write_image
+from vosplug.utils.masks import write_mask
+
+KEYS = {"fps", "latency_ms_p50", "latency_ms_p95", "peak_mem_mib"}
+
+
+@pytest.fixture
+def config(root):
+    return str(root / "configs" / "_base_" / "stcn_small_model.py")
+
+
+def test_numbers_and_what_was_measured(config, tmp_path, capsys):
+    path = tmp_path / "b.json"
+    assert main([config, "--size", "48", "64", "--objects", "3", "--frames", "5", "--warm-up", "1", "--threads", "1",
+                 "--device", "cpu", "--json", str(path)]) == 0
+    result = json.loads(path.read_text())
+    assert set(result) >= KEYS and "speedup" not in result
+    assert 0 < result["latency_ms_p50"] <= result["latency_ms_p95"]
+    assert result["peak_mem_mib"] > 1
+    measured = result["measured"]
+    assert (measured["size"], measured["objects"], measured["frames"], measured["threads"]) == ([48, 64], 3, 5, 1)
+    assert measured["weights"] == "random"
+    assert "random" in capsys.readouterr().out
+
+
+def test_comparison_of_a_cheap_and_a_dear_setting(config, tmp_path):
+    path = tmp_path / "b.json"
+    dear = tmp_path / "dear.py"
+    dear.write_text(f"_base_ = [{config!r}]\ntest_session = dict(flip=True, scales=(1.0, 1.0))\n")
+    assert main([config, "--compare", str(dear), "--size", "48", "64", "--frames", "4", "--warm-up", "1", "--json",
+                 str(path), "--device", "cpu"]) == 0
+    result = json.loads(path.read_text())
+    assert set(result["compare"]) == KEYS | {"config"}
+    assert result["measured"]["rounds"] == 3
+    assert 0 < result["speedup"] < 1  # four views cost more than one
+
+
+def test_a_video_with_its_mask(config, tmp_path):
+    for t, (image, labels) in enumerate(moving_squares(frames=5)):
+        write_image(tmp_path / "v" / f"{t}.png", image)
+        write_mask(tmp_path / "m.png", labels)
+    command = [config, "--video", str(tmp_path / "v"), "--json", str(tmp_path / "b.json")]
+    assert main([*command, "--mask", str(tmp_path / "m.png"), "--frames", "2", "--warm-up", "2"]) == 0
+    assert json.loads((tmp_path / "b.json").read_text())["measured"]["objects"] == 2
+    assert main([*command, "--size", "32", "48", "--frames", "2", "--warm-up", "2"]) == 0
+    assert json.loads((tmp_path / "b.json").read_text())["measured"]["size"] == [32, 48]
+
+
+@pytest.mark.parametrize(("arguments", "message"), [
+    (["--checkpoint2", "x"], "--checkpoint2 needs --compare"),
+    (["--mask", "x"], "--mask needs --video"),
+    (["--warm-up", "-1"], "at least 0"),
+    (["--video", "none"], "input not found"),
+    (["none.pth"], "checkpoint not found"),
+    (["--device", "tpu"], "tpu"),
+])
+def test_bad_input_is_one_line(config, capsys, arguments, message):
+    assert main([config, *arguments]) == 2
+    assert message in capsys.readouterr().err
+
+
+def test_memory_over_a_long_video(config, tmp_path, capsys):
+    out = tmp_path / "m.json"
+    command = [config, "--frames", "12", "--size", "32", "48", "--out", str(out), "--device", "cpu"]
+    assert plot_memory.main(command) == 0
+    curve = json.loads(out.read_text())
+    assert curve["frame"] == list(range(12)) and np.all(np.array(curve["resident_mib"]) > 10)
+    assert "MiB per 1,000 frames from frame 4 on" in capsys.readouterr().out
+    assert plot_memory.main([*command, "--max-growth=-1e9"]) == 1
+    assert plot_memory.main([*command, "--settled", "11"]) == 2

@@ -1,0 +1,88 @@
+"""The demo command."""
+
+import json
+
+import numpy as np
+import pytest
+
+from tests.inference.colour_segmentor import moving_squares
+from vosplug.cli.demo import main
+from vosplug.inference import OverlayVideoWriter, VideoReader, build_segmentor
+from vosplug.inference.readers import Frame
+from vosplug.utils.checkpoint import save_checkpoint_file
+from vosplug.utils.images import write_image
+from vosplug.utils.masks import read_mask, write_mask
+
+CLIP = list(moving_squares())
+
+
+@pytest.fixture
+def model(root, tmp_path):
+    config = str(root / "configs" / "_base_" / "stcn_small_model.py")
+    save_checkpoint_file({"state_dict": build_segmentor(config, seed=0).state_dict()}, tmp_path / "small.pth")
+    return config, str(tmp_path / "small.pth")
+
+
+@pytest.fixture
+def clip(tmp_path):
+    with OverlayVideoWriter(tmp_path / "clip.mp4", fps=8) as writer:
+        for t, (image, _) in enumerate(CLIP):
+            write_image(tmp_path / "images" / f"{t:05d}.png", image)
+            writer.write(Frame(t, f"{t:05d}", image), np.zeros(image.shape[:2], np.uint8))
+    write_mask(tmp_path / "first.png", CLIP[0][1])
+    return tmp_path
+
+
+def test_from_a_video_to_everything(model, clip, capsys):
+    outputs = [clip / "o.mp4", clip / "o", clip / "o.json"]
+    arguments = [*model, str(clip / "clip.mp4"), "--mask", str(clip / "first.png"), "--max-short-side", "32",
+                 "--memory-log", str(clip / "memory.csv"), "--device", "cpu"]
+    assert main([*arguments, *(a for out in outputs for a in ("--out", str(out)))]) == 0
+    reader = VideoReader(outputs[0])
+    assert len(list(reader)) == 6 and reader.fps == 8
+    np.testing.assert_array_equal(read_mask(outputs[1] / "00000.png"), CLIP[0][1])
+    assert len(json.loads(outputs[2].read_text())["frames"]) == 6
+    assert len((clip / "memory.csv").read_text().splitlines()) == 7
+    said = capsys.readouterr().out
+    assert "6 frames of 60 x 40, 2 objects" in said and all(f"written: {out}" in said for out in outputs)
+
+
+def test_from_a_folder_with_a_limit(model, clip):
+    assert main([*model, str(clip / "images"), "--mask", str(clip / "first.png"), "--out", str(clip / "o"),
+                 "--max-frames", "2", "--prefetch", "0"]) == 0
+    assert sorted(p.name for p in (clip / "o").iterdir()) == ["00000.png", "00001.png"]
+
+
+def test_foreground_masks_and_repeated_ids(model, clip):
+    write_mask(clip / "masks" / "00000.png", np.where(CLIP[0][1] == 1, 255, 0))
+    write_mask(clip / "masks" / "00002.png", np.where(CLIP[2][1] == 1, 255, 0))
+    arguments = [*model, str(clip / "images"), "--mask", str(clip / "masks"), "--out", str(clip / "o"), "--binary-mask"]
+    assert main(arguments) == 2
+    assert len(list((clip / "o").iterdir())) == 2  # what came before the refused mask is kept
+    assert main([*arguments, "--skip-known-ids"]) == 0
+    np.testing.assert_array_equal(read_mask(clip / "o" / "00000.png"), np.where(CLIP[0][1] == 1, 1, 0))
+
+
+@pytest.mark.parametrize(("change", "message"), [
+    ({"input": "none.mp4"}, "input not found"),
+    ({"input": "broken.mp4"}, "broken.mp4"),
+    ({"input": "empty"}, "has no images"),
+    ({"mask": "none.png"}, "mask not found"),
+    ({"mask": "rgb.png"}, "RGB picture"),
+    ({"mask": "background.png"}, "has no object"),
+    ({"mask": "small.png"}, "must have the size of their frame"),
+    ({"out": "o.png"}, "give a folder"),
+    ({"out": "first.png/x.json"}, "cannot write"),
+    ({"checkpoint": "first.png"}, "first.png"),
+])
+def test_bad_input_is_one_line(model, clip, capsys, change, message):
+    (clip / "broken.mp4").write_bytes(b"\0" * 100)
+    (clip / "empty").mkdir()
+    write_image(clip / "rgb.png", CLIP[0][0])
+    write_mask(clip / "background.png", np.zeros_like(CLIP[0][1]))
+    write_mask(clip / "small.png", CLIP[0][1][::2, ::2])
+    given = {"input": "clip.mp4", "mask": "first.png", "out": "o", "checkpoint": "small.pth", **change}
+    paths = {key: str(clip / value) for key, value in given.items()}
+    assert main([model[0], paths["checkpoint"], paths["input"], "--mask", paths["mask"], "--out", paths["out"]]) == 2
+    error = capsys.readouterr().err.strip().splitlines()[-1]
+    assert error.startswith("error: ") and message in error
