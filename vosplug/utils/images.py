@@ -6,7 +6,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from .errors import DataError
+from .errors import DataError, OutputError
 from .files import atomic_write
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp")
@@ -32,10 +32,16 @@ def read_image(path: str | os.PathLike) -> np.ndarray:
 
 
 def write_image(path: str | os.PathLike, image: np.ndarray, quality: int = 92) -> None:
-    """Write (H, W, 3) uint8 RGB atomically; the format follows the suffix."""
+    """Write (H, W, 3) uint8 RGB atomically; the format follows the suffix.
+
+    Raises:
+        OutputError: the suffix names no known format, or the file cannot be written.
+    """
     options = [cv2.IMWRITE_JPEG_QUALITY, quality] if Path(path).suffix.lower() in (".jpg", ".jpeg") else []
+    if Path(path).suffix.lower() not in IMAGE_SUFFIXES:
+        raise OutputError(f"cannot write {path}: the suffix must be one of {', '.join(IMAGE_SUFFIXES)}")
     done, data = cv2.imencode(Path(path).suffix, cv2.cvtColor(image, cv2.COLOR_RGB2BGR), options)
     if not done:
-        raise DataError(f"{path}: the image could not be encoded")
+        raise OutputError(f"cannot write {path}: the image could not be encoded")
     with atomic_write(path) as stream:
         stream.write(data.tobytes())
