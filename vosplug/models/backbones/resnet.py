@@ -1,5 +1,6 @@
 """Residual networks that publish their feature pyramid."""
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -94,6 +95,8 @@ class ResNet(nn.Module):
                  freeze_norm_stats: bool = True, weights: str | None = None):
         super().__init__()
         block_class, counts = resolve_depth(depth, block, blocks)
+        if len(widths) != len(counts):
+            raise ConfigError(f"ResNet.widths must be three numbers, one per stage, got {widths}")
         norm = norm or dict(type="BN")
         self.freeze_norm_stats = freeze_norm_stats
         self.stem_pool = stem_pool
@@ -112,6 +115,7 @@ class ResNet(nn.Module):
         self.reset_parameters()
         if weights:
             self.load_pretrained(weights)
+        self.train()  # a new module is in training mode without having been told so
 
     def reset_parameters(self) -> None:
         """He initialisation of all convolutions."""
@@ -122,14 +126,24 @@ class ResNet(nn.Module):
                     nn.init.zeros_(module.bias)
 
     def load_pretrained(self, path: str) -> None:
-        """Load torchvision-style weights; a stem with more input channels keeps its own weights for those."""
+        """Load torchvision-style weights.
+
+        A stem with more input channels keeps its own weights for those. Biases of convolutions, which torchvision does
+        not have, become zero, and counters of batch norms, which old files lack, keep their start value.
+        """
         state = {k: v for k, v in model_state(load_checkpoint_file(path)).items()
                  if not k.startswith(("fc.", "layer4."))}
         stem = self.conv1.weight.detach().clone()
         given = state.get("conv1.weight")
-        if given is not None and given.shape[1] < stem.shape[1]:
+        fits = given is not None and given.ndim == 4 and (given[:, 0].shape == stem[:, 0].shape)
+        if fits and given.shape[1] < stem.shape[1]:
             stem[:, : given.shape[1]] = given
             state["conv1.weight"] = stem
+        for name, module in self.named_modules():
+            if isinstance(module, nn.Conv2d) and module.bias is not None:
+                state.setdefault(f"{name}.bias", torch.zeros_like(module.bias))
+            if getattr(module, "num_batches_tracked", None) is not None:
+                state.setdefault(f"{name}.num_batches_tracked", module.num_batches_tracked)
         load_weights(self, state)
 
     def train(self, mode: bool = True) -> "ResNet":

@@ -28,8 +28,10 @@ def build_norm(norm: dict | None, channels: int) -> nn.Module:
     options = dict(norm)
     kind = options.pop("type")
     if kind == "BN":
+        check_norm_options(kind, options, ("eps", "momentum", "affine", "track_running_stats"))
         return nn.BatchNorm2d(channels, **options)
     if kind == "GN":
+        check_norm_options(kind, options, ("channels_per_group", "eps", "affine"))
         per_group = options.pop("channels_per_group", 16)
         groups = max(1, channels // per_group)
         while channels % groups:
@@ -38,6 +40,9 @@ def build_norm(norm: dict | None, channels: int) -> nn.Module:
     raise ConfigError(f"unknown norm {kind!r}.{did_you_mean(kind, NORMS)} Known: {', '.join(NORMS)}.")
 
 
-def has_norm(norm: dict | None) -> bool:
-    """Whether ``norm`` names a real norm."""
-    return norm is not None and norm["type"] != "none"
+def check_norm_options(kind: str, options: dict, known: tuple[str, ...]) -> None:
+    """Raise :class:`ConfigError` for an option that a norm does not take."""
+    for name in options:
+        if name not in known:
+            raise ConfigError(f"the norm {kind} has no option {name!r}.{did_you_mean(name, known)} "
+                              f"Its options: {', '.join(known)}.")

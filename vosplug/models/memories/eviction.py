@@ -42,7 +42,7 @@ class EvenlySpaced:
 
 @EVICTIONS.register_module()
 class LeastUsed:
-    """The frame that received the least attention per read-out since it was written."""
+    """The frame that received the least attention per query since it was written."""
 
     counts_usage = True
 

@@ -21,7 +21,8 @@ class MemoryEntry:
         valid: (B, O) bool on the CPU: the objects that were known when the frame was memorised.
         grid: (h, w) with h * w = N where tokens lie on the frame's grid, else None.
         prompted: an object was started at this frame: its only certain mask, kept as long as the object.
-        usage: attention mass received per frame since the entry was written; only counted for policies that ask.
+        usage: attention mass received since the entry was written; only counted for policies that ask.
+        reads: number of queries that could give it (each gives a mass of 1 to all entries together).
     """
 
     frame: int
@@ -70,8 +71,10 @@ class FrameBank:
                  max_frames: int | None = None, eviction: dict | None = None, train_every: int = 1):
         for name, value in (("every", every), ("train_every", train_every), ("max_tokens", max_tokens),
                             ("max_frames", max_frames)):
-            if value is not None and value < 1:
-                raise ConfigError(f"FrameBank.{name} must be at least 1, got {value}")
+            if value is None and name.startswith("max"):
+                continue
+            if not isinstance(value, int) or value < 1:
+                raise ConfigError(f"FrameBank.{name} must be a whole number of at least 1, got {value!r}")
         self.every, self.train_every = every, train_every
         self.include_last = include_last
         self.max_tokens, self.max_frames = max_tokens, max_frames
@@ -118,11 +121,15 @@ class FrameBankState:
         return prompted or frame % self.every == 0
 
     def add(self, entry: MemoryEntry) -> None:
-        """Write a frame; the previous temporary frame goes, and others where the budget asks for it."""
+        """Write a frame; the previous temporary frame goes, and others where the budget asks for it.
+
+        A frame that starts objects is always written; another one is not if needed prompts fill the budget.
+        """
         self.temporary = None
-        kept = self.is_kept(entry.frame, entry.prompted)
         self.make_room(entry.tokens)
-        if kept:
+        if not entry.prompted and self.over_budget(entry.tokens):
+            return
+        if self.is_kept(entry.frame, entry.prompted):
             self.kept.append(entry)
         else:
             self.temporary = entry

@@ -1,0 +1,164 @@
+"""ResNet: torchvision's names, the pyramid, norms and weights of others."""
+
+import pytest
+import torch
+from torch import nn
+
+from vosplug.models.backbones import ResNet
+from vosplug.utils.errors import CheckpointError, ConfigError
+
+TINY = dict(depth=None, block="basic", blocks=(1, 1, 1), stem_channels=4, widths=(4, 6, 8))
+# Names and shapes of torchvision's models, written down from its documentation of the layout.
+TORCHVISION = {
+    18: {"conv1.weight": (64, 3, 7, 7), "bn1.running_var": (64,), "layer1.0.conv1.weight": (64, 64, 3, 3),
+         "layer1.1.bn2.bias": (64,), "layer2.0.conv1.weight": (128, 64, 3, 3),
+         "layer2.0.downsample.0.weight": (128, 64, 1, 1), "layer2.0.downsample.1.running_mean": (128,),
+         "layer3.1.conv2.weight": (256, 256, 3, 3), "layer3.1.bn2.num_batches_tracked": ()},
+    50: {"conv1.weight": (64, 3, 7, 7), "layer1.0.conv3.weight": (256, 64, 1, 1),
+         "layer1.0.downsample.0.weight": (256, 64, 1, 1), "layer1.2.bn3.weight": (256,),
+         "layer2.3.conv2.weight": (128, 128, 3, 3), "layer3.0.downsample.1.weight": (1024,),
+         "layer3.5.conv1.weight": (256, 1024, 1, 1)},
+}
+
+
+def randomised(model: nn.Module, seed: int = 3) -> nn.Module:
+    """The model with other values in every tensor, positive where variances are."""
+    generator = torch.Generator().manual_seed(seed)
+    for value in model.state_dict().values():
+        if value.is_floating_point():
+            value.copy_(torch.rand(value.shape, generator=generator) + 0.5)
+    return model
+
+
+@pytest.mark.parametrize("depth", [18, 50])
+def test_names_and_shapes_are_those_of_torchvision(depth):
+    state = ResNet(depth).state_dict()
+    assert {name: tuple(state[name].shape) for name in TORCHVISION[depth]} == TORCHVISION[depth]
+    blocks = {18: (2, 2, 2), 50: (3, 4, 6)}[depth]
+    assert [len({n.split(".")[1] for n in state if n.startswith(f"layer{i}.")}) for i in (1, 2, 3)] == list(blocks)
+    assert not any(n.startswith(("layer4", "fc")) for n in state)
+    assert ("layer1.0.downsample.0.weight" in state) == (depth == 50)  # a basic block of stage 1 changes nothing
+
+
+def test_the_stride_of_a_bottleneck_is_in_its_3x3():
+    block = ResNet(None, block="bottleneck", blocks=(1, 1, 1), stem_channels=4, widths=(2, 2, 2)).layer2[0]
+    assert (block.conv1.stride, block.conv2.stride, block.conv3.stride) == ((1, 1), (2, 2), (1, 1))
+
+
+@pytest.mark.parametrize("block, factor", [("basic", 1), ("bottleneck", 4)])
+@pytest.mark.parametrize("pool", [True, False])
+def test_pyramid_has_the_published_strides_and_channels(block, factor, pool):
+    model = ResNet(**{**TINY, "block": block}, stem_pool=pool, stem_kernel=5, in_channels=5)
+    assert model.out_channels == {4: 4 * factor, 8: 6 * factor, 16: 8 * factor}
+    assert model.conv1.weight.shape == (4, 5, 5, 5)
+    pyramid = model(torch.randn(2, 5, 32, 48))
+    assert {s: tuple(f.shape) for s, f in pyramid.items()} == {
+        s: (2, c, 32 // s, 48 // s) for s, c in model.out_channels.items()}
+
+
+def test_stem_is_convolution_norm_relu_and_pool():
+    model = randomised(ResNet(**TINY)).eval()
+    x = torch.randn(1, 3, 16, 16)
+    expected = nn.functional.max_pool2d(model.bn1(model.conv1(x)).relu(), 3, 2, 1)
+    assert torch.equal(model(x)[4], model.layer1(expected))
+
+
+def test_basic_block_against_its_formula():
+    block = randomised(ResNet(**TINY)).eval().layer2[0]
+    x = torch.randn(1, 4, 8, 8)
+    inner = block.bn2(block.conv2(block.bn1(block.conv1(x)).relu()))
+    assert torch.allclose(block(x), (inner + block.downsample[1](block.downsample[0](x))).relu())
+
+
+@pytest.mark.parametrize("told", [False, True])
+def test_batch_norm_statistics_stay_in_training(told):
+    model = ResNet(**TINY)
+    if told:
+        model.eval()
+        model.train()
+    before = {n: b.clone() for n, b in model.named_buffers()}
+    x = torch.randn(4, 3, 32, 32) * 5 + 2
+    trained = model(x)[16]
+    assert all(torch.equal(b, before[n]) for n, b in model.named_buffers())
+    assert torch.equal(trained, model.eval()(x)[16])
+    trained.sum().backward()
+    assert model.bn1.weight.grad.abs().sum() > 0  # scale and shift do train
+
+
+def test_batch_norm_statistics_move_if_asked():
+    model = ResNet(**TINY, freeze_norm_stats=False).train()
+    model(torch.randn(4, 3, 32, 32) + 2)
+    assert model.bn1.num_batches_tracked == 1 and model.layer3[0].bn2.running_mean.abs().sum() > 0
+
+
+def test_group_norm_has_no_state_and_smaller_groups_where_16_do_not_divide():
+    model = ResNet(**{**TINY, "widths": (24, 32, 40)}, norm=dict(type="GN", channels_per_group=16))
+    assert not list(model.buffers())
+    groups = [model.layer1[0].bn1.num_groups, model.layer2[0].bn1.num_groups, model.layer3[0].bn1.num_groups]
+    assert groups == [1, 2, 2]
+    assert ResNet(**TINY, norm=dict(type="GN", channels_per_group=3)).layer2[0].bn1.num_groups == 2
+
+
+def test_norm_can_be_left_out():
+    model = ResNet(**TINY, norm=dict(type="none"), bias=True)
+    assert not any("bn" in n for n in model.state_dict()) and model.layer1[0].conv1.bias is not None
+
+
+@pytest.mark.parametrize("norm, message", [
+    (dict(type="LN"), "unknown norm 'LN'"), (dict(type="GN", num_groups=2), "GN has no option 'num_groups'"),
+    (dict(type="BN", momentun=0.1), "Did you mean 'momentum'")])
+def test_wrong_norms_are_named(norm, message):
+    with pytest.raises(ConfigError, match=message):
+        ResNet(**TINY, norm=norm)
+
+
+@pytest.mark.parametrize("options, message", [
+    (dict(depth=51), "depth must be one of"), (dict(depth=None), "needs depth, or block"),
+    (dict(depth=None, block="bassic", blocks=(1, 1, 1)), "bassic"),
+    (dict(depth=None, block="basic", blocks=(1, 1)), "three numbers"), (dict(depth=18, widths=(4, 4)), "widths")])
+def test_wrong_depth_block_or_widths_are_config_errors(options, message):
+    with pytest.raises(ConfigError, match=message):
+        ResNet(**options)
+
+
+class TestWeights:
+    """Loading of ImageNet weights."""
+
+    @pytest.fixture
+    def source(self, tmp_path):
+        """A torchvision-style file: with fc and layer4, in the old form without counters."""
+        state = {k: v for k, v in randomised(ResNet(**TINY)).state_dict().items() if "num_batches" not in k}
+        torch.save({**state, "fc.weight": torch.zeros(2, 2), "layer4.0.conv1.weight": torch.zeros(1)},
+                   tmp_path / "weights.pth")
+        return tmp_path / "weights.pth", state
+
+    def test_every_tensor_is_taken(self, source):
+        path, state = source
+        loaded = ResNet(**TINY, weights=str(path)).state_dict()
+        assert all(torch.equal(loaded[name], value) for name, value in state.items())
+
+    def test_wider_stem_keeps_its_own_weights_for_the_new_channels(self, source):
+        path, state = source
+        torch.manual_seed(5)
+        own = ResNet(**TINY, in_channels=5).conv1.weight.detach().clone()
+        torch.manual_seed(5)
+        stem = ResNet(**TINY, in_channels=5, weights=str(path)).conv1.weight
+        assert torch.equal(stem[:, :3], state["conv1.weight"]) and torch.equal(stem[:, 3:], own[:, 3:])
+
+    def test_convolutions_with_biases_compute_what_the_file_means(self, source):
+        path, _ = source
+        plain, biased = ResNet(**TINY, weights=str(path)).eval(), ResNet(**TINY, bias=True, weights=str(path)).eval()
+        x = torch.randn(1, 3, 32, 32)
+        assert torch.allclose(plain(x)[16], biased(x)[16])
+        assert all(not m.bias.any() for m in biased.modules() if isinstance(m, nn.Conv2d))
+
+    @pytest.mark.parametrize("change", [dict(widths=(4, 6, 10)), dict(blocks=(1, 2, 1)), dict(block="bottleneck"),
+                                        dict(stem_kernel=5), dict(stem_kernel=5, in_channels=5),
+                                        dict(norm=dict(type="GN"))])
+    def test_weights_of_another_network_are_refused(self, source, change):
+        with pytest.raises(CheckpointError, match="does not fit ResNet"):
+            ResNet(**{**TINY, **change}, weights=str(source[0]))
+
+    def test_missing_file(self, tmp_path):
+        with pytest.raises(CheckpointError, match="not found"):
+            ResNet(**TINY, weights=str(tmp_path / "none.pth"))
