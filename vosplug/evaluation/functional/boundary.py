@@ -55,7 +55,7 @@ def count_matched(points: np.ndarray, target: np.ndarray, radius: int) -> int:
         return cv2.countNonZero(cv2.dilate(target, disk.kernel) & points)
     padded = cv2.copyMakeBorder(target, radius, radius, radius, radius, cv2.BORDER_CONSTANT, value=0)
     stride = padded.shape[1]
-    columns, rows = cv2.findNonZero(unsettled)[:, 0].T
+    columns, rows = cv2.findNonZero(unsettled).reshape(-1, 2).T
     places = (rows + radius) * stride + columns + radius
     around = disk.ring[:, :1] * stride + disk.ring[:, 1:]
     return total - count + int(padded.ravel()[around + places].any(axis=0).sum())
