@@ -74,7 +74,8 @@ def test_overlay_video(tmp_path, monkeypatch, encoder, size):
 
 
 def test_what_was_written_before_an_error_stays(tmp_path):
-    writers = [MaskFolderWriter(tmp_path / "m"), OverlayVideoWriter(tmp_path / "v.mp4"), RleJsonWriter(tmp_path / "r.json")]
+    writers = [MaskFolderWriter(tmp_path / "m"), OverlayVideoWriter(tmp_path / "v.mp4"),
+               RleJsonWriter(tmp_path / "r.json")]
     with pytest.raises(RuntimeError), writers[0], writers[1], writers[2]:
         for frame, labels in results():
             if frame.index == 3:

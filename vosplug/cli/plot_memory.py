@@ -1,4 +1,4 @@
-"""Segments a long synthetic video and records the resident memory: it must be flat once the memory budget is reached."""
+"""Segments a long synthetic video and records the resident memory, which must be flat once the budget is reached."""
 
 import argparse
 import contextlib
