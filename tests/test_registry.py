@@ -131,6 +131,18 @@ def test_a_plugin_file_is_executed_once_until_it_changes(tmp_path):
     assert BACKBONES.members()["PluginBackbone"].answer == 42
 
 
+def test_a_plugin_file_may_also_be_imported_as_a_module(tmp_path, monkeypatch):
+    path = write_plugin(tmp_path / "plugin_twice.py", name="TwiceHook", kind="HOOKS")
+    monkeypatch.syspath_prepend(tmp_path)
+    load_plugin("plugin_twice")
+    try:
+        load_plugin(str(path))
+        with pytest.raises(ConfigError, match="'TwiceHook' of test_registry is already registered by vosplug_plu"):
+            HOOKS.register_module(name="TwiceHook", module=type("Other", (), {"__module__": "test_registry"}))
+    finally:
+        HOOKS.module_dict.pop("TwiceHook")
+
+
 def test_two_plugin_files_of_one_name_do_not_shadow_each_other(tmp_path):
     for folder in ("a", "b"):
         (tmp_path / folder).mkdir()

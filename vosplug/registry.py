@@ -59,6 +59,16 @@ class Registry(mm.Registry):
                               f"Known: {', '.join(sorted(self.names()))}.")
         return name, cls
 
+    def _register_module(self, module: Any, module_name: str | list[str] | None = None, force: bool = False) -> None:
+        """Register; the same definition may come again (a plugin file that is also imported as a module)."""
+        given = [module_name] if isinstance(module_name, str) else module_name or [module.__name__]
+        for name in given:
+            old = self.module_dict.get(name)
+            if old is not None and not force and not same_source(old, module):
+                raise ConfigError(f"{self.name} {name!r} of {module.__module__} is already registered by "
+                                  f"{old.__module__}: choose another name")
+        super()._register_module(module, module_name, force=True)
+
     def names(self) -> list[str]:
         """Names registered here (not in parents), after importing the places where parts live."""
         self.import_from_location()
@@ -79,10 +89,7 @@ class Kind:
 
         def decorate(cls: type) -> type:
             key = name or cls.__name__
-            if key in self.registry.module_dict and not same_source(self.registry.module_dict[key], cls):
-                raise ConfigError(f"{self.name} {key!r} of {cls.__module__} is already registered by "
-                                  f"{self.registry.module_dict[key].__module__}: choose another name")
-            self.registry.register_module(name=key, module=cls, force=True)
+            self.registry.register_module(name=key, module=cls)
             self._members[key] = cls
             return cls
 

@@ -22,7 +22,8 @@ def model(request):
 
 
 def test_every_registered_segmentor_has_a_case():
-    assert set(SEGMENTORS.members()) == set(FAMILIES)
+    own = {name for name, cls in SEGMENTORS.members().items() if cls.__module__.startswith("vosplug.")}
+    assert own == set(FAMILIES)
 
 
 @pytest.mark.parametrize("size", [(48, 64), (33, 47), (17, 95)])
