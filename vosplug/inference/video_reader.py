@@ -1,6 +1,8 @@
 """Reading video files and cameras."""
 
+import contextlib
 import importlib.util
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -95,7 +97,8 @@ class OpenCVDecoder:
     """Frames of a file or camera by ``cv2.VideoCapture``, turned as the file asks for."""
 
     def __init__(self, source: str | int):
-        self.capture = cv2.VideoCapture(source)
+        with quiet_opencv():
+            self.capture = cv2.VideoCapture(source)
         frames = self.capture.get(cv2.CAP_PROP_FRAME_COUNT)
         rate = self.capture.get(cv2.CAP_PROP_FPS)
         self.num_frames = int(frames) if frames > 0 and isinstance(source, str) else None
@@ -137,7 +140,7 @@ class PyAVDecoder:
         try:
             self.container = av.open(str(path))
         except (av.error.FFmpegError, OSError) as error:
-            raise DataError(f"{path}: not a readable video ({error})") from error
+            raise DataError(f"{path}: not a readable video, or it is cut short ({error.strerror})") from error
         if not self.container.streams.video:
             self.container.close()
             raise DataError(f"{path}: the file has no video stream")
@@ -159,11 +162,27 @@ class PyAVDecoder:
                 turns = round(getattr(frame, "rotation", 0) / 90) % 4
                 yield np.ascontiguousarray(np.rot90(frame.to_ndarray(format="rgb24"), turns))
         except (av.error.FFmpegError, OSError) as error:
-            raise DataError(f"{self.path}: the video cannot be decoded further ({error})") from error
+            raise DataError(f"{self.path}: the video cannot be decoded further ({error.strerror})") from error
 
     def close(self) -> None:
         """Close the file."""
         self.container.close()
+
+
+@contextlib.contextmanager
+def quiet_opencv() -> Iterator[None]:
+    """Keep OpenCV and its FFmpeg from printing what is raised as an error anyway."""
+    os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
+    # Where these two functions live, and whether they exist, depends on the version of OpenCV.
+    place = next((x for x in (cv2, getattr(cv2.utils, "logging", None)) if hasattr(x, "setLogLevel")), None)
+    before = place.getLogLevel() if place is not None else 0
+    if place is not None:
+        place.setLogLevel(0)
+    try:
+        yield
+    finally:
+        if place is not None:
+            place.setLogLevel(before)
 
 
 def open_decoder(path: Path) -> OpenCVDecoder | PyAVDecoder:
