@@ -1,6 +1,7 @@
 """One line about training every so often."""
 
 import resource
+import sys
 import time
 from datetime import timedelta
 
@@ -106,4 +107,5 @@ def memory_mib(device: torch.device) -> float:
     """Largest memory so far in MiB: of the GPU, or the resident memory of this process on the CPU."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device) / 2**20
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    unit = 2**20 if sys.platform == "darwin" else 2**10  # macOS counts bytes, Linux KiB
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit
