@@ -224,3 +224,15 @@ def test_a_model_may_bring_its_own_sessions():
 
     assert new_session(Own(), flip=True) == {"flip": True}
     assert isinstance(new_session(ColourSegmentor()), VOSSession)
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("amp", [None, "bf16", "fp16"])
+def test_on_a_gpu(amp):
+    if not torch.cuda.is_available():
+        pytest.skip("no CUDA device")
+    session = VOSSession(ColourSegmentor(), device="cuda", amp=amp, channels_last=True, flip=True, scales=(1.0, 1.5))
+    assert session.device.type == "cuda"
+    results = run(session)
+    np.testing.assert_array_equal(results[0], CLIP[0][1])
+    assert (results[-1] == CLIP[-1][1]).mean() > 0.98

@@ -1,8 +1,6 @@
 """Reading video files and cameras."""
 
-import contextlib
 import importlib.util
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,6 +9,7 @@ import numpy as np
 
 from ..registry import READERS
 from ..utils.errors import DataError
+from .opencv_logs import quiet_opencv
 from .readers import Frame, FrameReader
 
 VIDEO_SUFFIXES = (".mp4", ".webm", ".avi", ".mkv", ".mov", ".m4v", ".mpg", ".mpeg", ".ogv", ".gif", ".ts", ".wmv")
@@ -167,22 +166,6 @@ class PyAVDecoder:
     def close(self) -> None:
         """Close the file."""
         self.container.close()
-
-
-@contextlib.contextmanager
-def quiet_opencv() -> Iterator[None]:
-    """Keep OpenCV and its FFmpeg from printing what is raised as an error anyway."""
-    os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
-    # Where these two functions live, and whether they exist, depends on the version of OpenCV.
-    place = next((x for x in (cv2, getattr(cv2.utils, "logging", None)) if hasattr(x, "setLogLevel")), None)
-    before = place.getLogLevel() if place is not None else 0
-    if place is not None:
-        place.setLogLevel(0)
-    try:
-        yield
-    finally:
-        if place is not None:
-            place.setLogLevel(before)
 
 
 def open_decoder(path: Path) -> OpenCVDecoder | PyAVDecoder:

@@ -1,5 +1,6 @@
 """Writing videos in which the masks are drawn over the frames."""
 
+import contextlib
 import importlib.util
 import os
 import tempfile
@@ -12,6 +13,7 @@ import numpy as np
 from ..registry import WRITERS
 from ..utils.errors import InputError, OutputError
 from ..visualization import draw_overlay
+from .opencv_logs import quiet_opencv
 from .readers import Frame
 from .writers import FrameWriter, make_folder
 
@@ -93,6 +95,10 @@ class OverlayVideoWriter(FrameWriter):
         self._temporary = None
 
     def _fail(self, error: OSError) -> None:
+        if self._encoder is not None:
+            with contextlib.suppress(Exception):  # an encoder that stays open keeps its share of a full disk
+                self._encoder.abort()
+            self._encoder = None
         self._discard()
         raise OutputError(f"cannot write {self.out}: {error.strerror or error}") from error
 
@@ -126,6 +132,10 @@ class PyAVEncoder:
             self.container.mux(packet)
         self.container.close()
 
+    def abort(self) -> None:
+        """Let go of the file."""
+        self.container.close()
+
 
 class OpenCVEncoder:
     """MPEG-4 by ``cv2.VideoWriter``, which reports no failure: the finished file is looked at instead."""
@@ -134,23 +144,30 @@ class OpenCVEncoder:
         self.path = path
         self.frames = 0
         code = "XVID" if path.endswith(".avi") else "mp4v"
-        self.writer = cv2.VideoWriter(path, cv2.VideoWriter_fourcc(*code), fps, size[::-1])
+        with quiet_opencv():
+            self.writer = cv2.VideoWriter(path, cv2.VideoWriter_fourcc(*code), fps, size[::-1])
         if not self.writer.isOpened():
             raise OSError("OpenCV cannot encode this format; try .mp4, or install PyAV (`pip install av`)")
 
     def write(self, image: np.ndarray) -> None:
         """Encode (H, W, 3) uint8 RGB."""
-        self.writer.write(cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
+        with quiet_opencv():
+            self.writer.write(cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
         self.frames += 1
 
     def close(self) -> None:
         """Finish the file."""
-        self.writer.release()
-        capture = cv2.VideoCapture(self.path)
-        written = int(capture.get(cv2.CAP_PROP_FRAME_COUNT)) if capture.isOpened() else 0
-        capture.release()
+        with quiet_opencv():
+            self.writer.release()
+            capture = cv2.VideoCapture(self.path)
+            written = int(capture.get(cv2.CAP_PROP_FRAME_COUNT)) if capture.isOpened() else 0
+            capture.release()
         if written < self.frames:
             raise OSError(f"only {written} of {self.frames} frames arrived in the file; is the disk full?")
+
+    def abort(self) -> None:
+        """Let go of the file."""
+        self.writer.release()
 
 
 def make_encoder(path: str, size: tuple[int, int], fps: float) -> PyAVEncoder | OpenCVEncoder:
