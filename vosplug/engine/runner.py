@@ -20,22 +20,11 @@ from torch import nn
 from .. import __version__
 from ..registry import HOOKS, LOOPS, MODELS, RUNNERS, SCOPE
 from ..utils.checkpoint import load_checkpoint_file, load_weights, save_checkpoint_file, unwrapped
-from ..utils.errors import CheckpointError, ConfigError, TrainingError, did_you_mean
+from ..utils.errors import CheckpointError, ConfigError, TrainingError
 from .data import build_train_loader
+from .hooks.defaults import choose_hooks
 from .optim import build_optim_wrapper, build_schedulers, in_mmengine
 from .stages import Stage, split_stages
-
-DEFAULT_HOOKS: dict[str, dict | None] = dict(
-    finite=dict(type="FiniteLossHook"),
-    runtime_info=dict(type="RuntimeInfoHook"),
-    curriculum=dict(type="ClipCurriculumHook"),
-    progress=dict(type="ProgressHook"),
-    ema=None,
-    logger=dict(type="ConsoleHook"),
-    param_scheduler=dict(type="ParamSchedulerHook"),
-    checkpoint=dict(type="CheckpointHook"),
-)
-HOOK_TYPES = {name: hook["type"] for name, hook in DEFAULT_HOOKS.items() if hook} | {"ema": "EMAHook"}
 
 
 @RUNNERS.register_module()
@@ -175,19 +164,9 @@ class VOSRunner(Runner):
         return build_schedulers(scheduler, self.optim_wrapper, self.stage.max_iters)
 
     def register_default_hooks(self, hooks: Mapping[str, Any] | None = None) -> None:
-        """Register ``DEFAULT_HOOKS`` changed by ``hooks``: options by name, None leaves a hook out."""
-        chosen = dict(DEFAULT_HOOKS)
-        for name, options in (hooks or {}).items():
-            if name not in chosen and not (isinstance(options, Mapping) and "type" in options):
-                raise ConfigError(f"default_hooks has no {name!r}.{did_you_mean(name, chosen)} Known: "
-                                  f"{', '.join(chosen)}; other hooks need a type")
-            kept = chosen.get(name) or {}
-            if isinstance(options, Mapping) and "type" in options:
-                kept = {}
-            chosen[name] = {"type": HOOK_TYPES.get(name), **kept, **options} if options is not None else None
-        for hook in chosen.values():
-            if hook is not None:
-                self.register_hook(hook)
+        """Register the hooks of :mod:`vosplug.engine.hooks.defaults`, changed by ``hooks``."""
+        for hook in choose_hooks(hooks):
+            self.register_hook(hook)
 
     def register_hook(self, hook: Hook | dict, priority: Any = None) -> None:
         """Register a hook, with errors in one line."""

@@ -77,7 +77,7 @@ def _sections(cfg: Any) -> Iterator[tuple[str, dict, Registry]]:
 
 
 def _default_type(hook: str) -> dict:
-    from ..engine.runner import HOOK_TYPES  # here, as the engine itself reads configs
+    from ..engine.hooks.defaults import HOOK_TYPES  # here, as the engine itself reads configs
 
     return {"type": HOOK_TYPES[hook]} if hook in HOOK_TYPES else {}
 

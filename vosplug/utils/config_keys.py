@@ -29,8 +29,8 @@ def accepted_keys(parts: list[str], node: Any) -> list[str]:
 
 def _section_keys(parts: list[str]) -> list[str]:
     from ..engine.data import CLIP_KEYS, LOADER_KEYS  # here, as these packages import torch and read configs themselves
+    from ..engine.hooks.defaults import HOOK_TYPES
     from ..engine.optim import BUILDING
-    from ..engine.runner import HOOK_TYPES
     from ..engine.stages import STAGE_KEYS
     from ..inference.session import VOSSession
 
