@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from numbers import Integral
 
 from ..utils.errors import InputError, did_you_mean
 
@@ -45,7 +46,10 @@ class ObjectIds:
 
     def add(self, values: Iterable[int]) -> "ObjectIds":
         """Return ids with ``values`` appended; ids in use are kept as they are, removed ids are refused."""
-        new = [int(v) for v in values]
+        new = list(values)
+        if not all(isinstance(v, Integral) for v in new):
+            raise InputError(f"object ids must be whole numbers, got {new}")
+        new = [int(v) for v in new]
         reused = sorted(self.retired.intersection(new))
         if reused:
             raise InputError(f"object id {reused[0]} was removed earlier in this video and cannot be used again: "

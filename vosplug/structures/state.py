@@ -136,7 +136,7 @@ class VideoState:
 
     def check_frame(self, frame: Tensor) -> None:
         """Raise :class:`InputError` unless ``frame`` is (B, 3, H, W) of the size of the frames before it."""
-        if frame.ndim != 4 or frame.shape[0] != self.batch_size:
+        if frame.ndim != 4 or tuple(frame.shape[:2]) != (self.batch_size, 3):
             raise InputError(f"a frame must be (B={self.batch_size}, 3, H, W), got {tuple(frame.shape)}")
         size = tuple(frame.shape[-2:])
         if self.frame_size not in (None, size):

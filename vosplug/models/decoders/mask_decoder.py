@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from ...registry import DECODERS
 from ...structures import Pairs
+from ...utils.errors import ConfigError
 from ..encoders.key_encoder import FrameFeatures
 from ..layers.build import build_conv
 from ..layers.residual import PreActBlock
@@ -58,6 +59,10 @@ class MaskDecoder(nn.Module):
         extra = 2 if previous_masks else 0
         self.compress = PreActBlock(value_channels + context_channels + extra, compress_channels, conv=conv, norm=norm)
         self.skip_strides = [stride >> (i + 1) for i in range(len(up_channels))]
+        lacking = [s for s in self.skip_strides if s not in pyramid_channels]
+        if lacking:
+            raise ConfigError(f"MaskDecoder.up_channels has {len(up_channels)} steps from stride {stride}, but the "
+                              f"backbone has no feature of stride {lacking[0]} (it has {sorted(pyramid_channels)})")
         channels = [compress_channels, *up_channels]
         self.ups = nn.ModuleList(
             UpsampleBlock(pyramid_channels[s], c_in, c_out, conv=conv, norm=norm)

@@ -4,6 +4,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ...registry import LAYERS
+from ...utils.errors import ConfigError
 
 
 @LAYERS.register_module()
@@ -21,6 +22,9 @@ class TopDownFusion(nn.Module):
 
     def __init__(self, in_channels: dict[int, int], channels: int = 96, strides: tuple[int, int] = (8, 16)):
         super().__init__()
+        if not set(strides) <= set(in_channels):
+            raise ConfigError(f"TopDownFusion.strides must be two of {sorted(in_channels)}, the strides of the "
+                              f"backbone, got {tuple(strides)}")
         self.stride, self.coarse = strides
         self.out_channels = channels
         self.fine_proj = nn.Conv2d(in_channels[self.stride], channels, 1)

@@ -57,7 +57,8 @@ class AffinityMatching(nn.Module):
                 if memory.counts_usage:
                     count_usage(affinity, used)
             part = parts[0] if len(parts) == 1 else torch.cat(parts, dim=-1)
-            out = part if len(members) == len(pairs) else out.index_copy(0, members, part)
+            # Under autocast the product may have another type than the values.
+            out = part if len(members) == len(pairs) else out.index_copy(0, members, part.to(out.dtype))
         return out.unflatten(-1, grid)
 
     def affinities(self, query: Tensor, entries: list[MemoryEntry], grid: tuple[int, int],
@@ -174,5 +175,5 @@ def count_usage(affinity: Tensor, entries: list[MemoryEntry]) -> None:
     start = 0
     for entry in entries:
         entry.usage += float(affinity[..., start : start + entry.tokens].sum())
-        entry.reads += 1
+        entry.reads += affinity.shape[0] * affinity.shape[1]
         start += entry.tokens

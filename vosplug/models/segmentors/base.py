@@ -11,7 +11,7 @@ from ...registry import LOSSES, MEMORIES, PREPROCESSORS
 from ...structures import ClipSample, Pairs, Prompt, StepOutput, VideoState
 from ...utils.errors import InputError
 from ..layers.aggregate import full_precision, merge_prompt, soft_aggregate
-from .training import LossMeter, first_frames, hide_unstarted, training_prompt
+from .training import LossMeter, first_frames, hide_unstarted, to_channels, training_prompt
 
 
 class VOSSegmentor(BaseModel):
@@ -116,8 +116,9 @@ class VOSSegmentor(BaseModel):
             prompt = training_prompt(labels[:, t], first, t)
             output = self.step(state, inputs[:, t], prompt, last=t == inputs.shape[1] - 1)
             if known.any():
-                target = hide_unstarted(labels[:, t], first, t)
-                meter.add(output.logits, target, known, state.active & (first < t))
+                target = to_channels(hide_unstarted(labels[:, t], first, t), output.ids)
+                before = (first < t)[:, [slot - 1 for slot in output.ids]]
+                meter.add(output.logits, target, known, state.active & before)
         return meter.result(self.parameters())
 
     # mmengine's interface -----------------------------------------------------------------------------------------

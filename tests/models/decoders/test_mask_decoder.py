@@ -1,0 +1,98 @@
+"""MaskDecoder: what is shared by the objects of a frame, and what is not."""
+
+import pytest
+import torch
+from torch import nn
+
+from vosplug.models.decoders import MaskDecoder
+from vosplug.models.encoders import FrameFeatures
+from vosplug.structures import Pairs
+from vosplug.utils.errors import ConfigError
+
+PYRAMID = {4: 3, 8: 4, 16: 6}
+SIZE = (32, 48)
+
+
+def decoder_of(**options):
+    torch.manual_seed(1)
+    return MaskDecoder(value_channels=5, context_channels=2, pyramid_channels=PYRAMID,
+                       **{"stride": 16, "compress_channels": 8, "up_channels": (7, 6), **options}).eval()
+
+
+def features_of(batch, stride=16):
+    generator = torch.Generator().manual_seed(batch)
+    pyramid = {s: torch.randn(batch, c, SIZE[0] // s, SIZE[1] // s, generator=generator) for s, c in PYRAMID.items()}
+    context = torch.randn(batch, 2, SIZE[0] // stride, SIZE[1] // stride, generator=generator)
+    return FrameFeatures(key=None, context=context, base=None, pyramid=pyramid)
+
+
+def pairs_of(active):
+    return Pairs.of(torch.tensor(active), torch.device("cpu"))
+
+
+def test_one_object_is_the_formula():
+    decoder, features, readout = decoder_of(), features_of(1), torch.randn(1, 5, 2, 3)
+    x = decoder.compress(torch.cat([readout, features.context], dim=1))
+    for stride, up in zip((8, 4), decoder.ups, strict=True):
+        x = nn.functional.interpolate(x, scale_factor=2, mode="bilinear", align_corners=False)
+        x = up.out_conv(x + up.skip_conv(features.pyramid[stride]))
+    x = nn.functional.interpolate(decoder.pred(x.relu()), scale_factor=4, mode="bilinear", align_corners=False)
+    assert torch.allclose(decoder(readout, features, pairs_of([[True]]), SIZE), x[:, 0], atol=1e-6)
+
+
+@pytest.mark.parametrize("active", [[[True]], [[True] * 5], [[True, True], [True, False]], [[False, True]] * 3])
+def test_skip_convolutions_run_once_per_frame(active):
+    decoder, seen = decoder_of(), []
+    for up in decoder.ups:
+        up.skip_conv.register_forward_pre_hook(lambda _m, inputs: seen.append(len(inputs[0])))
+    pairs = pairs_of(active)
+    logits = decoder(torch.randn(len(pairs), 5, 2, 3), features_of(len(active)), pairs, SIZE)
+    assert seen == [len(active)] * 2 and logits.shape == (len(pairs), *SIZE)
+
+
+def test_objects_are_decoded_as_if_alone():
+    decoder, features, pairs = decoder_of(), features_of(2), pairs_of([[True, True], [False, True]])
+    readout = torch.randn(3, 5, 2, 3)
+    together = decoder(readout, features, pairs, SIZE)
+    for p, b in enumerate((0, 0, 1)):
+        own = FrameFeatures(None, features.context[b : b + 1], None, {s: f[b : b + 1] for s, f in
+                                                                     features.pyramid.items()})
+        assert torch.allclose(together[p], decoder(readout[p : p + 1], own, pairs_of([[True]]), SIZE)[0], atol=1e-5)
+
+
+def test_previous_masks_are_further_inputs():
+    decoder, features, pairs = decoder_of(previous_masks=True), features_of(2), pairs_of([[True, True], [False, True]])
+    seen = []
+    decoder.compress.register_forward_pre_hook(lambda _m, inputs: seen.append(inputs[0]))
+    previous, readout = torch.rand(2, 2, *SIZE), torch.randn(3, 5, 2, 3)
+    logits = decoder(readout, features, pairs, SIZE, previous=previous)
+    small = previous.view(2, 2, 2, 16, 3, 16).mean(dim=(3, 5))
+    for p, (b, o) in enumerate(((0, 0), (0, 1), (1, 1))):
+        assert torch.allclose(seen[0][p, -2], small[b, o], atol=1e-6)
+        assert torch.allclose(seen[0][p, -1], small[b, 1 - o], atol=1e-6)
+    assert not torch.allclose(logits, decoder(readout, features, pairs, SIZE, previous=1 - previous))
+
+
+def test_previous_masks_are_not_used_without_being_asked_for():
+    decoder, features, readout = decoder_of(), features_of(1), torch.randn(1, 5, 2, 3)
+    first = decoder(readout, features, pairs_of([[True]]), SIZE, previous=torch.zeros(1, 1, *SIZE))
+    assert torch.equal(first, decoder(readout, features, pairs_of([[True]]), SIZE, previous=torch.ones(1, 1, *SIZE)))
+
+
+def test_keys_at_a_finer_stride_need_fewer_steps():
+    decoder = decoder_of(stride=8, up_channels=(6,))
+    assert decoder.skip_strides == [4]
+    logits = decoder(torch.randn(2, 5, 4, 6), features_of(1, stride=8), pairs_of([[True, True]]), SIZE)
+    assert logits.shape == (2, *SIZE)
+
+
+@pytest.mark.parametrize("options", [dict(up_channels=(8, 8, 8)), dict(stride=8, up_channels=(8, 8))])
+def test_more_steps_than_the_backbone_has_strides(options):
+    with pytest.raises(ConfigError, match="no feature of stride 2"):
+        decoder_of(**options)
+
+
+def test_output_bias_and_norm():
+    decoder = decoder_of(output_bias=-2.0, norm=dict(type="GN", channels_per_group=4))
+    assert decoder.pred.bias.item() == -2 and decoder.compress.norm1.num_groups == 2
+    assert not any("skip_conv.norm" in n for n in decoder.state_dict())

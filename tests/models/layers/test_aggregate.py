@@ -1,0 +1,82 @@
+"""Soft aggregation and given masks."""
+
+import math
+
+import pytest
+import torch
+
+from vosplug.models.layers.aggregate import full_precision, merge_prompt, soft_aggregate
+from vosplug.structures import Prompt, VideoState
+
+
+def started(active, ids):
+    """A state in which ``ids`` have been started as the (B, O) table says."""
+    state = VideoState(batch_size=len(active))
+    size = (len(active), len(ids), 1, 2)
+    state.start_objects(Prompt(ids=ids, masks=torch.zeros(size), valid=torch.tensor(active)))
+    return state
+
+
+def test_formula_of_stm():
+    prob = torch.tensor([0.2, 0.5, 0.9], dtype=torch.float64).view(1, 3, 1, 1)
+    distribution = soft_aggregate(prob, torch.ones(1, 3, dtype=torch.bool)).softmax(dim=1).flatten()
+    background = 0.8 * 0.5 * 0.1
+    odds = [p / (1 - p) for p in (background, 0.2, 0.5, 0.9)]
+    assert torch.allclose(distribution, torch.tensor([o / sum(odds) for o in odds], dtype=torch.float64), atol=1e-12)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_certain_probabilities_stay_finite(dtype):
+    prob = torch.tensor([[0.0, 1.0, 1.0], [0.0, 0.0, 1.0]], dtype=dtype).view(1, 2, 1, 3).requires_grad_()
+    logits = soft_aggregate(prob, torch.ones(1, 2, dtype=torch.bool))
+    limit = math.log((1 - 1e-7) / 1e-7)
+    assert torch.isfinite(logits).all() and logits.abs().max().item() == pytest.approx(limit, rel=0.02)
+    assert logits[0, :, 0, 0].argmax() == 0 and logits[0, :, 0, 1].argmax() == 1
+    logits.softmax(dim=1).square().sum().backward()
+    assert torch.isfinite(prob.grad).all()
+
+
+def test_absent_objects_have_no_share():
+    prob = torch.full((2, 2, 1, 1), 0.4)
+    prob[1, 1] = 0  # what scattering writes for pairs that do not exist
+    logits = soft_aggregate(prob, torch.tensor([[True, True], [True, False]]))
+    assert torch.isfinite(logits[0]).all() and logits[1, 2] == float("-inf")
+    alone = soft_aggregate(prob[1:, :1], torch.ones(1, 1, dtype=torch.bool))
+    assert torch.allclose(logits[1:, :2], alone)
+
+
+def test_without_objects_everything_is_background():
+    logits = soft_aggregate(torch.zeros(2, 0, 3, 4), torch.zeros(2, 0, dtype=torch.bool))
+    assert logits.shape == (2, 1, 3, 4) and torch.isfinite(logits).all()
+    assert torch.equal(logits.softmax(dim=1), torch.ones(2, 1, 3, 4))
+
+
+def test_given_masks_are_certain_and_claim_their_pixels():
+    state = started([[True]], (5,))
+    state.start_objects(Prompt(ids=(3, 8), masks=torch.zeros(1, 2, 1, 4)))
+    masks = torch.tensor([[1.0, 0, 0, 0], [0, 0, 1, 0]]).view(1, 2, 1, 4)
+    merged = merge_prompt(torch.full((1, 1, 1, 4), 0.6), state, Prompt(ids=(3, 8), masks=masks))
+    assert merged.squeeze().tolist() == [[0, pytest.approx(0.6), 0, pytest.approx(0.6)], [1, 0, 0, 0], [0, 0, 1, 0]]
+
+
+def test_given_masks_of_other_videos_change_nothing():
+    state = started([[True, False], [True, True]], (1, 2))
+    valid = torch.tensor([[True], [False]])
+    state.start_objects(Prompt(ids=(2,), masks=torch.ones(2, 1, 1, 2), valid=valid))
+    prob = torch.tensor([[0.5, 0.0], [0.3, 0.4]])[:, :, None, None].expand(2, 2, 1, 2)
+    merged = merge_prompt(prob, state, Prompt(ids=(2,), masks=torch.ones(2, 1, 1, 2), valid=valid))
+    assert merged[0, :, 0, 0].tolist() == [0, 1]
+    assert torch.equal(merged[1], prob[1])
+
+
+def test_ids_of_a_prompt_find_their_channels_in_any_order():
+    state = started([[True, True]], (7, 4))
+    masks = torch.tensor([[1.0, 0], [0, 1]]).view(1, 2, 1, 2)
+    merged = merge_prompt(torch.zeros(1, 0, 1, 2), state, Prompt(ids=(4, 7), masks=masks))
+    assert merged[0, :, 0].tolist() == [[0, 1], [1, 0]]
+
+
+def test_full_precision():
+    assert full_precision(torch.zeros(1, dtype=torch.bfloat16)).dtype == torch.float32
+    assert full_precision(torch.zeros(1, dtype=torch.float16)).dtype == torch.float32
+    assert full_precision(torch.zeros(1, dtype=torch.float64)).dtype == torch.float64

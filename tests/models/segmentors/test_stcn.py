@@ -1,0 +1,71 @@
+"""How STCN puts its parts together. What every segmentor must do stands in tests/contracts."""
+
+import pytest
+import torch
+
+from tests.contracts.helpers import CONFIGS, FAMILIES, TINY_R50, advance, boxes, build_tiny, random_frames, track
+from vosplug.registry import SEGMENTORS
+from vosplug.utils.configs import load_config
+from vosplug.utils.errors import ConfigError, InputError
+
+SIZE = (40, 56)
+
+
+@pytest.fixture(params=FAMILIES["STCN"], ids=["r50", "small"])
+def model(request):
+    return build_tiny(*request.param)
+
+
+def test_keys_and_values_need_one_stride():
+    cfg = load_config(CONFIGS / "_base_/stcn_r50_model.py")
+    cfg.merge_from_dict({**TINY_R50, "model.value_encoder.fusion": dict(type="TopDownFusion", channels=8)})
+    with pytest.raises(ConfigError, match="keys have stride 16 but values 8"):
+        SEGMENTORS.build(cfg.model)
+
+
+@pytest.mark.parametrize("objects", [1, 4])
+def test_frame_wise_parts_run_once_per_frame(model, objects):
+    calls = {"key_encoder": [], "value_encoder": [], "skip": []}
+    model.key_encoder.backbone.register_forward_pre_hook(lambda _m, x: calls["key_encoder"].append(len(x[0])))
+    model.value_encoder.backbone.register_forward_pre_hook(lambda _m, x: calls["value_encoder"].append(len(x[0])))
+    for up in model.decoder.ups:
+        up.skip_conv.register_forward_pre_hook(lambda _m, x: calls["skip"].append(len(x[0])))
+    model.memory.every, model.memory.include_last = 3, False
+    track(model, random_frames(5, SIZE), {0: (tuple(range(1, objects + 1)), boxes(objects, SIZE))})
+    assert calls["key_encoder"] == [1] * 5
+    assert calls["value_encoder"] == [objects] * 2  # frames 0 and 3
+    assert calls["skip"] == [1] * 4 * len(model.decoder.ups)
+
+
+def test_memory_holds_keys_and_values_of_the_aggregated_masks(model):
+    model.memory.every = 1
+    state = model.init_state()
+    values = []
+    model.value_encoder.register_forward_hook(lambda _m, inputs, out: values.append((inputs[2], out)))
+    with torch.no_grad():
+        for t, frame in enumerate(random_frames(2, SIZE)):
+            advance(model, state, frame, ((3, 1), boxes(2, SIZE)) if t == 0 else None)
+    entries = list(state.memory)
+    assert [(e.frame, e.prompted) for e in entries] == [(0, True), (1, False)]
+    assert torch.equal(entries[0].value[0], values[0][1].flatten(2))
+    assert torch.equal(values[-1][0], state.masks)
+    assert entries[0].grid == (entries[0].tokens // entries[0].grid[1], entries[0].grid[1])
+    assert entries[0].grid == (48 // model.key_encoder.stride, 64 // model.key_encoder.stride)
+
+
+def test_frame_features_without_a_video(model):
+    features = model(torch.zeros(2, 3, 32, 32))
+    assert features.key.shape[0] == 2
+    with pytest.raises(InputError, match="mode 'predict' is not known"):
+        model(torch.zeros(1, 3, 32, 32), mode="predict")
+
+
+def test_last_frame_is_not_memorised(model):
+    state = model.init_state()
+    x, geometry = model.data_preprocessor.frames(random_frames(1, SIZE))
+    advance(model, state, random_frames(1, SIZE)[0], ((1,), boxes(1, SIZE)))
+    before = state.memory.tokens
+    state.frame_index = 5
+    with torch.no_grad():
+        model.step(state, x, last=True)
+    assert state.memory.tokens == before and geometry.size == SIZE
