@@ -4,10 +4,12 @@ import json
 
 import numpy as np
 import pytest
+import torch
 
 from tests.inference.colour_segmentor import moving_squares
-from vosplug.cli import plot_memory
+from vosplug.cli import benchmark, plot_memory
 from vosplug.cli.benchmark import main
+from vosplug.inference import measuring
 from vosplug.utils.images import write_image
 from vosplug.utils.masks import write_mask
 
@@ -33,16 +35,34 @@ def test_numbers_and_what_was_measured(config, tmp_path, capsys):
     assert "random" in capsys.readouterr().out
 
 
-def test_comparison_of_a_cheap_and_a_dear_setting(config, tmp_path):
+def test_two_models_are_measured_in_turn(config, tmp_path):
     path = tmp_path / "b.json"
-    dear = tmp_path / "dear.py"
-    dear.write_text(f"_base_ = [{config!r}]\ntest_session = dict(flip=True, scales=(1.0, 1.0))\n")
-    assert main([config, "--compare", str(dear), "--size", "48", "64", "--frames", "4", "--warm-up", "1", "--json",
+    other = tmp_path / "other.py"
+    other.write_text(f"_base_ = [{config!r}]\ntest_session = dict(flip=True)\n")
+    assert main([config, "--compare", str(other), "--size", "48", "64", "--frames", "2", "--warm-up", "0", "--json",
                  str(path), "--device", "cpu"]) == 0
     result = json.loads(path.read_text())
     assert set(result["compare"]) == KEYS | {"config"}
+    assert result["compare"]["config"] == str(other)
     assert result["measured"]["rounds"] == 3
-    assert 0 < result["speedup"] < 1  # four views cost more than one
+    assert result["speedup"] > 0
+
+
+def test_the_speedup_is_the_ratio_of_medians_round_by_round(monkeypatch):
+    times = iter([[0.4, 0.4, 9.0], [0.1, 0.1, 0.1], [0.6, 0.6, 0.6], [0.2, 0.2, 0.2]])
+    order = []
+
+    def measure(model, frames, labels, *, session_options, warm_up, result):
+        order.append(model)
+        result.seconds += next(times)
+
+    monkeypatch.setattr(measuring, "measure", measure)
+    candidates = [benchmark.Candidate(name, name, {}, measuring.Measurement()) for name in ("a", "b")]
+    ratios = benchmark.run(candidates, [], None, rounds=2, warm_up=0, device=torch.device("cpu"))
+    assert order == ["a", "b", "a", "b"]
+    assert ratios == pytest.approx([4.0, 3.0])
+    assert candidates[0].measurement.numbers()["latency_ms_p50"] == pytest.approx(600)
+    assert candidates[1].measurement.numbers()["fps"] == pytest.approx(6 / 0.9)
 
 
 def test_a_video_with_its_mask(config, tmp_path):
