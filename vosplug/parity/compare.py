@@ -33,7 +33,7 @@ def compare(name: str, ours: Any, stored: np.ndarray, tolerance: dict[str, Any])
     if ours.shape != stored.shape:
         return Row(name, ours.shape, np.nan, np.nan, f"shape {ours.shape}, expected {stored.shape}")
     if stored.dtype.kind in "iub":
-        differing = int((ours.astype(np.int64) != stored.astype(np.int64)).sum())
+        differing = int((ours != stored).sum())
         return Row(name, ours.shape, differing, differing / max(1, stored.size),
                    f"{differing} of {stored.size} elements differ" if differing else "")
     if not np.isfinite(ours).all():

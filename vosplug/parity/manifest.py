@@ -11,6 +11,8 @@ from ..utils.errors import DataError
 from .fill import checksum, fill_state_dict
 
 NEEDED = ("name", "inputs", "hyperparameters", "state_dict", "fill", "outputs", "tolerance", "source")
+NEEDED_INSIDE = (("inputs", "file"), ("hyperparameters", "num_frames"), ("fill", "checksum"), ("tolerance", "float64"),
+                 ("source", "repository"))
 
 
 @dataclass(frozen=True)
@@ -44,6 +46,8 @@ class Manifest:
         except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
             raise DataError(f"{path} is not a readable JSON file: {error}") from error
         missing = [key for key in NEEDED if key not in spec] if isinstance(spec, dict) else list(NEEDED)
+        missing += [f"{key}.{inner}" for key, inner in NEEDED_INSIDE
+                    if not missing and not (isinstance(spec[key], dict) and inner in spec[key])]
         if missing:
             raise DataError(f"{path} is not a golden manifest of a model: it lacks {', '.join(missing)}")
         return cls(path, spec, read_arrays(path.with_suffix(".npz")),
