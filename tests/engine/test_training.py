@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import resource
 
 import pytest
 import torch
@@ -11,7 +12,7 @@ from mmengine.hooks import Hook
 from train_helpers import differing, tiny_config, train, weights
 
 from vosplug.engine import VOSRunner, split_stages
-from vosplug.registry import HOOKS
+from vosplug.registry import HOOKS, RUNNERS
 from vosplug.utils.checkpoint import load_checkpoint_file, save_checkpoint_file
 from vosplug.utils.errors import CheckpointError, ConfigError, DataError, OutputError, TrainingError
 
@@ -223,6 +224,33 @@ def test_an_unwritable_folder_is_one_line(tmp_path):
         train(tmp_path / "file" / "run")
 
 
+@HOOKS.register_module()
+class FillDisk(Hook):
+    """From an iteration on no file can grow beyond a size, which fails as a full disk does."""
+
+    def __init__(self, iteration: int, size: int):
+        self.iteration, self.size = iteration, size
+
+    def before_train_iter(self, runner, batch_idx, data_batch=None) -> None:
+        if batch_idx == self.iteration:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (self.size, resource.getrlimit(resource.RLIMIT_FSIZE)[1]))
+
+
+@pytest.mark.parametrize("size, what", [(3000, r"iter_6\.pth"), (1, "")])
+def test_a_full_disk_keeps_the_last_checkpoint(tmp_path, size, what):
+    """The larger limit stops the checkpoint, the smaller one the log."""
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    try:
+        with pytest.raises(OutputError, match=f"cannot write .*{what}"):
+            train(tmp_path, custom_hooks=[dict(type="FillDisk", iteration=4, size=size)],
+                  default_hooks=dict(checkpoint=dict(interval=3), logger=dict(interval=5)))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert [p.name for p in tmp_path.glob("*.pth")] == ["iter_3.pth"]
+    train(tmp_path, resume=True)
+    assert load_checkpoint_file(tmp_path / "final.pth")["meta"]["iter"] == 12
+
+
 @pytest.mark.parametrize("changes, text", [
     (dict(train_cfg=dict(max_iters=0)), "at least 1, got 0"),
     (dict(train_cfg=dict(max_iters=2, val_intervall=1)), "did you mean 'val_interval'"),
@@ -247,6 +275,15 @@ def test_faults_of_configs(tmp_path, changes, text):
         train(tmp_path, **changes)
     assert "\n" not in str(caught.value)
     assert not list(tmp_path.glob("*.pth"))
+
+
+def test_mmengine_builds_the_runner_from_a_config(tmp_path):
+    runner = RUNNERS.build(tiny_config(tmp_path, runner_type="VOSRunner", train_cfg=dict(max_iters=2)))
+    assert isinstance(runner, VOSRunner)
+    runner.train()
+    assert (tmp_path / "iter_2.pth").exists()
+    with pytest.raises(ConfigError, match="run_training"):
+        VOSRunner.from_cfg(tiny_config(tmp_path, stages=[dict(max_iters=1), dict(max_iters=1)]))
 
 
 def test_default_hooks_can_be_left_out(tmp_path, capsys):

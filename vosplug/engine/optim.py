@@ -12,6 +12,7 @@ from mmengine.optim import build_optim_wrapper as build_from_constructor
 from mmengine.registry import OPTIM_WRAPPERS, OPTIMIZERS, PARAM_SCHEDULERS, DefaultScope
 from torch import nn
 
+from ..registry import check_numbers
 from ..utils.checkpoint import unwrapped
 from ..utils.errors import ConfigError, did_you_mean
 
@@ -195,3 +196,4 @@ def _check(where: str, registry: Any, name: Any, options: Mapping[str, Any], all
         if key not in known and key not in allowed:
             names = [key for key in known if key not in ("self", "params")]
             raise ConfigError(f"{where}: {name} has no option {key!r}.{did_you_mean(key, names)}")
+    check_numbers(where, known, options)

@@ -62,6 +62,8 @@ def process_group(launcher: str, device: torch.device) -> Iterator[None]:
     if launcher == "none":
         yield
         return
+    for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS"):  # else mmengine does the same, with a warning per process
+        os.environ.setdefault(name, "1")
     backend = "nccl" if device.type == "cuda" else "gloo"
     torch_dist.init_process_group(backend, timeout=datetime.timedelta(minutes=TIMEOUT_MINUTES))
     try:

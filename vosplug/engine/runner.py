@@ -90,10 +90,12 @@ class VOSRunner(Runner):
         self._timestamp = f"{self._timestamp}_{self.stage.index}_{next_number():02d}"
 
     def build_logger(self, log_level: int | str = "INFO", log_file: str | None = None, **kwargs) -> MMLogger:
-        """The whole log goes to a file; the console gets warnings only (and the lines of :class:`ConsoleHook`)."""
+        """The whole log goes to a file; the console gets warnings (and the lines of :class:`ConsoleHook`)."""
         logger = super().build_logger(log_level=log_level, log_file=log_file, **kwargs)
         for handler in logger.handlers:
-            if not isinstance(handler, logging.FileHandler):
+            if isinstance(handler, logging.FileHandler):
+                handler.handleError = lambda record: None  # a full disk is reported once, by what cannot be saved
+            else:
                 handler.setLevel(logging.WARNING)
         return logger
 

@@ -1,8 +1,10 @@
 """Running all stages of a config."""
 
+import errno
 import shutil
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -54,13 +56,26 @@ def run_training(cfg: Config, *, resume: bool = False, overwrite: bool = False,
         write_text(root / CONFIG, cfg.pretty_text)
     barrier()
     results = []
-    for stage in stages:
-        results.append(run_stage(stage, stages, resume=resume, device=device))
-        barrier()
-    if is_main_process():
-        publish(root, stages[-1])
+    with disk_errors(root):
+        for stage in stages:
+            results.append(run_stage(stage, stages, resume=resume, device=device))
+            barrier()
+        if is_main_process():
+            publish(root, stages[-1])
     barrier()
     return results
+
+
+@contextmanager
+def disk_errors(root: Path) -> Iterator[None]:
+    """Turn a disk that is full or gone, which logs may meet before checkpoints do, into one line."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO):
+            raise OutputError(f"cannot write to {root}: {error.strerror}; checkpoints written so far are intact, "
+                              "make room and go on with --resume") from error
+        raise
 
 
 def prepare_work_dir(root: Path, stages: list[Stage], *, resume: bool, overwrite: bool) -> None:
@@ -87,6 +102,8 @@ def run_stage(stage: Stage, stages: list[Stage], *, resume: bool, device: torch.
     """Train one stage, unless it is complete already."""
     start = time.perf_counter()
     found = newest_checkpoint(stage.folder) if resume else None
+    if resume and is_main_process():
+        announce(stage, found)
     if found is not None:
         path, checkpoint = found
         meta = checkpoint.get("meta")
@@ -102,6 +119,15 @@ def run_stage(stage: Stage, stages: list[Stage], *, resume: bool, device: torch.
                        init_from=initial_weights(stage, stages))
     runner.train()
     return StageResult(stage.name, runner.iter, runner.best, time.perf_counter() - start)
+
+
+def announce(stage: Stage, found: tuple[Path, dict] | None) -> None:
+    """Say what a resumed stage does if that is not what one expects."""
+    if found is None and stage.index == 0:
+        print(f"{stage.name}: {stage.folder} has no checkpoint to resume from, training starts anew", flush=True)
+    elif found is not None and found[0] != checkpoints_in(stage.folder)[0]:
+        newest = checkpoints_in(stage.folder)[0].name
+        print(f"{stage.name}: {newest} cannot be read, going on from {found[0].name}", flush=True)
 
 
 def initial_weights(stage: Stage, stages: list[Stage]) -> Path | None:

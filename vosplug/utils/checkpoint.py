@@ -6,6 +6,7 @@ written holds nothing but tensors and plain Python values, so that it can be rea
 
 import numbers
 import os
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -33,7 +34,9 @@ def load_checkpoint_file(path: str | os.PathLike, map_location: Any = "cpu") -> 
     if path.is_dir():
         raise CheckpointError(f"{path} is a folder, a checkpoint file was expected")
     try:
-        checkpoint = torch.load(path, map_location=map_location, weights_only=True)
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message="Detected pickle protocol")  # any protocol is read as safely
+            checkpoint = torch.load(path, map_location=map_location, weights_only=True)
     except Exception as error:
         raise CheckpointError(_reading_failed(path, error)) from error
     if not isinstance(checkpoint, Mapping):
