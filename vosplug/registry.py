@@ -31,7 +31,13 @@ class Registry(mm.Registry):
         """Build ``cfg`` (a dict with ``type``); raise :class:`ConfigError` naming the fault."""
         if isinstance(cfg, dict) and "type" in cfg:
             self.check(cfg, kwargs.get("default_args"))
-        return super().build(cfg, *args, **kwargs)
+        try:
+            return super().build(cfg, *args, **kwargs)
+        except (TypeError, ValueError) as error:  # almost always a value of the config that the type cannot take
+            frame = traceback.extract_tb(error.__traceback__)[-1]
+            name = cfg.get("type") if isinstance(cfg, dict) else cfg
+            raise ConfigError(f"{self.name} {getattr(name, '__name__', name)!r} cannot be built as the config says: "
+                              f"{type(error).__name__}: {error} ({frame.filename}, line {frame.lineno})") from error
 
     def check(self, cfg: dict, default_args: dict | None = None) -> None:
         """Raise :class:`ConfigError` if ``cfg`` names an unknown type or an option that its type does not take."""
@@ -125,6 +131,16 @@ def check_options(name: str, cls: Any, cfg: dict) -> None:
     if unknown and parameters is not ANY:
         raise ConfigError(f"{name} has no option {unknown[0]!r}.{did_you_mean(unknown[0], parameters)} "
                           f"Its options: {', '.join(parameters) or 'none'}.")
+    check_numbers(name, parameters, cfg)
+
+
+def check_numbers(name: str, parameters: Mapping[str, inspect.Parameter], cfg: Mapping[str, Any]) -> None:
+    """Raise :class:`ConfigError` if ``cfg`` gives a word for an option whose default is a number or a boolean."""
+    for key, parameter in parameters.items():
+        if isinstance(cfg.get(key), str) and isinstance(parameter.default, (bool, int, float)) \
+                and "str" not in str(parameter.annotation):
+            kind = "True or False" if isinstance(parameter.default, bool) else "a number"
+            raise ConfigError(f"{name}: the option {key} must be {kind}, got {cfg[key]!r}")
 
 
 def check_needed_options(name: str, cls: Any, cfg: dict) -> None:
@@ -165,7 +181,7 @@ def load_plugin(source: str) -> None:
             importlib.import_module(source)
     except ConfigError:
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(path)]
         place = f", line {lines[-1]}" if lines else ""
         hint = " (a plugin in a file is named with its .py)" if getattr(error, "name", None) == source else ""

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ..utils.errors import InputError
-from .common import add_config_options, command, load_config, positive_int
+from .common import add_config_options, check_targets, command, load_config, positive_int
 from .session_options import add_session_options, session_options
 
 ROUNDS = 3
@@ -55,6 +55,7 @@ def main(argv: list[str] | None = None) -> int:
     """Measure, print a table, write the numbers."""
     options = build_parser().parse_args(argv)
     check_arguments(options)
+    check_targets(options.json)
     from ..engine.processes import pick_device
 
     device = pick_device(options.device)

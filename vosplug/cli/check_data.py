@@ -14,7 +14,7 @@ from ..datasets.layout import need_folder
 from ..datasets.static_layouts import STATIC_LAYOUTS
 from ..utils.errors import DataError, InputError
 from ..utils.files import write_json
-from .common import command, positive_int
+from .common import check_targets, command, positive_int
 
 OPTIONS = {"davis": ("split", "resolution"), "youtube_vos": ("split",), "youtube_vis": ("split",),
            "static": ("layout",), "folder": ()}
@@ -39,6 +39,7 @@ def build_parser() -> argparse.ArgumentParser:
 def main(argv: list[str] | None = None) -> int:
     """Run the check; return 0 if the tree is clean, else 1."""
     args = build_parser().parse_args(argv)
+    check_targets(args.json)
     options = {name: getattr(args, name) for name in ("split", "resolution", "layout") if getattr(args, name)}
     for name in options:
         if name not in OPTIONS[args.type]:

@@ -21,8 +21,7 @@ def command(main: Callable[[list[str] | None], int | None]) -> Callable[[list[st
         try:
             return main(argv) or 0
         except VosplugError as error:
-            message = " ".join(str(error).split())
-            print(f"error: {message}", file=sys.stderr)
+            print(error_line(error), file=sys.stderr)
             return 2
         except KeyboardInterrupt:
             print("interrupted", file=sys.stderr)
@@ -30,8 +29,28 @@ def command(main: Callable[[list[str] | None], int | None]) -> Callable[[list[st
         except BrokenPipeError:
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             return 141
+        except OSError as error:  # what no part of vosplug foresaw, but the machine is at fault: a full disk, ...
+            names = [str(name) for name in (error.filename, error.filename2) if name is not None]
+            print(error_line(f"{', '.join(names) or 'system'}: {error.strerror or error}"), file=sys.stderr)
+            return 2
+        except MemoryError:
+            print(error_line("there is not enough memory: use smaller sizes or fewer workers"), file=sys.stderr)
+            return 2
 
     return run
+
+
+def error_line(error: Exception | str) -> str:
+    """The one line that tells a user about an error."""
+    return f"error: {' '.join(str(error).split())}"
+
+
+def check_targets(*paths: str | os.PathLike | None) -> None:
+    """Raise :class:`OutputError` now, not after the work, if a file of an option that was given cannot be written."""
+    from ..utils.files import check_target
+
+    for path in paths:
+        check_target(path)
 
 
 def positive_int(text: str) -> int:

@@ -1,13 +1,15 @@
 """Convert a published checkpoint to vosplug's names."""
 
 import argparse
+from pathlib import Path
 
 from rich.console import Console
 
-from ..registry import CONVERTERS, SEGMENTORS
+from ..inference.model_loading import build_segmentor
+from ..registry import CONVERTERS
 from ..utils.checkpoint import load_checkpoint_file, load_weights, model_state, save_checkpoint_file
 from ..utils.errors import CheckpointError, InputError, did_you_mean
-from .common import command, load_config
+from .common import check_targets, command, load_config
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -22,11 +24,10 @@ def build_parser() -> argparse.ArgumentParser:
 
 def get_converter(family: str):
     """Converter of a family; :class:`InputError` with a suggestion if there is none."""
-    cls = CONVERTERS.get(family)
-    if cls is None:
-        known = sorted(CONVERTERS.names())
+    known = sorted(CONVERTERS.names())
+    if family not in known:
         raise InputError(f"no converter for family {family!r}.{did_you_mean(family, known)} Known: {', '.join(known)}.")
-    return cls()
+    return CONVERTERS.get(family)()
 
 
 @command
@@ -34,11 +35,14 @@ def main(argv: list[str] | None = None) -> None:
     """Convert, check against the model, write."""
     args = build_parser().parse_args(argv)
     converter = get_converter(args.family)
+    check_targets(args.target)
+    if Path(args.target).resolve() == Path(args.source).resolve():
+        raise InputError(f"{args.target} is the source, which would be overwritten: choose another target")
     result = converter.convert(model_state(load_checkpoint_file(args.source)))
     if result.unknown:
         raise CheckpointError(f"{args.source} is not a {args.family} checkpoint, or a variant that is not known: "
                               f"{result.coverage()}")
     config = args.config or converter.model_config
-    load_weights(SEGMENTORS.build(load_config(config).model), result.state)
+    load_weights(build_segmentor(load_config(config)), result.state)
     save_checkpoint_file({"state_dict": result.state, "meta": {"family": args.family, "config": config}}, args.target)
     Console().print(f"{result.coverage()}; they fit {config}; written to {args.target}", soft_wrap=True)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ..utils.errors import InputError
-from .common import add_config_options, command, load_config, positive_int
+from .common import add_config_options, check_targets, command, load_config, positive_int
 from .session_options import add_session_options, session_options
 
 
@@ -39,6 +39,7 @@ def main(argv: list[str] | None = None) -> int:
     options = build_parser().parse_args(argv)
     if options.prefetch < 0:
         raise InputError(f"--prefetch must be at least 0, got {options.prefetch}")
+    check_targets(options.memory_log)
     from ..engine.processes import pick_device
     from ..inference.inferencer import VOSInferencer
     from ..inference.memory_log import MemoryLog

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from ..utils.errors import DataError, InputError, did_you_mean
-from .common import command, positive_int
+from .common import check_targets, command, positive_int
 
 FAULT_STATUS = 2
 """Exit status when a sequence could not be scored, the same as for all errors."""
@@ -50,6 +50,7 @@ def main(argv: list[str] | None = None) -> int:
     options = build_parser().parse_args(argv)
     if options.sheet and options.sheet.suffix.lower() not in (".png", ".jpg", ".jpeg"):
         raise InputError(f"--sheet {options.sheet}: expected a file name with .png or .jpg")
+    check_targets(options.json, options.sheet, options.csv and options.csv / "global_results.csv")
     try:
         task = TASKS[options.kind](options)
     except NotImplementedError as error:
@@ -160,7 +161,8 @@ def _score(jobs: Sequence, workers: int | None) -> tuple[dict[str, dict], dict[s
 
     columns = (TextColumn("scoring"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(),
                TextColumn("{task.fields[name]}"))
-    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+    console = Console(stderr=True)
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
         bar = progress.add_task("", total=len(jobs), name="")
         return run_jobs(jobs, workers or available_processors(),
                         lambda name: progress.update(bar, advance=1, name=name))

@@ -6,10 +6,10 @@ from rich.console import Console
 from rich.table import Table
 
 from ..evaluation.complexity import Complexity, measure
-from ..registry import SEGMENTORS
+from ..inference.model_loading import build_segmentor
 from ..utils.errors import InputError
 from ..utils.files import write_json
-from .common import add_config_options, command, load_config, positive_int
+from .common import add_config_options, check_targets, command, load_config, positive_int
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -33,6 +33,7 @@ def table_of(result: Complexity, title: str) -> Table:
                   title_justify="left")
     for column in table.columns[1:]:
         column.justify = "right"
+    table.columns[0].min_width = max(map(len, result.module_params))  # names are not cut on a narrow console
     for name in [*result.module_params, "other"]:
         macs = [result.macs[kind].get(name, 0) for kind in result.macs]
         if name in result.module_params and (result.module_params[name] or any(macs)):
@@ -50,10 +51,11 @@ def table_of(result: Complexity, title: str) -> Table:
 def main(argv: list[str] | None = None) -> None:
     """Measure and print."""
     args = build_parser().parse_args(argv)
+    check_targets(args.json)
     cfg = load_config(args.config, cfg_options=args.cfg_options, plugins=args.plugins)
     if args.density is not None:
         raise InputError(f"--density: the model of {args.config} has no sparse convolution whose density could be set")
-    result = measure(SEGMENTORS.build(cfg.model), tuple(args.shape), args.objects, args.memory_frames)
+    result = measure(build_segmentor(cfg), tuple(args.shape), args.objects, args.memory_frames)
     padded = "x".join(map(str, result.settings["padded_shape"]))
     title = (f"{args.config}: {args.shape[0]}x{args.shape[1]} (padded to {padded}), {args.objects} object(s), "
              f"{args.memory_frames} frame(s) in memory")

@@ -1,6 +1,7 @@
 """Recompute golden outputs of official implementations and compare every tensor."""
 
 import argparse
+import sys
 
 import torch
 from rich.console import Console
@@ -10,7 +11,7 @@ from ..parity import Manifest, Row, compare
 from ..registry import PARITY_RUNS
 from ..utils.errors import InputError, VosplugError
 from ..utils.files import write_json
-from .common import command
+from .common import check_targets, command, error_line
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -26,14 +27,13 @@ def build_parser() -> argparse.ArgumentParser:
 
 def check(manifest: Manifest, tol: float | None, dtype: torch.dtype) -> list[Row]:
     """Rows of one manifest, one for each stored or promised tensor."""
-    run = PARITY_RUNS.get(manifest.family)
-    if run is None:
+    if manifest.family not in PARITY_RUNS.names():
         raise InputError(f"{manifest.path}: no parity run for {manifest.spec['source']['repository']!r}; "
                          f"known: {', '.join(sorted(PARITY_RUNS.names()))}")
     tolerance = manifest.spec["tolerance"]["float64"]
     if tol is not None:
         tolerance = {"max_abs": tol, "max_rel_to_peak": tol}
-    ours = run(manifest, dtype).run()
+    ours = PARITY_RUNS.get(manifest.family)(manifest, dtype).run()
     rows = []
     for name in sorted({*manifest.expected, *manifest.spec["outputs"], *ours},
                        key=list({**manifest.spec["outputs"], **manifest.expected, **ours}).index):
@@ -59,6 +59,7 @@ def table_of(name: str, rows: list[Row]) -> Table:
 def main(argv: list[str] | None = None) -> int:
     """Compare all manifests; exit status 1 if a tensor fails, 2 if a manifest cannot be run."""
     args = build_parser().parse_args(argv)
+    check_targets(args.json)
     console = Console()
     failed = broken = 0
     report = {}
@@ -68,7 +69,7 @@ def main(argv: list[str] | None = None) -> int:
         except VosplugError as error:
             broken += 1
             report[str(path)] = {"error": str(error)}
-            console.print(f"[red]error:[/] {error}", soft_wrap=True)
+            print(error_line(error), file=sys.stderr)
             continue
         failed += sum(bool(row.fault) for row in rows)
         report[str(path)] = {row.name: {"max_abs": finite(row.max_abs), "rel_to_peak": finite(row.relative),

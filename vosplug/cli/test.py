@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from ..utils.errors import ConfigError, InputError
-from .common import add_config_options, command, load_config
+from .common import add_config_options, check_targets, command, load_config
 from .session_options import add_session_options, session_options
 
 KINDS = {"davis": "DavisMetric", "youtube_vos": "YouTubeVOSMetric"}
@@ -40,6 +40,7 @@ def main(argv: list[str] | None = None) -> int:
     """Segment, score, print the table, write what was asked for."""
     options = build_parser().parse_args(argv)
     check_arguments(options)
+    check_targets(options.json)
     from ..engine.processes import pick_device, process_group
 
     config = {} if options.config is None else load_config(options.config, cfg_options=options.cfg_options,

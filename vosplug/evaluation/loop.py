@@ -18,7 +18,7 @@ from ..inference.session import new_session
 from ..inference.video_writer import OverlayVideoWriter
 from ..inference.writers import FrameWriter, MaskFolderWriter
 from ..structures import Video, VideoDataset
-from ..utils.errors import DataError, VosplugError
+from ..utils.errors import DataError, InputError, VosplugError
 from ..utils.files import write_json
 from .metrics.video_metric import VideoMetric
 
@@ -89,6 +89,7 @@ class VideoEvaluator:
         """Segment, score and write all videos of ``dataset``."""
         videos = dataset.videos()
         check_names(videos)
+        check_out_dir(self.out_dir, videos)
         if metric is not None:
             metric.use_dataset(dataset)
         with evaluation_mode(self.model):
@@ -243,6 +244,16 @@ def evaluation_mode(model: Any) -> Iterator[None]:
         yield
     finally:
         model.train(training)
+
+
+def check_out_dir(out_dir: Path | None, videos: Sequence[Video]) -> None:
+    """Raise :class:`InputError` if the masks of a video would go into the folder of its pictures or masks."""
+    for video in () if out_dir is None else videos:
+        folder = (out_dir / video.name).resolve()
+        paths = (video.image_paths[0], *video.mask_paths, *video.prompt_paths.values())
+        if any(Path(path).parent.resolve() == folder for path in paths if path is not None):
+            raise InputError(f"{out_dir / video.name} is the folder of an input, which would be overwritten: choose "
+                             "another output folder")
 
 
 def check_names(videos: Sequence[Video]) -> None:

@@ -5,6 +5,7 @@ import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -97,6 +98,7 @@ class VOSInferencer:
         with contextlib.ExitStack() as stack:
             reader = stack.enter_context(open_reader(source, prefetch=prefetch))
             masks = MaskSource(mask, binary=binary, known_ids=known_ids)
+            check_outputs(as_list(out), reader, masks)
             writers = [stack.enter_context(open_writer(item, fps=reader.fps)) for item in as_list(out)]
             for frame, labels in self._labels(reader, masks, summary):
                 for writer in writers:
@@ -113,6 +115,8 @@ class VOSInferencer:
 
     def _labels(self, reader: FrameReader, masks: MaskSource, summary: Summary) -> Iterator[tuple[Frame, np.ndarray]]:
         session = new_session(self.model, **self.session_options)
+        if reader.names is not None:
+            masks.check_frames(reader.names)
         for frame in reader:
             # Only folders know for sure which frame is the last one; looking ahead would delay a camera.
             last = reader.named and frame.index + 1 == reader.num_frames
@@ -123,12 +127,27 @@ class VOSInferencer:
             summary.frames += 1
             summary.size, summary.ids = session.size, session.ids
             yield frame, result
-        masks.warn_unused()
+        if reader.complete and summary.frames:
+            masks.refuse_unused(summary.frames)
+        else:
+            masks.warn_unused()
 
 
 def as_list(value: Any) -> Sequence[Any]:
     """Several outputs, or one, as a list."""
     return list(value) if isinstance(value, (list, tuple)) else [value]
+
+
+def check_outputs(outputs: Sequence[Any], reader: FrameReader, masks: MaskSource) -> None:
+    """Raise :class:`InputError` if an output would overwrite frames or masks that are read."""
+    given = [Path(value) for value in masks.masks.values() if isinstance(value, (str, Path))]
+    inputs = {path.resolve() for path in (reader.path, *given) if path is not None}
+    for path in given:  # files that a folder of masks would replace
+        if path.stem.isdigit() or path.stem in (reader.names or ()):
+            inputs.add(path.resolve().parent)
+    for out in outputs:
+        if isinstance(out, (str, Path)) and Path(out).resolve() in inputs:
+            raise InputError(f"output {out} is an input too, which would be overwritten: choose another name")
 
 
 def default_device() -> str:

@@ -1,13 +1,13 @@
 """Where the masks that start objects come from."""
 
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from ..utils.errors import DataError, InputError
+from ..utils.errors import DataError, InputError, did_you_mean
 from ..utils.masks import object_ids, read_mask
 from .readers import Frame, natural_key
 
@@ -60,11 +60,30 @@ class MaskSource:
         new = [i for i in object_ids(labels) if i not in known]
         return (labels, new) if new or not known else None
 
+    def check_frames(self, names: Sequence[str]) -> None:
+        """Raise :class:`DataError` if a mask belongs to none of the frames ``names``."""
+        known = {*names, *range(len(names))}
+        strange = [key for key in self.masks if key not in known]
+        if strange:
+            raise DataError(f"there is no frame for the mask {self._text(strange[0])}: the frames of the input are "
+                            f"{names[0]} .. {names[-1]}.{did_you_mean(str(strange[0]), names)}")
+
+    def refuse_unused(self, frames: int) -> None:
+        """Raise :class:`DataError` if a mask had no frame in an input of so many ``frames``."""
+        unused = [key for key in self.masks if key not in self.used]
+        if unused:
+            raise DataError(f"there was no frame for the mask {self._text(unused[0])}: the input has {frames} frames; "
+                            "the result is complete without it")
+
     def warn_unused(self) -> None:
         """Log masks whose frame did not come."""
         for key in self.masks:
             if key not in self.used:
                 LOGGER.warning("the mask for frame %s was not used: the input has no such frame", key)
+
+    def _text(self, key: int | str) -> str:
+        value = self.masks[key]
+        return str(value) if isinstance(value, (str, Path)) else f"of frame {key}"
 
     def _key(self, frame: Frame, named: bool) -> int | str | None:
         for key in (frame.index, frame.name):

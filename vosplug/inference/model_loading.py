@@ -35,7 +35,8 @@ def build_segmentor(config: str | os.PathLike | Mapping[str, Any], checkpoint: s
         raise ConfigError("the config has no 'model': it describes data or a schedule only")
     if seed is not None:
         torch.manual_seed(seed)
-    model = SEGMENTORS.build(ConfigDict(config["model"]))
+    settings = config["model"]
+    model = SEGMENTORS.build(ConfigDict(settings) if isinstance(settings, Mapping) else settings)
     if checkpoint is not None:
         load_weights(model, checkpoint)
     return prepare_model(model, device, channels_last=False)

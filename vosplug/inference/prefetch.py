@@ -27,7 +27,8 @@ class PrefetchReader(FrameReader):
             raise InputError(f"the number of frames to read ahead must be at least 1, got {depth}")
         self.reader = reader
         self.depth = depth
-        self.num_frames, self.fps, self.size, self.named = reader.num_frames, reader.fps, reader.size, reader.named
+        for name in ("num_frames", "fps", "size", "named", "names", "path", "complete"):
+            setattr(self, name, getattr(reader, name))
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
 

@@ -3,7 +3,7 @@
 import itertools
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -39,12 +39,18 @@ class FrameReader(ABC):
         fps: frames per second, or None.
         size: (H, W), or None where it is not known before the first frame.
         named: frames have names of their own (files), not just numbers.
+        names: names of all frames in order, where they are known beforehand.
+        path: file or folder that is read, if there is one.
+        complete: the source is read to its end, unless an error ends it.
     """
 
     num_frames: int | None = None
     fps: float | None = None
     size: tuple[int, int] | None = None
     named: bool = False
+    names: Sequence[str] | None = None
+    path: Path | None = None
+    complete: bool = True
 
     @abstractmethod
     def __iter__(self) -> Iterator[Frame]:
@@ -81,6 +87,7 @@ class FolderReader(FrameReader):
         self.files = sorted((p for p in self.path.iterdir() if is_image(p)), key=natural_key)
         if not self.files:
             raise DataError(f"{path} has no images ({', '.join(IMAGE_SUFFIXES)})")
+        self.names = [p.stem for p in self.files]
         self.num_frames = len(self.files)
         self.fps = fps
 
@@ -127,12 +134,14 @@ class IterableReader(FrameReader):
 class LimitedReader(FrameReader):
     """The first ``max_frames`` frames of another reader, which is closed with this one."""
 
+    complete = False
+
     def __init__(self, reader: FrameReader, max_frames: int):
         self.reader = reader
         self.max_frames = max_frames
         known = reader.num_frames
         self.num_frames = max_frames if known is None else min(known, max_frames)
-        self.fps, self.size, self.named = reader.fps, reader.size, reader.named
+        self.fps, self.size, self.named, self.path = reader.fps, reader.size, reader.named, reader.path
 
     def __iter__(self) -> Iterator[Frame]:
         return itertools.islice(iter(self.reader), self.max_frames)

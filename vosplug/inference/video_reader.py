@@ -9,7 +9,7 @@ import numpy as np
 
 from ..registry import READERS
 from ..utils.errors import DataError
-from .opencv_logs import quiet_opencv
+from ..utils.opencv_logs import quiet_opencv
 from .readers import Frame, FrameReader
 
 VIDEO_SUFFIXES = (".mp4", ".webm", ".avi", ".mkv", ".mov", ".m4v", ".mpg", ".mpeg", ".ogv", ".gif", ".ts", ".wmv")

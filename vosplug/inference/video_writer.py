@@ -12,8 +12,8 @@ import numpy as np
 
 from ..registry import WRITERS
 from ..utils.errors import InputError, OutputError
+from ..utils.opencv_logs import quiet_opencv
 from ..visualization import draw_overlay
-from .opencv_logs import quiet_opencv
 from .readers import Frame
 from .writers import FrameWriter, make_folder
 

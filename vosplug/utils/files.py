@@ -56,6 +56,23 @@ def write_via(path: str | os.PathLike, save: Callable[[str], Any]) -> None:
         raise OutputError(f"cannot write {path}: {error.strerror or error}") from error
 
 
+def check_target(path: str | os.PathLike | None) -> None:
+    """Raise :class:`OutputError` if a file cannot be written to ``path``: better before a long run than after it.
+
+    Nothing is made. None passes, as the path of an option that was not given.
+    """
+    if path is None:
+        return
+    path = Path(path)
+    if path.is_dir():
+        raise OutputError(f"cannot write {path}: it is a folder")
+    parent = next(folder for folder in path.absolute().parents if folder.exists() or folder.is_symlink())
+    if not parent.is_dir():
+        raise OutputError(f"cannot write {path}: {parent} is not a folder")
+    if not os.access(parent, os.W_OK | os.X_OK):
+        raise OutputError(f"cannot write {path}: permission denied")
+
+
 def write_text(path: str | os.PathLike, text: str) -> None:
     """Write ``text`` as UTF-8 atomically."""
     with atomic_write(path) as stream:

@@ -8,6 +8,7 @@ import numpy as np
 
 from .errors import DataError, OutputError
 from .files import atomic_write
+from .opencv_logs import quiet_opencv
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp")
 
@@ -25,7 +26,10 @@ def read_image(path: str | os.PathLike) -> np.ndarray:
         raise DataError(f"image not found or unreadable: {path} ({error.strerror})") from error
     if data[:2] == b"\xff\xd8" and b"\xff\xd9" not in data[-64:]:
         raise DataError(f"{path}: the JPEG file is cut short (no end marker)")
-    image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR) if data else None
+    if data[:4] == b"\x89PNG" and b"IEND" not in data[-64:]:
+        raise DataError(f"{path}: the PNG file is cut short (no end marker)")
+    with quiet_opencv():
+        image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR) if data else None
     if image is None:
         raise DataError(f"{path}: not a readable image")
     return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)

@@ -8,7 +8,7 @@ import numpy as np
 from ...utils.errors import DataError, did_you_mean
 from ...utils.masks import object_ids
 from ..davis import LAYOUT, PROMPT_ONLY, SPLITS, read_list
-from ..layout import list_folders, list_images, list_masks
+from ..layout import check_choice, list_folders, list_images, list_masks
 from .base import Job, Result, folders_or_faults, job_of_faults, lists_agree
 
 
@@ -37,6 +37,8 @@ def _listed(layout: Result, root: Path, split: str | None) -> dict[str, set[tupl
     lists = sorted((root / "ImageSets").glob("*/*.txt"))
     if split is not None:
         lists = [path for path in lists if path.stem == split]
+        if not lists:
+            check_choice("DAVIS split", split, known)
     if not lists:
         layout.fault(root / "ImageSets", f"has no list <year>/{split or '<split>'}.txt")
     for path in lists:
