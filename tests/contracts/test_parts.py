@@ -1,0 +1,222 @@
+"""What the registered parts of a kind must do. A new part is tested by its line here; without one, a test names it."""
+
+import copy
+
+import pytest
+import torch
+
+from vosplug import registry
+from vosplug.models.memories import FrameBank, MemoryEntry
+from vosplug.structures import Pairs
+
+CPU = torch.device("cpu")
+PYRAMID = {4: 6, 8: 8, 16: 12}
+FRAME = (32, 48)
+
+# kind -> part -> options of one small instance and more. What a segmentor passes on is added by the tests.
+CASES = {
+    "BACKBONES": {"ResNet": [dict(depth=None, block=block, blocks=(1, 1, 1), stem_channels=4, widths=(4, 6, 8))
+                             for block in ("basic", "bottleneck")]},
+    "ENCODERS": {
+        "KeyEncoder": [dict(key_channels=5, context_channels=c) for c in (None, 7)],
+        "ValueEncoder": [dict(fuser=dict(type="ResidualFuser", channels=9), base_channels=11)]},
+    "MATCHING_HEADS": {"L2Matching": [dict(), dict(top_k=3), dict(prior=dict(type="LocalityPrior"))]},
+    "DECODERS": {"MaskDecoder": [dict(compress_channels=8, up_channels=(8, 8)),
+                                 dict(compress_channels=8, up_channels=(8, 8), previous_masks=True)]},
+    "LOSSES": {"BootstrappedCE": [dict(), dict(start_warm=0, end_warm=0, top_p=0.2)], "DiceLoss": [dict()]},
+    "MEMORIES": {"FrameBank": [dict(), dict(include_last=True), dict(max_frames=3)]},
+    "EVICTIONS": {"OldestFirst": [dict()], "EvenlySpaced": [dict()], "LeastUsed": [dict()]},
+    "PREPROCESSORS": {"VOSPreprocessor": [dict(), dict(divisor=8)]},
+}
+# Layers serve different purposes: the name of the test in this file that covers each.
+LAYERS = {"TopDownFusion": "fusion", "LastStage": "fusion", "CBAMFuser": "fuser", "ResidualFuser": "fuser",
+          "LocalityPrior": "prior"}
+
+
+def cases(kind, *, only=None):
+    """Pytest parameters of a kind: (part, options)."""
+    return [pytest.param((part, options), id=f"{part}-{number}") for part, every in CASES[kind].items()
+            for number, options in enumerate(every) if only in (None, part)]
+
+
+def build(kind, case, **given):
+    """Build a case with seeded weights; the config is not changed by that."""
+    part, options = case
+    torch.manual_seed(0)
+    cfg = dict(type=part, **copy.deepcopy(options))
+    before = copy.deepcopy(cfg)
+    built = getattr(registry, kind).build(cfg, **given)
+    assert cfg == before
+    return built
+
+
+def own(members):
+    """Names of parts that are ours: tests may register others."""
+    return {name for name, cls in members.items() if cls.__module__.startswith("vosplug.")}
+
+
+@pytest.mark.parametrize("kind", CASES)
+def test_every_registered_part_has_a_case(kind):
+    found = own(getattr(registry, kind).members())
+    assert found == set(CASES[kind]), f"{kind}: add a case for {sorted(found ^ set(CASES[kind]))}"
+
+
+def test_every_registered_layer_has_a_test():
+    found = own(registry.LAYERS.members())
+    assert found == set(LAYERS), f"LAYERS: add a case for {sorted(found ^ set(LAYERS))}"
+
+
+@pytest.mark.parametrize("kind", [*CASES, "LAYERS", "SEGMENTORS"])
+def test_every_part_is_documented(kind):
+    for name, cls in getattr(registry, kind).members().items():
+        assert (cls.__doc__ or "").strip(), f"{name} has no docstring"
+
+
+@pytest.mark.parametrize("channels", [3, 5])
+@pytest.mark.parametrize("case", cases("BACKBONES"))
+def test_backbones_publish_their_pyramid(case, channels):
+    backbone = build("BACKBONES", case, in_channels=channels)
+    pyramid = backbone(torch.randn(2, channels, *FRAME))
+    assert {stride: tuple(x.shape) for stride, x in pyramid.items()} == {
+        stride: (2, c, FRAME[0] // stride, FRAME[1] // stride) for stride, c in backbone.out_channels.items()}
+    assert list(backbone.out_channels) == sorted(backbone.out_channels)
+    sum(x.square().sum() for x in pyramid.values()).backward()
+    assert all(p.grad is not None for p in backbone.parameters())
+
+
+BACKBONE = dict(type="ResNet", **CASES["BACKBONES"]["ResNet"][0])
+
+
+@pytest.mark.parametrize("case", cases("ENCODERS", only="KeyEncoder"))
+def test_key_encoders_publish_their_channels(case):
+    encoder = build("ENCODERS", case, backbone=BACKBONE)
+    features = encoder(torch.randn(2, 3, *FRAME))
+    grid = tuple(s // encoder.stride for s in FRAME)
+    assert features.key.shape == (2, encoder.key_channels, *grid)
+    assert features.context.shape == (2, encoder.context_channels, *grid)
+    assert features.base.shape == (2, encoder.base_channels, *grid)
+    assert {s: x.shape[1] for s, x in features.pyramid.items()} == encoder.pyramid_channels
+
+
+@pytest.mark.parametrize("case", cases("ENCODERS", only="ValueEncoder"))
+def test_value_encoders_publish_their_channels(case):
+    encoder = build("ENCODERS", case, backbone=BACKBONE)
+    grid = tuple(s // encoder.stride for s in FRAME)
+    pairs = Pairs.of(torch.tensor([[True, False], [True, True]]), CPU)
+    value = encoder(torch.randn(2, 3, *FRAME), torch.randn(2, 11, *grid), torch.rand(2, 2, *FRAME), pairs)
+    assert value.shape == (3, encoder.out_channels, *grid)
+
+
+def memory_of(policy, frames=3, objects=2, grid=(2, 3)):
+    """A memory with random entries."""
+    torch.manual_seed(1)
+    memory = policy.new()
+    for frame in range(frames):
+        memory.add(MemoryEntry(frame, torch.randn(1, 4, 6), torch.randn(1, objects, 5, 6),
+                               torch.ones(1, objects, dtype=torch.bool), grid, prompted=frame == 0))
+    return memory
+
+
+@pytest.mark.parametrize("case", cases("MATCHING_HEADS"))
+def test_matching_heads_read_weighted_means_of_values(case):
+    head, memory = build("MATCHING_HEADS", case), memory_of(FrameBank(every=1))
+    pairs, query = Pairs.of(torch.ones(1, 2, dtype=torch.bool), CPU), torch.randn(1, 4, 2, 3)
+    out = head(query, memory, pairs, 3)
+    assert out.shape == (2, 5, 2, 3)
+    values = torch.cat([e.value for e in memory], dim=-1)[0]
+    assert (out.flatten(2) <= values.amax(dim=-1, keepdim=True) + 1e-5).all()
+    assert (out.flatten(2) >= values.amin(dim=-1, keepdim=True) - 1e-5).all()
+    for e in memory:
+        e.value = torch.ones_like(e.value)
+    assert torch.allclose(head(query, memory, pairs, 3), torch.ones(2, 5, 2, 3), atol=1e-5)
+
+
+@pytest.mark.parametrize("case", cases("DECODERS"))
+def test_decoders_give_one_map_per_object_whatever_their_number(case):
+    from vosplug.models.encoders import FrameFeatures
+
+    decoder = build("DECODERS", case, value_channels=5, context_channels=3, pyramid_channels=PYRAMID, stride=16).eval()
+    pyramid = {s: torch.randn(1, c, FRAME[0] // s, FRAME[1] // s) for s, c in PYRAMID.items()}
+    features = FrameFeatures(None, torch.randn(1, 3, 2, 3), None, pyramid)
+    readout, previous = torch.randn(3, 5, 2, 3), torch.zeros(1, 3, *FRAME)
+    with torch.no_grad():
+        three = decoder(readout, features, Pairs.of(torch.ones(1, 3, dtype=torch.bool), CPU), FRAME, previous=previous)
+        one = decoder(readout[:1], features, Pairs.of(torch.ones(1, 1, dtype=torch.bool), CPU), FRAME,
+                      previous=previous[:, :1])
+    assert three.shape == (3, *FRAME) and torch.allclose(three[0], one[0], atol=1e-5)
+
+
+@pytest.mark.parametrize("case", cases("LOSSES"))
+def test_losses_fall_as_masks_get_better_and_ignore_void(case):
+    loss = build("LOSSES", case)
+    assert isinstance(loss.name, str) and isinstance(loss.weight, float)
+    if hasattr(loss, "set_progress"):
+        loss.set_progress(10, 100)
+    labels = torch.zeros(1, 6, 6, dtype=torch.long)
+    labels[:, 2:5, 1:4], labels[:, 0] = 1, 255
+    truth = torch.stack([labels != 1, labels == 1], dim=1).float() * 2 - 1
+    values = [float(loss(truth * scale, labels)) for scale in (-4, -1, 0, 1, 4, 30)]
+    assert values == sorted(values, reverse=True) and values[-1] == pytest.approx(0, abs=1e-3)
+    void = truth.clone()
+    void[:, :, 0] *= -50
+    assert float(loss(void, labels)) == pytest.approx(float(loss(truth, labels)), abs=1e-6)
+
+
+@pytest.mark.parametrize("case", cases("MEMORIES"))
+def test_memories_keep_prompts_forget_objects_and_are_separate(case):
+    policy = build("MEMORIES", case)
+    memory, other = memory_of(policy, frames=8), policy.new()
+    assert len(other) == 0 and next(iter(memory)).frame == 0
+    assert memory.tokens == sum(e.tokens for e in memory) == 6 * len(memory)
+    assert policy.new(training=True).wants(0, prompted=True, last=False)
+    assert not memory.wants(8, prompted=True, last=True)
+    memory.keep_objects(torch.tensor([1]))
+    assert all(e.value.shape[1] == 1 for e in memory)
+    memory.keep_objects(torch.tensor([], dtype=torch.long))
+    assert memory.tokens == 0
+
+
+@pytest.mark.parametrize("case", cases("EVICTIONS"))
+def test_evictions_choose_one_of_the_candidates(case):
+    eviction = build("EVICTIONS", case)
+    kept = list(memory_of(FrameBank(every=1), frames=5))
+    assert isinstance(eviction.counts_usage, bool)
+    assert eviction.choose(kept[3:4], kept) is kept[3]
+    assert any(eviction.choose(kept[1:], kept) is entry for entry in kept[1:])
+    bank = FrameBank(every=1, max_frames=4, eviction=dict(type=case[0]))
+    assert len(memory_of(bank, frames=20)) == 4
+
+
+@pytest.mark.parametrize("case", cases("PREPROCESSORS"))
+def test_preprocessors_can_be_undone(case):
+    preprocessor = build("PREPROCESSORS", case)
+    x, geometry = preprocessor.frames(torch.zeros(1, 3, 33, 47, dtype=torch.uint8))
+    masks = torch.rand(1, 2, 33, 47)
+    padded = preprocessor.masks(masks, geometry)
+    assert padded.shape[-2:] == x.shape[-2:] and torch.equal(preprocessor.restore(padded, geometry), masks)
+
+
+@pytest.mark.parametrize("part", [name for name, test in LAYERS.items() if test == "fusion"])
+def test_fusions_publish_stride_and_channels(part):
+    fusion = registry.LAYERS.build(dict(type=part), in_channels=PYRAMID)
+    out = fusion({s: torch.randn(2, c, FRAME[0] // s, FRAME[1] // s) for s, c in PYRAMID.items()})
+    assert out.shape == (2, fusion.out_channels, FRAME[0] // fusion.stride, FRAME[1] // fusion.stride)
+
+
+@pytest.mark.parametrize("part", [name for name, test in LAYERS.items() if test == "fuser"])
+def test_fusers_publish_channels_and_use_both_inputs(part):
+    torch.manual_seed(0)
+    fuser = registry.LAYERS.build(dict(type=part, channels=32), value_channels=3, base_channels=4)
+    value, base = torch.randn(2, 3, 4, 4, requires_grad=True), torch.randn(2, 4, 4, 4, requires_grad=True)
+    out = fuser(value, base)
+    assert out.shape == (2, fuser.out_channels, 4, 4)
+    out.square().sum().backward()
+    assert value.grad.abs().sum() > 0 and base.grad.abs().sum() > 0
+
+
+@pytest.mark.parametrize("part", [name for name, test in LAYERS.items() if test == "prior"])
+def test_priors_prefer_what_is_near(part):
+    prior = registry.LAYERS.build(dict(type=part))
+    rows, columns = prior(list(memory_of(FrameBank(every=1))), (2, 3), 3, CPU)
+    bias = (rows @ columns).view(6, 3, 6)
+    assert torch.equal(bias.argmax(dim=-1), torch.arange(6)[:, None].expand(6, 3))
