@@ -33,7 +33,7 @@ def table_of(result: Complexity, title: str) -> Table:
                   title_justify="left")
     for column in table.columns[1:]:
         column.justify = "right"
-    table.columns[0].min_width = max(map(len, result.module_params))  # names are not cut on a narrow console
+    table.columns[0].no_wrap = True  # on a narrow console the headings are wrapped, names are not cut
     for name in [*result.module_params, "other"]:
         macs = [result.macs[kind].get(name, 0) for kind in result.macs]
         if name in result.module_params and (result.module_params[name] or any(macs)):
