@@ -70,6 +70,16 @@ def test_faults_of_the_validation_show_before_training(tmp_path, davis, capsys):
     assert "iterations" not in capsys.readouterr().out
 
 
+def test_the_metric_of_the_data_set_is_the_default_and_a_stage_can_leave_validation_out(tmp_path, davis, capsys):
+    changes = validation(davis)
+    stages = [dict(name="a", max_iters=1, val_dataset=None), dict(name="b", max_iters=1)]
+    results = train(tmp_path / "run", stages=stages, **changes)
+    assert results[0].best is None and results[1].best["metric"] == "J&F-Mean"
+    changes.pop("val_evaluator")
+    assert train(tmp_path / "other", train_cfg=dict(max_iters=1), **changes)[0].best["metric"] == "J&F-Mean"
+    assert capsys.readouterr().out.count("validation:") == 2
+
+
 def test_options_of_the_session(tmp_path, davis):
     cfg = tiny_config(tmp_path / "run", test_session=dict(max_short_side=16), **validation(davis))
     loop = VOSRunner(split_stages(cfg)[0], device=torch.device("cpu")).val_loop

@@ -53,13 +53,16 @@ class VOSRunner(Runner):
         self.best: dict | None = None
         self._text: str | None = None
         val = cfg.get("val_dataset")
-        if bool(val) != bool(cfg.get("val_evaluator")):
-            raise ConfigError("val_dataset and val_evaluator belong together: give both or neither")
+        if cfg.get("val_evaluator") and "val_dataset" not in cfg:
+            raise ConfigError("val_evaluator has no effect without val_dataset")
+        validation = {}
+        if val:
+            validation = dict(val_dataloader=val, val_cfg=cfg.get("val_cfg") or {},
+                              val_evaluator=cfg.get("val_evaluator") or {})
         super().__init__(
             model=cfg.model, work_dir=str(stage.folder), cfg=cfg, default_scope=SCOPE,
             train_dataloader=cfg.train_dataloader, train_cfg=cfg.train_cfg, optim_wrapper=cfg.optim_wrapper,
-            param_scheduler=cfg.get("param_scheduler"), val_dataloader=val or None,
-            val_cfg=cfg.get("val_cfg", {}) if val else None, val_evaluator=cfg.val_evaluator if val else None,
+            param_scheduler=cfg.get("param_scheduler"), **validation,
             default_hooks=cfg.get("default_hooks"), custom_hooks=cfg.get("custom_hooks"),
             launcher="pytorch" if is_distributed() else "none", visualizer=_visualizer(cfg),
             randomness=dict(seed=stage.seed, deterministic=bool(cfg.get("deterministic", False))),

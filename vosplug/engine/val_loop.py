@@ -10,6 +10,7 @@ from mmengine.runner import BaseLoop
 
 from ..registry import DATASETS, LOOPS, METRICS
 from ..utils.checkpoint import unwrapped
+from ..utils.errors import ConfigError
 
 
 @LOOPS.register_module()
@@ -19,22 +20,24 @@ class VideoValLoop(BaseLoop):
     Args:
         runner: the runner.
         dataset: config of a data set of videos.
-        evaluator: config of a metric; built anew for each validation.
+        evaluator: config of a metric, built anew for each validation; by default that of the data set.
         session_options: options of :class:`vosplug.inference.VOSSession`; by default ``test_session`` of the config.
 
     Attributes:
         metrics: numbers of the last validation, or None if the data set has no references.
     """
 
-    def __init__(self, runner, dataset: Mapping[str, Any], evaluator: Mapping[str, Any],
+    def __init__(self, runner, dataset: Mapping[str, Any], evaluator: Mapping[str, Any] | None = None,
                  session_options: Mapping[str, Any] | None = None):
         super().__init__(runner, None)
         self.dataset = DATASETS.build(dataset) if isinstance(dataset, Mapping) else dataset
-        self.evaluator = evaluator
+        self.evaluator = evaluator or {"type": self.dataset.metric}
+        if self.evaluator.get("type") is None:
+            raise ConfigError(f"{type(self.dataset).__name__} names no metric: give val_evaluator")
         given = runner.cfg.get("test_session") if session_options is None else session_options
         self.session_options = dict(given or {})
         self.metrics: dict[str, float] | None = None
-        METRICS.build(evaluator)  # faults in its config show now, not after the first thousand iterations
+        METRICS.build(self.evaluator)  # faults in its config show now, not after the first thousand iterations
 
     def run(self) -> dict[str, float] | None:
         """Validate; return the numbers, which hooks get as well."""
