@@ -53,7 +53,20 @@ def _reading_failed(path: Path, error: Exception) -> str:
     if "eights_only" in text and any(word in text for word in forbidden):
         return (f"checkpoint {path} is refused: it contains Python objects that would run code when loaded; save it "
                 "again with plain tensors only (its state_dict)")
+    if _is_bare_pickle(path):
+        return (f"checkpoint {path} is refused: it is a plain Python pickle, which could run code when loaded; save "
+                "its weights again by torch.save")
     return f"checkpoint {path} is damaged, incomplete, or not a checkpoint at all ({type(error).__name__})"
+
+
+def _is_bare_pickle(path: Path) -> bool:
+    """Whether a file begins like a pickle of a protocol that torch does not write."""
+    try:
+        with open(path, "rb") as stream:
+            begin = stream.read(2)
+    except OSError:
+        return False
+    return len(begin) == 2 and begin[0] == 0x80 and 3 <= begin[1] <= 5
 
 
 def model_state(checkpoint: Mapping[str, Any]) -> dict[str, Tensor]:
