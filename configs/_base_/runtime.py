@@ -2,5 +2,4 @@
 seed = 0
 default_hooks = dict(
     logger=dict(interval=50),
-    checkpoint=dict(interval=1000, keep=2),
-    ema=None)
+    checkpoint=dict(interval=1000, keep=2))

@@ -8,8 +8,8 @@ optim_wrapper = dict(
     amp="bf16")
 param_scheduler = [
     dict(type="LinearLR", start_factor=0.02, begin=0, end=60),
-    dict(type="CosineAnnealingLR", eta_min_ratio=0.02, begin=0.5),
+    dict(type="CosineAnnealingLR", eta_min_ratio=0.02, begin=0.4),
 ]
 train_cfg = dict(max_iters=4_000)
-clip = dict(length=3)
+clip = dict(length=3, max_skip=5)
 curriculum = [dict(begin=0.5, length=5, batch_size=3)]
