@@ -2,7 +2,6 @@
 
 import multiprocessing
 import os
-import signal
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
@@ -11,6 +10,7 @@ from typing import Protocol
 import cv2
 
 from ..utils.errors import VosplugError
+from ..utils.workers import hold_interrupts
 
 
 class Job(Protocol):
@@ -62,8 +62,9 @@ def _run_here(jobs: Sequence[Job]) -> Iterator[tuple[str, dict | str]]:
 def _run_in_processes(jobs: Sequence[Job], workers: int) -> Iterator[tuple[str, dict | str]]:
     # Fresh processes: a fork would copy the locks of this one's threads.
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(workers, mp_context=context, initializer=_prepare_worker) as pool:
-        futures = {pool.submit(_outcome, job): job.name for job in jobs}
+    with ProcessPoolExecutor(workers, mp_context=context, initializer=_one_thread) as pool:
+        with hold_interrupts():
+            futures = {pool.submit(_outcome, job): job.name for job in jobs}
         try:
             for future in as_completed(futures):
                 name = futures[future]
@@ -85,11 +86,6 @@ def _outcome(job: Job) -> dict | str:
         return " ".join(str(error).split())
     except Exception as error:
         return " ".join(f"sequence {job.name}: {type(error).__name__}: {error}".split())
-
-
-def _prepare_worker() -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C goes to all processes; this program's first one ends the rest
-    _one_thread()
 
 
 def _one_thread() -> None:

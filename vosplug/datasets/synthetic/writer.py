@@ -15,6 +15,7 @@ import numpy as np
 
 from ...utils.errors import InputError, OutputError
 from ...utils.files import write_json
+from ...utils.workers import hold_interrupts
 from .index_files import write_davis_lists, write_vis_annotations, write_vos_metas
 from .layouts import VideoRecord, VideoTask, write_video
 from .options import SyntheticOptions
@@ -115,7 +116,11 @@ def _mapper(workers: int) -> Iterator[Callable]:
     # Fresh processes: a forked one may hang in OpenCV's thread pool.
     pool = ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=_one_thread)
     try:
-        yield pool.map
+        def apply(function: Callable, tasks: Sequence) -> Iterator:
+            with hold_interrupts():  # all processes are started here
+                return pool.map(function, tasks)
+
+        yield apply
     finally:
         pool.shutdown(cancel_futures=True)
 
