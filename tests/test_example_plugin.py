@@ -30,6 +30,11 @@ def plugin(root):
         del sys.modules[name]  # it is loaded again by who needs it
 
 
+def test_it_is_short(plugin):
+    with open(plugin) as file:
+        assert len(file.readlines()) < 40
+
+
 def test_similarity_is_a_scaled_cosine(plugin):
     load_plugin(plugin)
     head = MATCHING_HEADS.build(dict(type="CosineMatching")).double()

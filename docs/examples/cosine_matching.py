@@ -6,6 +6,8 @@ Use it without touching vosplug:
         --cfg-options model.matching_head.type=CosineMatching
 """
 
+import math
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -25,8 +27,8 @@ class CosineMatching(AffinityMatching):
 
     def __init__(self, scale: float = 16.0, top_k: int | None = None, prior: dict | None = None):
         super().__init__(top_k=top_k, prior=prior)
-        self.scale = nn.Parameter(torch.tensor(scale))
+        self.log_scale = nn.Parameter(torch.tensor(math.log(scale)))
 
     def similarity(self, query: Tensor, memory: Tensor) -> Tensor:
         """(B, Ck, L), (B, Ck, N) -> (B, L, N)."""
-        return self.scale * F.normalize(query, dim=1).transpose(1, 2) @ F.normalize(memory, dim=1)
+        return self.log_scale.exp() * F.normalize(query, dim=1).transpose(1, 2) @ F.normalize(memory, dim=1)

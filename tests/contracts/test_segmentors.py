@@ -8,7 +8,7 @@ import torch
 
 from vosplug.registry import SEGMENTORS
 from vosplug.structures import Prompt
-from vosplug.utils.errors import InputError
+from vosplug.utils.errors import ConfigError, InputError
 
 from .helpers import FAMILIES, advance, boxes, build_tiny, random_frames, track, training_batch
 
@@ -148,7 +148,7 @@ def test_loss_of_clips_without_objects_is_zero_and_still_trains(model):
     losses = model(**batch, mode="loss")
     total = sum(value for name, value in losses.items() if "loss" in name)
     total.backward()
-    assert float(total) == 0
+    assert float(total.detach()) == 0
     assert all(p.grad is not None for p in model.parameters())
 
 
@@ -185,3 +185,20 @@ def test_training_and_inference_share_the_frame_loop(model):
                 prompt = Prompt(ids=(t + 1,), masks=(labels[:, t, None] == t + 1).float())
             logits = model.step(state, batch["inputs"][:, t], prompt, last=t == 2).logits
             assert torch.equal(logits, seen[t].logits)
+
+
+def test_no_frame_follows_the_last_one(model):
+    size = (40, 56)
+    state = model.init_state()
+    x, geometry = model.data_preprocessor.frames(random_frames(1, size))
+    prompt = Prompt(ids=(1,), masks=model.data_preprocessor.masks(boxes(1, size), geometry))
+    model.step(state, x, prompt, last=True)
+    with pytest.raises(InputError, match="last one"):
+        model.step(state, x)
+
+
+def test_unsafe_loading_is_refused(model):
+    with pytest.raises(ConfigError, match="unsafe"):
+        type(model)(**{**dict.fromkeys(("key_encoder", "value_encoder", "matching_head", "decoder")),
+                       "preprocessor": {"type": "VOSPreprocessor"}, "memory": {"type": "FrameBank"},
+                       "init_cfg": {"type": "Pretrained", "checkpoint": "x.pth"}})

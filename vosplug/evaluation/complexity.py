@@ -1,5 +1,6 @@
 """Parameters, memory and multiply-accumulates of a model, by running it."""
 
+import copy
 from collections import defaultdict
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -115,7 +116,8 @@ def measure(model: nn.Module, size: tuple[int, int] = (480, 854), objects: int =
         state.frame_index = next_memory_frame(state)
         model.step(state, frame)
     state.frame_index = next_memory_frame(state)
-    result.macs["query"] = counted(model, state, frame, None, last=True)
+    # On a copy, which shares the memory: the last frame writes nothing, and no frame may follow it.
+    result.macs["query"] = counted(model, copy.copy(state), frame, None, last=True)
     state.frame_index = next_memory_frame(state)
     result.macs["memory"] = counted(model, state, frame, None)
     return result

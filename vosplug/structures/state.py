@@ -114,6 +114,7 @@ class VideoState:
         memory: what the memory of the method keeps (its own type), None if the method has none.
         masks: (B, O, H, W) probabilities of the previous frame, None before the first one.
         cache: anything else by name: previous features of sparse layers, scores of gates, queries of trackers.
+        ended: the last frame was announced as such; nothing was memorised, so no frame may follow.
     """
 
     batch_size: int = 1
@@ -124,6 +125,7 @@ class VideoState:
     memory: Any = None
     masks: Tensor | None = None
     cache: dict[str, Any] = field(default_factory=dict)
+    ended: bool = False
 
     def __post_init__(self):
         if self.active.shape != (self.batch_size, len(self.ids)):
@@ -135,7 +137,10 @@ class VideoState:
         return len(self.ids)
 
     def check_frame(self, frame: Tensor) -> None:
-        """Raise :class:`InputError` unless ``frame`` is (B, 3, H, W) of the size of the frames before it."""
+        """Raise :class:`InputError` unless ``frame`` is (B, 3, H, W), of the size of the frames before it, and allowed."""
+        if self.ended:
+            raise InputError(f"frame {self.frame_index} comes after a frame that was announced as the last one: "
+                             "pass last=True for the last frame only, or start a new video")
         if frame.ndim != 4 or tuple(frame.shape[:2]) != (self.batch_size, 3):
             raise InputError(f"a frame must be (B={self.batch_size}, 3, H, W), got {tuple(frame.shape)}")
         size = tuple(frame.shape[-2:])

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from ...registry import LOSSES, MEMORIES, PREPROCESSORS
 from ...structures import ClipSample, Pairs, Prompt, StepOutput, VideoState
-from ...utils.errors import InputError
+from ...utils.errors import ConfigError, InputError
 from ..layers.aggregate import full_precision, merge_prompt, soft_aggregate
 from .training import LossMeter, first_frames, hide_unstarted, to_channels, training_prompt
 
@@ -30,6 +30,9 @@ class VOSSegmentor(BaseModel):
 
     def __init__(self, preprocessor: dict, memory: dict | None = None, losses: list[dict] | None = None,
                  init_cfg: dict | None = None):
+        if (init_cfg or {}).get("type") == "Pretrained":
+            raise ConfigError("init_cfg of type 'Pretrained' would unpickle a file unsafely: use load_from of the "
+                              "config, or weights= of a backbone")
         super().__init__(data_preprocessor=PREPROCESSORS.build(preprocessor), init_cfg=init_cfg)
         self.memory = None if memory is None else MEMORIES.build(memory)
         self.losses = nn.ModuleList(LOSSES.build(loss) for loss in losses or [])
@@ -65,6 +68,9 @@ class VOSSegmentor(BaseModel):
             prompt: masks of objects that start at this frame; they win over what is predicted for other objects.
             last: no frame follows, so nothing is memorised.
 
+        Raises:
+            InputError: the frame or the prompt does not fit the state, which is then as before.
+
         Returns:
             Logits over background and objects on the padded frame.
         """
@@ -80,6 +86,7 @@ class VOSSegmentor(BaseModel):
             self.memorize(state, frame, features, masks, prompted=prompt is not None, last=last)
         state.masks = masks
         state.frame_index += 1
+        state.ended = last
         return StepOutput(logits=logits, ids=state.ids.ids)
 
     def propagate(self, state: VideoState, features: Any) -> Tensor:
