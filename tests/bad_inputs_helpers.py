@@ -1,11 +1,14 @@
 """A folder with everything that the commands read, all tiny, and ways to spoil it."""
 
+import errno
 import json
 import os
 import pickle
 import resource
 import shlex
 import shutil
+import signal
+import struct
 import tempfile
 import zlib
 from collections.abc import Callable
@@ -21,7 +24,7 @@ from PIL import Image
 from tests.inference.colour_segmentor import moving_squares
 from vosplug.inference import OverlayVideoWriter, build_segmentor
 from vosplug.inference.readers import Frame
-from vosplug.registry import load_plugin
+from vosplug.registry import DATASETS, load_plugin
 from vosplug.utils.checkpoint import save_checkpoint_file
 from vosplug.utils.images import write_image
 from vosplug.utils.masks import write_mask
@@ -225,6 +228,14 @@ def empty_mp4() -> bytes:
     return b"\0\0\0\x18ftypisom\0\0\0\0isommp41" + b"\0\0\0\x08free" + b"\0\0\0\x08mdat"
 
 
+def huge_png() -> bytes:
+    """A PNG whose header promises 50000 x 50000 pixels."""
+    header = b"IHDR" + struct.pack(">IIBBBBB", 50000, 50000, 8, 0, 0, 0, 0)
+    chunks = [header, b"IDAT" + zlib.compress(bytes(100)), b"IEND"]
+    return b"\x89PNG\r\n\x1a\n" + b"".join(struct.pack(">I", len(chunk) - 4) + chunk +
+                                            struct.pack(">I", zlib.crc32(chunk)) for chunk in chunks)
+
+
 class Payload:
     """Writes a file when it is unpickled."""
 
@@ -284,6 +295,11 @@ def full_disk(call: int = 1) -> Callable[[World], None]:
 
 def interrupt(module: str, name: str, call: int = 1) -> Callable[[World], None]:
     """Ctrl-C at the ``call``-th call of ``module.name``."""
+    return failing(module, name, KeyboardInterrupt(), call)
+
+
+def failing(module: str, name: str, error: BaseException, call: int = 1) -> Callable[[World], None]:
+    """The ``call``-th call of ``module.name`` raises ``error``."""
     def act(world: World) -> None:
         owner = import_module(module)
         *path, last = name.split(".")
@@ -294,10 +310,27 @@ def interrupt(module: str, name: str, call: int = 1) -> Callable[[World], None]:
         def patched(*args, **options):
             calls.append(1)
             if len(calls) == call:
-                raise KeyboardInterrupt
+                raise error
             return original(*args, **options)
 
         world.monkeypatch.setattr(owner, last, patched)
+    return act
+
+
+def crashing_clip(*, killed: bool) -> Callable[[World], None]:
+    """Clip 3 of TinyClips meets an error of the system, or the process that makes it is killed."""
+    def act(world: World) -> None:
+        clips = DATASETS.get("TinyClips")
+        original = clips.__getitem__
+
+        def make(self, request):
+            if request.index != 3:
+                return original(self, request)
+            if killed:
+                os.kill(os.getpid(), signal.SIGKILL)
+            raise PermissionError(errno.EACCES, "Permission denied", "clip.bin")
+
+        world.monkeypatch.setattr(clips, "__getitem__", make)
     return act
 
 

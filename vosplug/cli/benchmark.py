@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ..utils.errors import InputError
-from .common import add_config_options, check_targets, command, load_config, positive_int
+from .common import add_config_options, check_targets, command, load_config, object_count, positive_int
 from .session_options import add_session_options, session_options
 
 ROUNDS = 3
@@ -26,7 +26,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--mask", metavar="PNG", help="objects of the first frame of --video (default: discs)")
     parser.add_argument("--size", type=positive_int, nargs=2, metavar=("H", "W"),
                         help="size of the frames (default 480 854, or that of the video)")
-    parser.add_argument("--objects", type=positive_int, metavar="N", help="number of objects (default 1)")
+    parser.add_argument("--objects", type=object_count, metavar="N", help="number of objects (default 1)")
     parser.add_argument("--frames", type=positive_int, default=20, metavar="N",
                         help="frames timed per run (default 20)")
     parser.add_argument("--warm-up", type=int, default=3, metavar="N", help="frames before them (default 3)")

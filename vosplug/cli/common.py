@@ -33,11 +33,20 @@ def command(main: Callable[[list[str] | None], int | None]) -> Callable[[list[st
             names = [str(name) for name in (error.filename, error.filename2) if name is not None]
             print(error_line(f"{', '.join(names) or 'system'}: {error.strerror or error}"), file=sys.stderr)
             return 2
-        except MemoryError:
-            print(error_line("there is not enough memory: use smaller sizes or fewer workers"), file=sys.stderr)
+        except (MemoryError, RuntimeError) as error:
+            if not _out_of_memory(error):
+                raise
+            print(error_line(f"there is not enough memory: use smaller sizes or fewer workers ({error})"),
+                  file=sys.stderr)
             return 2
 
     return run
+
+
+def _out_of_memory(error: Exception) -> bool:
+    """Whether an exception of Python or of torch, which has no class for it on the CPU, is about memory."""
+    return isinstance(error, MemoryError) or any(text in str(error) for text in ("can't allocate memory",
+                                                                                 "CUDA out of memory"))
 
 
 def error_line(error: Exception | str) -> str:
@@ -58,6 +67,16 @@ def positive_int(text: str) -> int:
     value = int(text)
     if value < 1:
         raise argparse.ArgumentTypeError(f"expected a whole number of at least 1, got {text}")
+    return value
+
+
+def object_count(text: str) -> int:
+    """Type of an option that takes a number of objects: as many as a mask can hold."""
+    from ..utils.masks import MAX_OBJECTS
+
+    value = positive_int(text)
+    if value > MAX_OBJECTS:
+        raise argparse.ArgumentTypeError(f"expected a whole number from 1 to {MAX_OBJECTS}, got {text}")
     return value
 
 

@@ -9,7 +9,7 @@ from ..evaluation.complexity import Complexity, measure
 from ..inference.model_loading import build_segmentor
 from ..utils.errors import InputError
 from ..utils.files import write_json
-from .common import add_config_options, check_targets, command, load_config, positive_int
+from .common import add_config_options, check_targets, command, load_config, object_count, positive_int
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -18,7 +18,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("config")
     parser.add_argument("--shape", type=positive_int, nargs=2, metavar=("H", "W"), default=(480, 854),
                         help="size of the frame before padding (default: 480 854)")
-    parser.add_argument("--objects", type=positive_int, default=1, help="number of objects (default: 1)")
+    parser.add_argument("--objects", type=object_count, default=1, help="number of objects (default: 1)")
     parser.add_argument("--memory-frames", type=positive_int, default=1,
                         help="frames in memory when the query frame is segmented (default: 1)")
     parser.add_argument("--density", type=float, help="share of sites that sparse convolutions compute (0..1)")

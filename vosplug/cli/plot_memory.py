@@ -5,7 +5,7 @@ import contextlib
 from pathlib import Path
 
 from ..utils.errors import InputError
-from .common import add_config_options, command, load_config, positive_int
+from .common import add_config_options, command, load_config, object_count, positive_int
 from .session_options import add_session_options, session_options
 
 
@@ -19,7 +19,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--frames", type=positive_int, default=3000, metavar="N", help="length (default 3000)")
     parser.add_argument("--size", type=positive_int, nargs=2, default=(240, 432), metavar=("H", "W"),
                         help="size of the frames (default 240 432)")
-    parser.add_argument("--objects", type=positive_int, default=2, metavar="N", help="number of objects (default 2)")
+    parser.add_argument("--objects", type=object_count, default=2, metavar="N", help="number of objects (default 2)")
     parser.add_argument("--settled", type=int, metavar="N",
                         help="frame from which memory should be flat (default: a third of the video)")
     parser.add_argument("--max-growth", type=float, metavar="MIB",

@@ -10,7 +10,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from ..datasets import ClipBatchSampler, ClipRequest
 from ..registry import DATASETS
-from ..utils.errors import ConfigError, VosplugError, did_you_mean
+from ..utils.errors import ConfigError, DataError, VosplugError, did_you_mean
 
 LOADER_KEYS = ("dataset", "batch_size", "num_workers", "prefetch_factor", "pin_memory", "clip", "weights")
 CLIP_KEYS = ("length", "max_skip")
@@ -30,6 +30,10 @@ class ErrorsAsItems(Dataset):
             return self.dataset[request]
         except VosplugError as error:
             return error
+        except OSError as error:
+            return DataError(f"clip {request.index}: {error.filename or 'a file'}: {error.strerror or error}")
+        except MemoryError:
+            return DataError(f"clip {request.index}: there is not enough memory to make it")
 
 
 def collate_clips(items: list) -> dict[str, list] | VosplugError:

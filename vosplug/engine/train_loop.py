@@ -1,7 +1,9 @@
 """The training loop over iterations."""
 
+import contextlib
 import random
 import time
+from collections.abc import Iterator
 
 import numpy as np
 import torch
@@ -18,6 +20,18 @@ def seed_iteration(seed: int, stage: int, iteration: int, rank: int) -> None:
     torch.manual_seed(int(state[0] >> np.uint64(1)))
     np.random.seed(int(state[1] & np.uint64(0xFFFFFFFF)))  # noqa: NPY002 (for code that uses numpy's global generator)
     random.seed(int(state[1]))
+
+
+@contextlib.contextmanager
+def killed_workers_named(iteration: int) -> Iterator[None]:
+    """Turn what torch raises when a data worker was killed, at any point of an iteration, into TrainingError."""
+    try:
+        yield
+    except (RuntimeError, ConnectionError, EOFError) as error:  # the latter two: killed while it sent a clip
+        if isinstance(error, RuntimeError) and "DataLoader worker (pid" not in str(error):
+            raise
+        raise TrainingError(f"iteration {iteration}: a data worker was killed (out of memory?); use a smaller "
+                            "train_dataloader.num_workers or batch_size") from error
 
 
 @LOOPS.register_module()
@@ -69,7 +83,8 @@ class ClipTrainLoop(BaseLoop):
         self.dataloader.batch_sampler.set_iteration(self._iter)
         stream = iter(self.dataloader) if self._iter < self.max_iters else None
         while self._iter < self.max_iters and not self.stop_training:
-            self._iterate(stream)
+            with killed_workers_named(self._iter):
+                self._iterate(stream)
             if self._validation_is_due():
                 self.runner.val_loop.run()
             self.runner.call_hook("after_step")
@@ -90,13 +105,7 @@ class ClipTrainLoop(BaseLoop):
 
     def _next(self, stream) -> dict:
         start = time.perf_counter()
-        try:
-            batch = next(stream)
-        except RuntimeError as error:
-            if "DataLoader worker" in str(error) and "exited unexpectedly" in str(error):
-                raise TrainingError(f"iteration {self._iter}: a data worker was killed (out of memory?); use a smaller "
-                                    "train_dataloader.num_workers or batch_size") from error
-            raise
+        batch = next(stream)
         if isinstance(batch, VosplugError):
             raise batch
         self.data_time = time.perf_counter() - start

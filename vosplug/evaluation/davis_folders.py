@@ -120,4 +120,8 @@ def _read_split(folder: Path, split: str) -> list[str]:
         found = sorted(p.stem for p in folder.glob("*.txt"))
         raise DataError(f"list not found: {path}.{did_you_mean(split, found)} Lists there: "
                         f"{', '.join(found) or 'none'}, and 'all' for every annotated sequence")
-    return sorted({line.split()[0] for line in path.read_text(encoding="utf-8").splitlines() if line.strip()})
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(f"{path}: cannot be read ({error})") from error
+    return sorted({line.split()[0] for line in lines if line.strip()})

@@ -24,7 +24,7 @@ def read_ids(path: Path, binary: bool = False) -> np.ndarray:
             if image.mode == "P":
                 labels = np.asarray(image)
                 return (labels > 0).view(np.uint8) if binary else labels
-    except (OSError, SyntaxError, ValueError):
+    except (Image.DecompressionBombError, OSError, SyntaxError, ValueError):
         pass  # read_mask names the fault
     return read_mask(path, binary=binary)
 

@@ -129,7 +129,7 @@ def _picture_size(path: str | Path) -> tuple[int, int] | None:
     try:
         with Image.open(path) as image:
             return image.height, image.width
-    except OSError:
+    except (Image.DecompressionBombError, OSError):
         return None
 
 

@@ -28,8 +28,11 @@ def read_image(path: str | os.PathLike) -> np.ndarray:
         raise DataError(f"{path}: the JPEG file is cut short (no end marker)")
     if data[:4] == b"\x89PNG" and b"IEND" not in data[-64:]:
         raise DataError(f"{path}: the PNG file is cut short (no end marker)")
-    with quiet_opencv():
-        image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR) if data else None
+    try:
+        with quiet_opencv():
+            image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR) if data else None
+    except cv2.error as error:
+        raise DataError(f"{path}: not a readable image ({error.err or error})") from error
     if image is None:
         raise DataError(f"{path}: not a readable image")
     return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)

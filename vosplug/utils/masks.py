@@ -93,7 +93,7 @@ def _open(path: Path) -> Image.Image:
         return image
     except FileNotFoundError as error:
         raise DataError(f"mask not found: {path}") from error
-    except (UnidentifiedImageError, OSError, SyntaxError, ValueError) as error:
+    except (UnidentifiedImageError, Image.DecompressionBombError, OSError, SyntaxError, ValueError) as error:
         raise DataError(f"{path}: not a readable image ({error})") from error
 
 
