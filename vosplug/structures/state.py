@@ -137,7 +137,7 @@ class VideoState:
         return len(self.ids)
 
     def check_frame(self, frame: Tensor) -> None:
-        """Raise :class:`InputError` unless a frame may follow and ``frame`` is (B, 3, H, W) of the size of those before."""
+        """Raise :class:`InputError` unless a frame may follow and is (B, 3, H, W) of the size of the others."""
         if self.ended:
             raise InputError(f"frame {self.frame_index} comes after a frame that was announced as the last one: "
                              "pass last=True for the last frame only, or start a new video")
