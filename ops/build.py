@@ -58,7 +58,8 @@ def _compile_args(sanitize: bool) -> list[str]:
     args += ["-Wno-psabi", "-Wno-unknown-pragmas", "-Wno-ignored-attributes", "-DPy_LIMITED_API=0x030a0000"]
     args += ["-DTORCH_TARGET_VERSION=0x020a000000000000", "-DTORCH_STABLE_ONLY"]
     if sanitize:
-        args += ["-g", "-O1", "-fsanitize=address,undefined", "-fno-sanitize-recover=undefined", "-fno-omit-frame-pointer"]
+        args += ["-g", "-O1", "-fsanitize=address,undefined", "-fno-sanitize-recover=undefined"]
+        args += ["-fno-omit-frame-pointer"]
     return args
 
 

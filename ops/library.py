@@ -11,14 +11,14 @@ _ISA = ("generic", "avx2", "avx512", "avx512_bf16")
 
 @functools.cache
 def has_extension() -> bool:
-    """Return whether the compiled operators are loaded; the first call loads them or logs, once, that there are none."""
+    """Return whether the compiled operators are loaded; the first call loads them or logs, once, that they lack."""
     folder = Path(__file__).resolve().parent
     problem = "no compiled extension in the installed package"
     for path in sorted(folder.glob("_C*.so")):
         try:
             torch.ops.load_library(str(path))
             return True
-        except (OSError, RuntimeError) as error:
+        except (OSError, RuntimeError) as error:  # noqa: PERF203
             problem = f"{path.name} cannot be loaded: {str(error).splitlines()[0]}"
     logging.getLogger("vosplug").warning(
         "vosplug.ops: %s; the operators run as PyTorch code, slower but with the same results "

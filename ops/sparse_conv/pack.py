@@ -58,8 +58,9 @@ def pack_weights(
         return PackedWeights(weight=taps_first, bias=flat.contiguous(), winograd=None, depthwise=True)
     pairs = dtype is torch.bfloat16 and torch.ops.vosplug_cpu.conv_dot_bf16()
     panels = -(-group_out // panel)
-    padded = F.pad(weight.float().reshape(groups, group_out, group_in, kh * kw), (0, 0, 0, 0, 0, panels * panel - group_out))
-    padded_bias = F.pad(flat.reshape(groups, group_out), (0, panels * panel - group_out)).reshape(-1).contiguous()
+    missing = panels * panel - group_out
+    padded = F.pad(weight.float().reshape(groups, group_out, group_in, kh * kw), (0, 0, 0, 0, 0, missing))
+    padded_bias = F.pad(flat.reshape(groups, group_out), (0, missing)).reshape(-1).contiguous()
     ordered = padded.reshape(groups, panels, panel, group_in, kh * kw).permute(0, 1, 4, 3, 2)
     winograd = None
     eligible = (kh, kw) == (3, 3) and tuple(stride) == (1, 1) and tuple(dilation) == (1, 1) and groups == 1

@@ -1,0 +1,34 @@
+"""Packed weights of the layers in use, checked by content at every call."""
+
+import torch
+from torch import Tensor
+from torch.utils.weak import WeakTensorKeyDictionary
+
+from .pack import PackedWeights, pack_weights
+
+_packed: WeakTensorKeyDictionary = WeakTensorKeyDictionary()
+
+
+def _fingerprint(tensor: Tensor | None) -> int:
+    if tensor is None:
+        return 0
+    if not tensor.is_contiguous():
+        last = tensor.dim() == 4 and tensor.is_contiguous(memory_format=torch.channels_last)
+        tensor = tensor.permute(0, 2, 3, 1) if last else tensor.contiguous()
+    return torch.ops.vosplug_cpu.fingerprint(tensor)
+
+
+def packed_for(weight: Tensor, bias: Tensor | None, stride, dilation, groups: int) -> PackedWeights:
+    """Return the packed form of ``weight`` and ``bias``, made anew only if their values changed.
+
+    A version counter would miss writes through ``.data`` (as an averaging hook makes them), so the values themselves
+    are compared, by a 64-bit fingerprint read at memory speed. ``prepare_conv2d`` avoids even that.
+    """
+    key = (tuple(stride), tuple(dilation), groups, weight.dtype)
+    content = (_fingerprint(weight), _fingerprint(bias), bias is None)
+    entry = _packed.setdefault(weight, {})
+    found = entry.get(key)
+    if found is None or found[0] != content:
+        packed = pack_weights(weight, bias, stride=stride, dilation=dilation, groups=groups, dtype=weight.dtype)
+        found = entry[key] = (content, packed)
+    return found[1]
