@@ -1,6 +1,7 @@
 """Packed weights of the layers in use, checked by content at every call."""
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 from torch.utils.weak import WeakTensorKeyDictionary
 
@@ -16,6 +17,29 @@ def _fingerprint(tensor: Tensor | None) -> int:
         last = tensor.dim() == 4 and tensor.is_contiguous(memory_format=torch.channels_last)
         tensor = tensor.permute(0, 2, 3, 1) if last else tensor.contiguous()
     return torch.ops.vosplug_cpu.fingerprint(tensor)
+
+
+def dense_conv2d(x: Tensor, weight: Tensor, bias: Tensor | None, geometry, relu: bool) -> Tensor:
+    """Dense convolution (and ReLU) with the weights that ``packed_for`` has just found up to date.
+
+    ``geometry`` is (stride, padding, dilation, groups). oneDNN gets its weights packed ahead, which it likes best.
+    """
+    stride, padding, dilation, groups = geometry
+    if x.dtype == torch.float16 or not torch.backends.mkldnn.is_available():
+        dense = F.conv2d(x, weight, bias, *geometry)
+        return dense.relu_() if relu else dense
+    entry = _packed[weight]
+    content = entry[tuple(stride), tuple(dilation), groups, weight.dtype][0]
+    key = ("dense", tuple(x.shape), *(tuple(g) for g in geometry[:3]), groups, weight.dtype)
+    found = entry.get(key)
+    mkldnn = torch.ops.mkldnn
+    if found is None or found[0] != content:
+        last = weight.detach().contiguous(memory_format=torch.channels_last)
+        args = (list(padding), list(stride), list(dilation), groups, list(x.shape))
+        found = entry[key] = (content, mkldnn._reorder_convolution_weight(last, *args))
+    args = (list(padding), list(stride), list(dilation), groups, "none", [], "")
+    dense = mkldnn._convolution_pointwise(x, found[1], bias, *args)
+    return dense.relu_() if relu else dense  # oneDNN's own ReLU would turn NaN into zero
 
 
 def packed_for(weight: Tensor, bias: Tensor | None, stride, dilation, groups: int) -> PackedWeights:

@@ -3,14 +3,13 @@
 from collections.abc import Sequence
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 from torch._prims_common import suggest_memory_format
 from torch.utils.flop_counter import register_flop_formula
 
 from .. import checks
 from ..library import has_extension
-from .cache import packed_for
+from .cache import dense_conv2d, packed_for
 from .indexed import (
     active_index,
     check_no_reuse,
@@ -52,14 +51,15 @@ def _empty_output(x: Tensor, weight: Tensor, policy: Tensor) -> Tensor:
 
 
 def _run(x, weight, bias, policy, prev_out, x_prev, index, tiles, bits, stride, padding, dilation, groups, relu, out):
-    """Fill ``out``; with ``prev_out`` None it holds the previous output already (or no site reuses it)."""
+    """Return the output: ``out``, updated in place, or a new tensor; ``out`` or ``prev_out`` has the previous one."""
     previous = out if prev_out is None else prev_out
     if not runs_compiled(x):
-        if prev_out is not None:
-            out.copy_(prev_out)
+        if out is None:
+            out = _empty_output(x, weight, policy)
+            out.zero_() if prev_out is None else out.copy_(prev_out)
         index = active_index(policy) if index is None else index
         sparse_conv2d_indexed_(x, weight, bias, policy, index, out, stride, padding, dilation, groups, relu, x_prev)
-        return
+        return out
     geometry = [*weight.shape[2:], *stride, *padding, *dilation, groups]
     packed = packed_for(weight, bias, stride, dilation, groups)
     sparse_conv2d = torch.ops.vosplug_cpu.sparse_conv2d
@@ -68,17 +68,15 @@ def _run(x, weight, bias, policy, prev_out, x_prev, index, tiles, bits, stride, 
     common = (packed.weight, packed.winograd, packed.bias, policy)
     dense_wins = index.numel() > break_even(weight) * policy.numel() and packed.winograd is None and x_prev is None
     if dense_wins or (packed.depthwise and index.numel() > 0.5 * policy.numel() and x_prev is None):
-        dense = F.conv2d(x, weight, bias, stride, padding, dilation, groups)
-        if relu:
-            dense.relu_()
+        dense = dense_conv2d(x, weight, bias, (stride, padding, dilation, groups), relu)
         flags = DEPTHWISE if packed.depthwise else 0
-        none = index[:0]
-        sparse_conv2d(x, None, *common, none, None, None, previous, None, dense, geometry, flags)
-        out.copy_(dense)
-        return
+        sparse_conv2d(x, None, *common, index[:0], None, None, previous, None, dense, geometry, flags)
+        return dense if out is None else out.copy_(dense)
+    out = _empty_output(x, weight, policy) if out is None else out
     flags = RELU * relu | DEPTHWISE * packed.depthwise
     residual = previous if x_prev is not None else None
     sparse_conv2d(x, x_prev, *common, index, tiles, bits, prev_out, residual, out, geometry, flags)
+    return out
 
 
 @torch.library.custom_op("vosplug::sparse_conv2d", mutates_args=())
@@ -101,14 +99,10 @@ def sparse_conv2d(
     """Operator behind the functions of this package; arguments are checked by them."""
     if index is None:
         check_values(policy)
-    out = _empty_output(x, weight, policy)
     if prev_out is None:
         check_no_reuse(policy)
-        if not runs_compiled(x):
-            out.zero_()
     lists = (index, tiles, tile_bits)
-    _run(x, weight, bias, policy, prev_out, x_prev, *lists, stride, padding, dilation, groups, relu, out)
-    return out
+    return _run(x, weight, bias, policy, prev_out, x_prev, *lists, stride, padding, dilation, groups, relu, None)
 
 
 @sparse_conv2d.register_fake
