@@ -110,12 +110,14 @@ def random_policy(height: int, width: int, density: float, seed: int = 0) -> Ten
 
 def cases_of(op: str | None, device: str, quick: bool = False) -> Iterator[Case]:
     """Yield the cases of one operator, or of all."""
+    from .deformable_attention.benchmark import cases as deformable_attention
     from .sparse_attention.benchmark import cases as sparse_attention
     from .sparse_conv.benchmark import cases as sparse_conv
 
-    for name, make in {"sparse_conv2d": sparse_conv, "sparse_attention": sparse_attention}.items():
+    makers = (sparse_conv, sparse_attention, deformable_attention)
+    for name, make in zip(OPERATORS, makers, strict=True):
         if op in (None, name):
             yield from make(device, quick)
 
 
-OPERATORS = ("sparse_conv2d", "sparse_attention")
+OPERATORS = ("sparse_conv2d", "sparse_attention", "deformable_attention")

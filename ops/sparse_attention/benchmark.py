@@ -96,8 +96,9 @@ def cases(device: str, quick: bool) -> Iterator[Case]:
         radius = (2, 7, 7)
         local = lambda q=q, k=k, v=v, r=radius: local_attention(q, k, v, r)  # noqa: E731
         yield Case(
-            "sparse_attention", shape, *common, "tiles in PyTorch", local, without_kernel(local), "local 15x15, 3 frames"
-        )
+            "sparse_attention", shape, *common, "tiles in PyTorch", local, without_kernel(local),
+            "local 15x15, 3 frames",
+        )  # fmt: skip
         stride = (1, 8, 8)
         strided = lambda q=q, k=k, v=v, s=stride: strided_attention(q, k, v, s)  # noqa: E731
         yield Case(

@@ -75,25 +75,37 @@ static inline __attribute__((always_inline)) vf exponential(vf x) {
   return p * (vf)power;
 }
 
-static inline float largest(vf v) {
-  float m = v[0];
-  for (int i = 1; i < VW; ++i) m = v[i] > m || v[i] != v[i] ? v[i] : m;
-  return m;
-}
-static inline float total(vf v) {
-  float s = 0.f;
-  for (int i = 0; i < VW; ++i) s += v[i];
-  return s;
-}
+typedef float v4 __attribute__((vector_size(16)));
+typedef float v4_any __attribute__((vector_size(16), aligned(4), may_alias));
+typedef int32_t i4 __attribute__((vector_size(16)));
+
+// The larger of two; a NaN in either wins.
 static inline __attribute__((always_inline)) vf larger(vf a, vf b) {
   const vi take = (vi)(b > a) | (vi)(b != b);
   return (vf)((take & (vi)b) | (~take & (vi)a));
 }
+static inline __attribute__((always_inline)) v4 larger4(v4 a, v4 b) {
+  const i4 take = (i4)(b > a) | (i4)(b != b);
+  return (v4)((take & (i4)b) | (~take & (i4)a));
+}
+static inline float largest(vf v) {
+  v4 part[VW / 4];
+  memcpy(part, &v, sizeof(v));
+  for (int width = VW / 8; width >= 1; width /= 2)
+    for (int i = 0; i < width; ++i) part[i] = larger4(part[i], part[i + width]);
+  const v4 a = larger4(part[0], __builtin_shuffle(part[0], (i4){2, 3, 0, 1}));
+  return larger4(a, __builtin_shuffle(a, (i4){1, 0, 3, 2}))[0];
+}
+static inline float total(vf v) {
+  v4 part[VW / 4];
+  memcpy(part, &v, sizeof(v));
+  for (int width = VW / 8; width >= 1; width /= 2)
+    for (int i = 0; i < width; ++i) part[i] += part[i + width];
+  const v4 a = part[0] + __builtin_shuffle(part[0], (i4){2, 3, 0, 1});
+  return (a + __builtin_shuffle(a, (i4){1, 0, 3, 2}))[0];
+}
 
 // rows (n by pointers, K) -> transposed (K x ldt), columns n..ldt zeroed.
-typedef float v4 __attribute__((vector_size(16)));
-typedef float v4_any __attribute__((vector_size(16), aligned(4), may_alias));
-typedef int32_t i4 __attribute__((vector_size(16)));
 static void transpose_rows(int64_t n, const float* const* rows, int64_t K, float* t, int64_t ldt) {
   int64_t i = 0;
   for (; i + 4 <= n; i += 4) {

@@ -37,8 +37,8 @@ static inline float dot(const float* a, const float* b, int64_t n) {
 static void hide(const Block& b, int64_t cell, float* s) {
   const AttentionJob& j = b.j;
   const float none = -__builtin_inff();
-  const int64_t plane = j.H * j.W;
-  const float t = (float)(cell / plane), y = (float)(cell % plane / j.W), x = (float)(cell % j.W);
+  const uint32_t plane = (uint32_t)(j.H * j.W), id = (uint32_t)cell, width = (uint32_t)j.W;
+  const float t = (float)(int)(id / plane), y = (float)(int)(id % plane / width), x = (float)(int)(id % width);
   if (j.rule & RULE_WINDOW) {
     const float rt = (float)j.radius_t, ry = (float)j.radius_y, rx = (float)j.radius_x;
     const float behind = (j.rule & RULE_CAUSAL) ? 0.f : rt;
@@ -59,14 +59,18 @@ static void hide(const Block& b, int64_t cell, float* s) {
   }
   for (int64_t i = b.keys; i < b.padded; ++i) s[i] = none;
   if (j.rule & RULE_NOT_SELF)
-    for (int64_t i = 0; i < b.keys; ++i)
-      if (b.key_cell[i] == cell) s[i] = none;
+    for (int64_t i = 0; i < b.padded; i += VW) {
+      vi id;
+      memcpy(&id, b.key_cell + i, sizeof(id));
+      const vi self = id == (int32_t)cell;
+      store(s + i, (vf)((~self & (vi)load(s + i)) | (self & (vi)splat(none))));
+    }
 }
 
 // Scores with the same pixel of other frames, into columns padded..padded+extra (a multiple of VW; the rest is -inf).
 static void time_line(const Block& b, int64_t cell, const float* q, float* s) {
   const AttentionJob& j = b.j;
-  const int64_t plane = j.H * j.W, t = cell / plane, pixel = cell % plane;
+  const int64_t plane = j.H * j.W, t = (uint32_t)cell / (uint32_t)plane, pixel = cell - t * plane;
   for (int64_t u = 0; u < b.extra; ++u) {
     const bool see = u < j.T && u != t && !((j.rule & RULE_CAUSAL) && u > t);
     s[b.padded + u] = !see ? -__builtin_inff()
@@ -147,7 +151,35 @@ static void merge(const Block& b, int64_t cell, const float* fresh, float maximu
   }
 }
 
-static void run_queries(const Block& b, const int32_t* cells, int64_t n, float* scores, float* fresh, float* scaled) {
+// Rows of the next block are asked for while this one is worked on, `share` of them with every query.
+struct Ahead {
+  const AttentionJob& j;
+  const int32_t* cells;  // null: there is no next block
+  int64_t batch, head, done, share;
+
+  void step() {
+    if (!cells) return;
+    const int64_t stop = done + share < j.block_keys ? done + share : j.block_keys;
+    for (; done < stop; ++done) {
+      if (cells[done] < 0) continue;
+      const float* k = row_of(j.k, batch, j.k_batch, cells[done], j.k_row, head, j.D);
+      const float* v = row_of(j.v, batch, j.v_batch, cells[done], j.v_row, head, j.DV);
+      for (int64_t c = 0; c < j.D; c += 16) __builtin_prefetch(k + c, 0, 2);
+      for (int64_t c = 0; c < j.DV; c += 16) __builtin_prefetch(v + c, 0, 2);
+      if (j.q != j.k) {
+        const float* q = row_of(j.q, batch, j.q_batch, cells[done], j.q_row, head, j.D);
+        for (int64_t c = 0; c < j.D; c += 16) __builtin_prefetch(q + c, 0, 2);
+      }
+      if (!j.first) {
+        const float* o = j.out + batch * j.out_batch + cells[done] * j.out_row + head * j.DV;
+        for (int64_t c = 0; c < j.DV; c += 16) __builtin_prefetch(o + c, 1, 2);
+      }
+    }
+  }
+};
+
+static void run_queries(const Block& b, const int32_t* cells, int64_t n, float* scores, float* fresh, float* scaled,
+                        Ahead& ahead) {
   const AttentionJob& j = b.j;
   const int64_t columns = b.padded + b.extra, plane = j.H * j.W;
   const float* rows[QUERIES];
@@ -156,13 +188,16 @@ static void run_queries(const Block& b, const int32_t* cells, int64_t n, float* 
   int64_t d_padded = round_up(j.D);
   for (int64_t i = 0; i < n; ++i) {
     const float* q = row_of(j.q, b.batch, j.q_batch, cells[i], j.q_row, b.head, j.D);
+    rows[i] = q, probabilities[i] = scores + i * columns;
+    if (j.scale == 1.f) continue;
     float* copy = scaled + i * d_padded;
     for (int64_t c = 0; c < j.D; ++c) copy[c] = q[c] * j.scale;
-    rows[i] = copy, probabilities[i] = scores + i * columns;
+    rows[i] = copy;
   }
   product(n, rows, j.D, b.keys_t, b.padded, b.padded, scores, columns);
   for (int64_t i = 0; i < n; ++i) {
     float* s = scores + i * columns;
+    ahead.step();
     hide(b, cells[i], s);
     if (b.extra) time_line(b, cells[i], row_of(j.q, b.batch, j.q_batch, cells[i], j.q_row, b.head, j.D), s);
     if (j.objects) reduce_affinity(b, cells[i], s);
@@ -171,10 +206,11 @@ static void run_queries(const Block& b, const int32_t* cells, int64_t n, float* 
   product(n, probabilities, b.keys, b.values, b.dv_padded, b.dv_padded, fresh, b.dv_padded);
   for (int64_t i = 0; i < n; ++i) {
     float* f = fresh + i * b.dv_padded;
+    const int64_t pixel = (uint32_t)cells[i] % (uint32_t)plane;
     for (int64_t u = 0; u < b.extra && u < j.T; ++u) {
       const float p = scores[i * columns + b.padded + u];
       if (p == 0.f) continue;
-      const float* v = row_of(j.v, b.batch, j.v_batch, u * plane + cells[i] % plane, j.v_row, b.head, j.DV);
+      const float* v = row_of(j.v, b.batch, j.v_batch, u * plane + pixel, j.v_row, b.head, j.DV);
       int64_t c = 0;
       for (; c + VW <= j.DV; c += VW) store(f + c, load(f + c) + p * load(v + c));
       for (; c < j.DV; ++c) f[c] += p * v[c];
@@ -189,10 +225,10 @@ static void attention_blocks(const AttentionJob& j, int64_t begin, int64_t end) 
   float* keys_t = (float*)scratch(0, sizeof(float) * (size_t)(j.D * padded + VW));
   float* values = (float*)scratch(1, sizeof(float) * (size_t)(L * dvp + VW));
   float* scores = (float*)scratch(2, sizeof(float) * (size_t)(QUERIES * columns + VW));
-  float* small = (float*)scratch(3, sizeof(float) * (size_t)(4 * padded + QUERIES * (dvp + round_up(j.D)) + 4 * VW));
+  float* small = (float*)scratch(3, sizeof(float) * (size_t)(5 * padded + QUERIES * (dvp + round_up(j.D)) + 4 * VW));
   float *key_t = small, *key_y = key_t + padded, *key_x = key_y + padded;
-  int32_t* key_label = (int32_t*)(key_x + padded);
-  float *fresh = small + 4 * padded, *scaled = fresh + QUERIES * dvp;
+  int32_t *key_label = (int32_t*)(key_x + padded), *key_id = key_label + padded;
+  float *fresh = small + 5 * padded, *scaled = fresh + QUERIES * dvp;
   const float** rows = (const float**)scratch(4, sizeof(float*) * (size_t)(L + 1));
   const float* nothing = (const float*)memset(scratch(5, sizeof(float) * (size_t)(j.D + VW)), 0, sizeof(float) * j.D);
   int32_t queries[QUERIES];
@@ -202,9 +238,13 @@ static void attention_blocks(const AttentionJob& j, int64_t begin, int64_t end) 
     bool missing = false;
     for (int64_t i = 0; i < padded; ++i) {
       const int64_t cell = i < L ? key_cell[i] : -1;
-      key_t[i] = cell < 0 ? 3e9f : (float)(cell / plane);
-      key_y[i] = cell < 0 ? 3e9f : (float)(cell % plane / j.W);
-      key_x[i] = cell < 0 ? 3e9f : (float)(cell % j.W);
+      key_id[i] = (int32_t)cell;
+      if (j.rule & (RULE_WINDOW | RULE_CAUSAL) || j.objects) {
+        const uint32_t id = (uint32_t)cell, size = (uint32_t)plane, width = (uint32_t)j.W;
+        key_t[i] = cell < 0 ? 3e9f : (float)(int)(id / size);
+        key_y[i] = cell < 0 ? 3e9f : (float)(int)(id % size / width);
+        key_x[i] = cell < 0 ? 3e9f : (float)(int)(id % width);
+      }
       key_label[i] = cell < 0 || !j.labels ? -1 : j.labels[batch * j.cells + cell];
       if (i >= L) continue;
       missing |= cell < 0;
@@ -218,13 +258,15 @@ static void attention_blocks(const AttentionJob& j, int64_t begin, int64_t end) 
       }
     }
     transpose_rows(L, rows, j.D, keys_t, padded);
-    const Block b{j, batch, head, key_cell, L, padded, extra, keys_t, values, dvp, key_y, key_x, key_t, key_label, missing};
+    const Block b{j, batch, head, key_id, L, padded, extra, keys_t, values, dvp, key_y, key_x, key_t, key_label, missing};
     const int32_t* q_index = j.q_index + block * j.block_queries;
+    const bool follows = n + 1 < end && (n + 1) % j.blocks;  // the next block belongs to the same batch item and head
+    Ahead ahead{j, follows ? key_cell + L : nullptr, batch, head, 0, (L + j.block_queries - 1) / j.block_queries};
     int64_t count = 0;
     for (int64_t i = 0; i < j.block_queries; ++i) {
       if (q_index[i] >= 0) queries[count++] = q_index[i];
       if (count == QUERIES || (i + 1 == j.block_queries && count)) {
-        run_queries(b, queries, count, scores, fresh, scaled);
+        run_queries(b, queries, count, scores, fresh, scaled, ahead);
         count = 0;
       }
     }
