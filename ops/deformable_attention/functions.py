@@ -1,7 +1,7 @@
 """Gated deformable attention (deformable DeAOT, section 3.2, Eq. 3 to 7).
 
-Composed of PyTorch operators on purpose: sampling takes a few percent of the time, and the fused attention that PyTorch
-has is fast once every head lies side by side in memory, which is what this code arranges.
+Sampling takes a few percent of the time, so PyTorch samples. The attention runs in the compiled kernel in float32
+inference on the CPU; elsewhere in PyTorch's fused attention, which is fast once every head lies side by side in memory.
 """
 
 import functools
@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from .. import checks
+from .dense import dense_attention, runs_compiled
 
 
 def reference_points(
@@ -111,12 +112,16 @@ def deformable_attention(
         checks.shape(gate, "gate", (q.shape[0], value_weight.shape[0], *q.shape[2:]), "(B, heads*DV, H, W)")
     size, grid = tuple(q.shape[2:]), tuple(offsets.shape[3:])
     rows = deformable_sample(x, offsets).flatten(2).transpose(1, 2)
-    key = _by_head(F.linear(rows, key_weight, key_bias), heads)
-    value = _by_head(F.linear(rows, value_weight, value_bias), heads)
-    query = _by_head(q.flatten(2).transpose(1, 2), heads).to(key.dtype)
-    mask = None if radius is None else _window(size, grid, radius, q.device)
-    out = F.scaled_dot_product_attention(query, key, value, attn_mask=mask, scale=scale)
-    out = out.transpose(2, 3).reshape(q.shape[0], value_weight.shape[0], *size)
+    key, value = F.linear(rows, key_weight, key_bias), F.linear(rows, value_weight, value_bias)
+    query = q.flatten(2).transpose(1, 2).to(key.dtype)
+    scale = (q.shape[1] // heads) ** -0.5 if scale is None else float(scale)
+    if radius is None and runs_compiled(query, key, value):
+        out = dense_attention(query, key, value, heads, scale).transpose(1, 2)
+    else:
+        mask = None if radius is None else _window(size, grid, radius, q.device)
+        split = [_by_head(t, heads) for t in (query, key, value)]
+        out = F.scaled_dot_product_attention(*split, attn_mask=mask, scale=scale).transpose(2, 3)
+    out = out.reshape(q.shape[0], value_weight.shape[0], *size)
     return out if gate is None else out * F.silu(gate)
 
 

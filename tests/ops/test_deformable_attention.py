@@ -5,6 +5,8 @@ import torch
 import vosplug.ops as ops
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch.library import opcheck
+from torch.utils.flop_counter import FlopCounterMode
 
 
 def build(size=(5, 7), grid=(2, 3), channels=4, heads=2, depth=3, groups=2, batch=2, dtype=torch.float64, seed=0):
@@ -63,6 +65,19 @@ def test_half_types_and_autocast(dtype):
     with torch.autocast("cpu", dtype=torch.bfloat16):
         got = ops.deformable_attention(*tensors, heads=2, gate=gate)
     torch.testing.assert_close(got.float(), want, rtol=0.1, atol=0.2)
+
+
+def test_many_queries_and_flops():
+    tensors, gate = build((23, 37), (9, 11), dtype=torch.float32)
+    want = ops.deformable_attention_reference(*(t.double() for t in tensors), heads=2, gate=gate.double())
+    got = ops.deformable_attention(*tensors, heads=2, gate=gate)
+    torch.testing.assert_close(got.double(), want, rtol=0, atol=1e-4)
+    if ops.has_extension():
+        q, k, v = torch.randn(1, 5, 6), torch.randn(1, 7, 6), torch.randn(1, 7, 4)
+        opcheck(torch.ops.vosplug.dense_attention.default, (q, k, v, 2, 0.5))
+        with FlopCounterMode(display=False) as counter:
+            torch.ops.vosplug.dense_attention(q, k, v, 2, 0.5)
+        assert counter.get_total_flops() == 2 * 5 * 7 * (6 + 4)
 
 
 def test_compile_fullgraph():

@@ -260,7 +260,8 @@ static void attention_blocks(const AttentionJob& j, int64_t begin, int64_t end) 
     transpose_rows(L, rows, j.D, keys_t, padded);
     const Block b{j, batch, head, key_id, L, padded, extra, keys_t, values, dvp, key_y, key_x, key_t, key_label, missing};
     const int32_t* q_index = j.q_index + block * j.block_queries;
-    const bool follows = n + 1 < end && (n + 1) % j.blocks;  // the next block belongs to the same batch item and head
+    // The next block belongs to the same batch item and head, and its queries are its keys.
+    const bool follows = n + 1 < end && (n + 1) % j.blocks && j.block_queries == L;
     Ahead ahead{j, follows ? key_cell + L : nullptr, batch, head, 0, (L + j.block_queries - 1) / j.block_queries};
     int64_t count = 0;
     for (int64_t i = 0; i < j.block_queries; ++i) {

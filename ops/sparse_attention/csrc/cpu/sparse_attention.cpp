@@ -46,14 +46,18 @@ void attention_blocks(const Tensor& q, const Tensor& k, const Tensor& v, double 
   j.cells = j.T * j.H * j.W;
   const int64_t B = q.size(0);
   for (const Tensor* t : {&q, &k, &v, static_cast<const Tensor*>(&out)})
-    STD_TORCH_CHECK(t->size(0) == B && t->size(1) == j.cells && t->size(2) % j.heads == 0, "q, k, v, out: sizes differ");
+    STD_TORCH_CHECK(t->size(0) == B && t->size(2) % j.heads == 0, "q, k, v, out: batches or heads differ");
+  const int64_t key_cells = k.size(1);  // keys may be other cells than queries where no rule relates the two
+  STD_TORCH_CHECK(q.size(1) == j.cells && out.size(1) == j.cells && v.size(1) == key_cells &&
+                      (key_cells == j.cells || (sizes[4] == 0 && !labels)), "q, k, v, out: sizes differ");
   STD_TORCH_CHECK(k.size(2) == q.size(2) && out.size(2) == v.size(2), "q, k, v, out: channels differ");
   STD_TORCH_CHECK(state.numel() == B * j.heads * j.cells * 2, "state: wrong size");
   STD_TORCH_CHECK(q_index.size(0) == k_index.size(0), "q_index and k_index: expected the same number of blocks");
   j.D = q.size(2) / j.heads, j.DV = v.size(2) / j.heads;
   j.q = q.const_data_ptr<float>(), j.k = k.const_data_ptr<float>(), j.v = v.const_data_ptr<float>();
   j.q_row = j.k_row = q.size(2), j.v_row = j.out_row = v.size(2);
-  j.q_batch = j.k_batch = j.cells * q.size(2), j.v_batch = j.out_batch = j.cells * v.size(2);
+  j.q_batch = j.cells * q.size(2), j.k_batch = key_cells * q.size(2);
+  j.v_batch = key_cells * v.size(2), j.out_batch = j.cells * v.size(2);
   j.scale = (float)scale;
   j.q_index = q_index.const_data_ptr<int32_t>(), j.k_index = k_index.const_data_ptr<int32_t>();
   j.blocks = q_index.size(0), j.block_queries = q_index.size(1), j.block_keys = k_index.size(1);
