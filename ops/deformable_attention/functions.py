@@ -60,10 +60,13 @@ def deformable_sample(x: Tensor, offsets: Tensor) -> Tensor:
 @functools.lru_cache(maxsize=16)
 def _window(size: tuple[int, int], grid: tuple[int, int], radius: int, device: torch.device) -> Tensor:
     """(H*W, H_g*W_g) bool: reference points at most ``radius`` pixels away on both axes; at least the nearest."""
-    points = reference_points(size, grid, device).reshape(-1, 2)
-    y, x = torch.meshgrid(*(torch.arange(s, device=device, dtype=torch.float32) for s in size), indexing="ij")
-    away = (torch.stack([y, x], -1).reshape(-1, 1, 2) - points).abs().amax(-1)
-    return (away <= radius) | (away == away.amin(-1, keepdim=True))
+    # Whole numbers, in units of 1 / (2 H_g W_g) pixel, so that equal distances compare equal.
+    away = []
+    for length, count, other in zip(size, grid, reversed(grid), strict=True):
+        points = (2 * torch.arange(count, device=device) + 1) * length - count
+        away.append((torch.arange(length, device=device)[:, None] * 2 * count - points).abs() * other)
+    both = torch.maximum(away[0][:, None, :, None], away[1][None, :, None, :]).flatten(2).flatten(0, 1)
+    return (both <= radius * 2 * grid[0] * grid[1]) | (both == both.amin(-1, keepdim=True))
 
 
 def deformable_attention(

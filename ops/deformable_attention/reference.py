@@ -24,7 +24,7 @@ def deformable_attention_reference(
     depth = q.shape[1] // heads
     scores = heads_of(q).transpose(2, 3) @ heads_of(key) * (depth**-0.5 if scale is None else scale)
     if radius is not None:
-        away = (pixels.reshape(-1, 1, 2) - points.reshape(-1, 2)).abs().amax(-1)
+        away = (pixels.reshape(-1, 1, 2) - points.reshape(-1, 2)).abs().amax(-1).round(decimals=6)
         hidden = (away > radius) & (away > away.amin(-1, keepdim=True))
         scores = scores.masked_fill(hidden, float("-inf"))
     out = heads_of(value) @ scores.softmax(-1).transpose(2, 3)  # Eq. 6
