@@ -1,6 +1,6 @@
 """Building of the compiled operators: what ``setup.py`` calls, and a command for development.
 
-``python -m ops.build`` builds the extension in place (``ops/_C.abi3.so``); ``--asan`` adds the address and
+``python ops/build.py`` builds the extension in place (``ops/_C.abi3.so``); ``--asan`` adds the address and
 undefined-behaviour sanitizers. The extension uses only torch's stable ABI and Python's limited API, so that one wheel
 serves every Python from 3.10 and every torch from 2.10. Kernels for several instruction sets are in the same file and
 one is chosen when the program runs: nothing here depends on the machine that builds.

@@ -4,8 +4,8 @@
 set -e
 cd "$(dirname "$0")/.."
 PYTHON="${PYTHON:-python}"
-"$PYTHON" -m ops.build --asan --jobs "${JOBS:-1}"
-trap '"$PYTHON" -m ops.build --jobs "${JOBS:-1}"' EXIT
+"$PYTHON" ops/build.py --asan --jobs "${JOBS:-1}"
+trap '"$PYTHON" ops/build.py --jobs "${JOBS:-1}"' EXIT
 compiler="${CXX:-g++}"
 export LD_PRELOAD="$("$compiler" -print-file-name=libasan.so) $("$compiler" -print-file-name=libubsan.so) $("$compiler" -print-file-name=libstdc++.so.6)"
 # Python and torch keep memory until the process ends: leaks are not looked for.

@@ -14,7 +14,7 @@ CHOSEN = "triple_matches_reference or residual_and_static or bottleneck_matches 
 @pytest.mark.parametrize("name", ["generic", "avx2", "avx512"])
 def test_smaller_instruction_sets(name, root):
     if not ops.has_extension():
-        pytest.skip("needs the compiled extension (python -m ops.build)")
+        pytest.skip("needs the compiled extension (python ops/build.py)")
     folder = Path(__file__).resolve().parent
     files = [str(path) for path in sorted(folder.glob("test_*.py")) if path.name != Path(__file__).name]
     command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", *files, "-k", CHOSEN]
