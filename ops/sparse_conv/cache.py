@@ -37,9 +37,8 @@ def dense_conv2d(x: Tensor, weight: Tensor, bias: Tensor | None, geometry, relu:
         last = weight.detach().contiguous(memory_format=torch.channels_last)
         args = (list(padding), list(stride), list(dilation), groups, list(x.shape))
         found = entry[key] = (content, mkldnn._reorder_convolution_weight(last, *args))
-    args = (list(padding), list(stride), list(dilation), groups, "none", [], "")
-    dense = mkldnn._convolution_pointwise(x, found[1], bias, *args)
-    return dense.relu_() if relu else dense  # oneDNN's own ReLU would turn NaN into zero
+    args = (list(padding), list(stride), list(dilation), groups, "relu" if relu else "none", [], "")
+    return mkldnn._convolution_pointwise(x, found[1], bias, *args)
 
 
 def packed_for(weight: Tensor, bias: Tensor | None, stride, dilation, groups: int) -> PackedWeights:

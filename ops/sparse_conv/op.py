@@ -24,14 +24,16 @@ RELU, ONLY_DIRECT, ONLY_WINOGRAD, NO_FILL, DEPTHWISE = 1, 2, 4, 8, 16
 # Above this density the dense convolution is faster than the direct sparse kernel (measured, docs/benchmarks.md). The
 # Winograd kernel beats the dense convolution at every density.
 BREAK_EVEN = 0.92
+BREAK_EVEN_POINTWISE = 0.8
 BREAK_EVEN_POINTWISE_16BIT = 0.7
 _BACKWARD_BREAK_EVEN = 0.4
 
 
 def break_even(weight: Tensor) -> float:
     """Return the density above which a layer of this weight (C_out, C_in/groups, kh, kw) falls back to dense."""
-    pointwise = weight.shape[2] * weight.shape[3] == 1
-    return BREAK_EVEN_POINTWISE_16BIT if pointwise and weight.dtype != torch.float32 else BREAK_EVEN
+    if weight.shape[2] * weight.shape[3] > 1:
+        return BREAK_EVEN
+    return BREAK_EVEN_POINTWISE if weight.dtype == torch.float32 else BREAK_EVEN_POINTWISE_16BIT
 
 
 def runs_compiled(x: Tensor) -> bool:

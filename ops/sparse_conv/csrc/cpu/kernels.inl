@@ -121,6 +121,16 @@ static inline O* pixel(const Rows& r, int64_t b, int64_t y, int64_t x) {
   return (O*)r.data + b * r.batch + y * r.row + x * r.column;
 }
 
+struct Place {
+  int64_t b, y, x;
+};
+// In 32 bits: sites are fewer than 2^31, and 64-bit divisions would cost as much as a tenth of a pointwise convolution.
+static inline Place place_of(const ConvJob& j, int64_t i) {
+  const uint32_t site = (uint32_t)j.sites[i], width = (uint32_t)j.WO, plane = (uint32_t)(j.HO * j.WO);
+  const uint32_t b = site / plane, rest = site - b * plane, y = rest / width;
+  return Place{b, y, rest - y * width};
+}
+
 // Pointers to the rows that site `site` reads, one per tap, with a distance of `step` pointers.
 template <class T>
 static inline void find_rows(const ConvJob& j, int64_t i, const T** rows, int step) {
@@ -128,8 +138,8 @@ static inline void find_rows(const ConvJob& j, int64_t i, const T** rows, int st
     rows[0] = (const T*)j.operand + i * j.operand_row;
     return;
   }
-  int64_t site = j.sites[i], plane = j.HO * j.WO, b = site / plane, rest = site - b * plane;
-  int64_t y = rest / j.WO, x = rest - y * j.WO;
+  const Place p = place_of(j, i);
+  const int64_t b = p.b, y = p.y, x = p.x;
   int t = 0;
   for (int ky = 0; ky < j.kh; ++ky) {
     int64_t yy = y * j.stride_h - j.pad_h + ky * j.dil_h;
@@ -147,8 +157,8 @@ static inline void find_rows(const ConvJob& j, int64_t i, const T** rows, int st
 
 template <class O>
 static inline O* site_row(const ConvJob& j, const Rows& r, int64_t i) {
-  int64_t site = j.sites[i], plane = j.HO * j.WO, b = site / plane, rest = site - b * plane;
-  return pixel<O>(r, b, rest / j.WO, rest % j.WO);
+  const Place p = place_of(j, i);
+  return pixel<O>(r, p.b, p.y, p.x);
 }
 
 // Copy rows of a block to an output whose channels do not lie side by side.
