@@ -155,6 +155,24 @@ static inline void find_rows(const ConvJob& j, int64_t i, const T** rows, int st
   }
 }
 
+// Ask for what site i will read first (its last tap: the others were read for its neighbours) and write. Sites lie
+// scattered over maps larger than the caches, where the processor's own prefetching does not follow.
+constexpr int64_t AHEAD = 12;
+template <class T, class O>
+static inline void look_ahead(const ConvJob& j, int64_t i) {
+  if (i >= j.site_count || j.slot || j.compact_in) return;
+  const Place p = place_of(j, i);
+  const int64_t y = p.y * j.stride_h - j.pad_h + (j.kh - 1) * j.dil_h;
+  const int64_t x = p.x * j.stride_w - j.pad_w + (j.kw - 1) * j.dil_w;
+  if (y >= 0 && y < j.H && x >= 0 && x < j.W) {
+    const char* row = (const char*)pixel<const T>(j.in, p.b, y, x);
+    for (int64_t c = 0; c < j.CI * (int64_t)sizeof(T); c += 64) __builtin_prefetch(row + c, 0, 2);
+  }
+  if (j.compact_out || j.out.channel != 1) return;
+  const char* out = (const char*)pixel<O>(j.out, p.b, p.y, p.x);
+  for (int64_t c = 0; c < j.CO * (int64_t)sizeof(O); c += 64) __builtin_prefetch(out + c, 1, 2);
+}
+
 template <class O>
 static inline O* site_row(const ConvJob& j, const Rows& r, int64_t i) {
   const Place p = place_of(j, i);
@@ -215,6 +233,8 @@ static void direct_run(const ConvJob& j, int64_t begin, int64_t end) {
               const int M = (int)smaller(MR, n - i);
               void* o[MR];
               const void* r[MR];
+              if (first && g == 0 && p == 0)
+                for (int m = 0; m < M; ++m) look_ahead<T, O>(j, i0 + i + m + AHEAD);
               if (last)
                 for (int m = 0; m < M; ++m) {
                   o[m] = out_rows[i + m] + channel;
@@ -243,6 +263,19 @@ static inline unsigned patch_bits(unsigned active) {
   if (active & 4) bits |= 0x7770;
   if (active & 8) bits |= 0xeee0;
   return bits;
+}
+
+// The lower right quarter of a patch; its neighbours have read the rest.
+template <class T>
+static inline void look_ahead_tile(const ConvJob& j, int64_t tile) {
+  const uint32_t tw = (uint32_t)(j.WO + 1) / 2, th = (uint32_t)(j.HO + 1) / 2, id = (uint32_t)tile, line = id / tw;
+  const int64_t b = line / th, y = (line % th) * 2 - j.pad_h + 2, x = (id - line * tw) * 2 - j.pad_w + 2;
+  for (int f = 0; f < 4; ++f) {
+    const int64_t yy = y + f / 2, xx = x + f % 2;
+    if (yy < 0 || yy >= j.H || xx < 0 || xx >= j.W) continue;
+    const char* row = (const char*)pixel<const T>(j.in, b, yy, xx);
+    for (int64_t c = 0; c < j.CI * (int64_t)sizeof(T); c += 64) __builtin_prefetch(row + c, 0, 2);
+  }
 }
 
 template <class T>
@@ -323,7 +356,10 @@ static void winograd_run(const ConvJob& j, int64_t begin, int64_t end) {
   for (int64_t s = begin; s < end; ++s) {
     const int64_t t0 = s * TB;
     const int n = (int)smaller(TB, j.tile_count - t0);
-    for (int i = 0; i < n; ++i) transform_patch<T>(j, j.tiles[t0 + i], j.tile_bits[t0 + i], v + i * j.CI, v_stride);
+    for (int i = 0; i < n; ++i) {
+      if (!j.slot && t0 + i + 4 < j.tile_count) look_ahead_tile<T>(j, j.tiles[t0 + i + 4]);
+      transform_patch<T>(j, j.tiles[t0 + i], j.tile_bits[t0 + i], v + i * j.CI, v_stride);
+    }
     for (int64_t p = 0; p < panels; ++p) {
       for (int f = 0; f < 16; ++f) {
         const T* w = (const T*)j.weight + (p * 16 + f) * j.CI * NR;

@@ -225,11 +225,11 @@ bool winograd_pays(const ConvJob& j) {
 #define VOSPLUG_TILE_BYTES (512 * 1024)
 #endif
 int tile_block_of(const ConvJob& j, int64_t element) {
-  const int64_t threads = (int64_t)torch::stable::get_num_threads();
-  int64_t most = (int64_t)(VOSPLUG_TILE_BYTES) / (16 * j.CI * element);
-  most = most < 12 ? 12 : most > 96 ? 96 : most / 6 * 6;
+  const int64_t threads = (int64_t)torch::stable::get_num_threads(), tile = 16 * j.CI * element;
   const int64_t even = ceil_div(ceil_div(j.tile_count, threads), 6) * 6;
-  return (int)(even < most ? even : most);
+  if (even * tile <= 4 * VOSPLUG_TILE_BYTES) return (int)even;  // one block per thread: weights are read only once
+  const int64_t most = VOSPLUG_TILE_BYTES / tile / 6 * 6;
+  return (int)(most < 12 ? 12 : most > 96 ? 96 : most);
 }
 
 enum Flags : int64_t { RELU = 1, ONLY_DIRECT = 2, ONLY_WINOGRAD = 4, NO_FILL = 8, DEPTHWISE = 16 };
