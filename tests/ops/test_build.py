@@ -59,3 +59,9 @@ def test_one_log_line_without_the_extension(root, tmp_path):
     run = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True)
     assert run.returncode == 0, run.stderr
     assert run.stderr.count("the operators run as PyTorch code") == 1, run.stderr
+
+
+def test_building_does_not_load_the_operators(root):
+    code = "import sys; from ops import build; assert build.sources(); assert 'torch' not in sys.modules"
+    run = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True)
+    assert run.returncode == 0, run.stderr
