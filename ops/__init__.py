@@ -1,7 +1,7 @@
 """Operators of vosplug: compiled for the CPU where the extension is built, PyTorch code elsewhere (see docs/ops.md).
 
-Import them as ``vosplug.ops``. The top-level name ``ops`` exists in a clone only and holds no more than ``ops.build``, so
-that building needs neither torch's operators nor a working extension.
+Import them as ``vosplug.ops``. The top-level name ``ops`` exists in a clone only and holds no more than ``ops.build``,
+so that building needs neither torch's operators nor a working extension.
 """
 
 if __name__ != "ops":
