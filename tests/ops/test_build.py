@@ -31,7 +31,6 @@ def test_all_sources_are_listed_and_exist(root):
 
 
 @pytest.mark.skipif(shutil.which("nvcc") is None, reason="needs nvcc (the CUDA compiler; no GPU)")
-@pytest.mark.slow
 def test_cuda_sources_compile(root, tmp_path):
     for source in sorted(root.glob("ops/*/csrc/cuda/*.cu")):
         targets = [f"-gencode=arch=compute_{a},code=sm_{a}" for a in CUDA_ARCHITECTURES]
