@@ -27,6 +27,13 @@ def fold_batch_norm(weight: Tensor, bias: Tensor | None, norm: nn.BatchNorm2d) -
     return folded[0].detach(), folded[1].detach()
 
 
+def _refuse_gradients(*tensors: Tensor) -> None:
+    if torch.is_grad_enabled() and any(t.requires_grad for t in tensors):
+        raise RuntimeError(
+            "a prepared convolution has no gradient: call it under torch.no_grad(), or use triple_sparse_conv2d"
+        )
+
+
 class PreparedConv2d:
     """A convolution packed once for one dtype, for inference; its weights are fixed from then on.
 
@@ -64,6 +71,7 @@ class PreparedConv2d:
 
     def __call__(self, x: Tensor, sites: Sites, out: Tensor) -> Tensor:
         """Update ``out`` (B, C_out, H_out, W_out) in place from ``x`` (B, C_in, H, W) at ``sites``; return it."""
+        _refuse_gradients(x, out)
         if x.dtype != self.weight.dtype or out.dtype != x.dtype:
             raise ValueError(f"x and out: expected {self.weight.dtype}, got {x.dtype} and {out.dtype}")
         expected = (x.shape[0], self.weight.shape[0], *sites.policy.shape[1:])
@@ -117,6 +125,7 @@ class PreparedBottleneck:
 
     def __call__(self, x: Tensor, sites: Sites, hidden: Tensor, out: Tensor) -> Tensor:
         """Update ``hidden`` (B, P, H, W) and ``out`` (B, C, H, W) from ``x`` (B, C, H, W), all channels_last."""
+        _refuse_gradients(x, hidden, out)
         planes, channels = self.parts[0].weight.shape[:2]
         size = (x.shape[0], *x.shape[2:])
         dtypes, dtype = (x.dtype, hidden.dtype, out.dtype), self.parts[0].weight.dtype

@@ -294,6 +294,8 @@ def test_prepared_convolution_and_folded_batch_norm():
         policy[:, None] == 2, norm(conv(x)).relu(), torch.where(policy[:, None] == 1, out, 0.0)
     ).detach()
     torch.testing.assert_close(prepared(x, ops.Sites.from_policy(policy), out), expected, rtol=0, atol=2e-5)
+    with pytest.raises(RuntimeError, match="has no gradient"):
+        prepared(x.requires_grad_(), ops.Sites.from_policy(policy), out)
 
 
 X, W, P = torch.zeros(1, 4, 5, 5), torch.zeros(8, 4, 3, 3), torch.zeros(1, 3, 3, dtype=torch.uint8)
