@@ -1,0 +1,123 @@
+"""Timing of an operator against a rival: alternating in one process, medians, time of the thread or of the device."""
+
+import ctypes
+import statistics
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, field
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Case:
+    """One comparison: ``ours`` and ``rival`` do the same work on the same inputs.
+
+    ``density`` is the share of sites that are computed (1 where the operator has none). ``note`` says what form it is.
+    """
+
+    op: str
+    shape: str
+    dtype: str
+    density: float
+    rival: str
+    ours_call: Callable[[], object]
+    rival_call: Callable[[], object]
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Row:
+    """A measured case, under the keys of the JSON file."""
+
+    op: str
+    shape: str
+    dtype: str
+    density: float
+    threads: int
+    rival: str
+    ours_ms: float
+    rival_ms: float
+    speedup: float
+    note: str = field(default="")
+
+    def as_dict(self) -> dict:
+        """Return the row for JSON."""
+        return asdict(self)
+
+
+def keep_freed_memory() -> None:
+    """Ask the C library to keep freed blocks, so that fresh outputs (the rival's, too) do not cost page faults."""
+    try:
+        libc = ctypes.CDLL("libc.so.6")
+        libc.mallopt(-3, 1 << 30)  # M_MMAP_THRESHOLD
+        libc.mallopt(-1, (1 << 31) - 1)  # M_TRIM_THRESHOLD
+    except (OSError, AttributeError):
+        pass
+
+
+def _seconds(call: Callable[[], object], device: str, threads: int) -> float:
+    if device == "cuda":
+        torch.cuda.synchronize()
+        begin = time.perf_counter()
+        call()
+        torch.cuda.synchronize()
+        return time.perf_counter() - begin
+    clock = time.thread_time if threads == 1 else time.perf_counter
+    begin = clock()
+    call()
+    return clock() - begin
+
+
+def measure(case: Case, device: str = "cpu", threads: int = 1, budget: float = 3.0) -> Row:
+    """Time both sides of ``case`` in turns for about ``budget`` seconds, at least 5 turns, and return the medians."""
+    sides = (case.ours_call, case.rival_call)
+    for call in sides:
+        call()
+        call()
+    times: tuple[list[float], list[float]] = ([], [])
+    end = time.perf_counter() + budget
+    while len(times[0]) < 5 or (time.perf_counter() < end and len(times[0]) < 101):
+        for call, values in zip(sides, times, strict=True):
+            values.append(_seconds(call, device, threads))
+    ours, rival = (statistics.median(values) * 1e3 for values in times)
+    return Row(
+        op=case.op, shape=case.shape, dtype=case.dtype, density=case.density, threads=threads, rival=case.rival,
+        ours_ms=round(ours, 4), rival_ms=round(rival, 4), speedup=round(rival / ours, 3), note=case.note,
+    )  # fmt: skip
+
+
+def blob_policy(height: int, width: int, density: float, seed: int = 0) -> Tensor:
+    """Return a (1, H, W) uint8 policy: three ellipses of total area ``density`` compute, a ring around them reuses."""
+    generator = torch.Generator().manual_seed(seed)
+    centre = torch.rand(3, 2, generator=generator) * torch.tensor([height, width])
+    size, stretch = (0.5 + torch.rand(3, 1, 1, generator=generator) * k for k in (1.0, 1.5))
+    dy = torch.arange(height)[None, :, None] - centre[:, :1, None]
+    dx = torch.arange(width)[None, None, :] - centre[:, 1:, None]
+    distance = ((dy / (size * stretch)) ** 2 + (dx / (size / stretch)) ** 2).amin(0).reshape(-1)
+    rank = torch.empty(height * width)
+    rank[distance.argsort()] = torch.arange(height * width, dtype=torch.float32) / (height * width)
+    policy = (rank < density + 0.5 * (1 - density)).to(torch.uint8) + (rank < density).to(torch.uint8)
+    return policy.reshape(1, height, width)
+
+
+def random_policy(height: int, width: int, density: float, seed: int = 0) -> Tensor:
+    """Return a (1, H, W) uint8 policy without any clustering: ``density`` compute, half of the rest reuse."""
+    chosen = torch.rand(1, height, width, generator=torch.Generator().manual_seed(seed))
+    return (chosen < density + 0.5 * (1 - density)).to(torch.uint8) + (chosen < density).to(torch.uint8)
+
+
+def cases_of(op: str | None, device: str, quick: bool = False) -> Iterator[Case]:
+    """Yield the cases of one operator, or of all."""
+    from .deformable_attention.benchmark import cases as deformable_attention
+    from .sparse_attention.benchmark import cases as sparse_attention
+    from .sparse_conv.benchmark import cases as sparse_conv
+
+    makers = (sparse_conv, sparse_attention, deformable_attention)
+    for name, make in zip(OPERATORS, makers, strict=True):
+        if op in (None, name):
+            yield from make(device, quick)
+
+
+OPERATORS = ("sparse_conv2d", "sparse_attention", "deformable_attention")

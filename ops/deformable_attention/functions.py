@@ -1,0 +1,133 @@
+"""Gated deformable attention (deformable DeAOT, section 3.2, Eq. 3 to 7).
+
+Sampling takes a few percent of the time, so PyTorch samples. The attention runs in the compiled kernel in float32
+inference on the CPU; elsewhere in PyTorch's fused attention, which is fast once every head lies side by side in memory.
+"""
+
+import functools
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from .. import checks
+from .dense import dense_attention, runs_compiled
+
+
+def reference_points(
+    size: tuple[int, int], grid: tuple[int, int], device: torch.device | None = None, dtype: torch.dtype | None = None
+) -> Tensor:
+    """Return (grid[0], grid[1], 2) pixel coordinates (y, x): the centres of a uniform grid over a map of ``size``."""
+    axes = [
+        (torch.arange(g, device=device, dtype=dtype or torch.float32) + 0.5) * (s / g) - 0.5
+        for s, g in zip(size, grid, strict=True)
+    ]
+    return torch.stack(torch.meshgrid(*axes, indexing="ij"), -1)
+
+
+def deformable_sample(x: Tensor, offsets: Tensor) -> Tensor:
+    """Resample ``x`` at the shifted points of a reference grid (Eq. 3 and 4).
+
+    Args:
+        x: (B, C, H, W).
+        offsets: (B, S, 2, H_g, W_g): shift (vertical, horizontal) in pixels; group s moves the s-th C/S channels.
+
+    Returns:
+        (B, C, H_g, W_g). Outside the map there are zeros, as Eq. 4 says.
+    """
+    checks.tensor(x, "x", 4)
+    checks.tensor(offsets, "offsets", 5)
+    batch, channels, height, width = x.shape
+    groups, grid = offsets.shape[1], tuple(offsets.shape[3:])
+    checks.shape(offsets, "offsets", (batch, groups, 2, *grid), "(B, S, 2, H_g, W_g)")
+    if channels % max(1, groups) or groups < 1:
+        raise ValueError(f"offsets: expected a number of groups S that divides C = {channels}, got {groups}")
+    # Positions in float32 at least: half a pixel is lost in bfloat16 beyond column 128.
+    precise = torch.float64 if offsets.dtype == torch.float64 else torch.float32
+    points = reference_points((height, width), grid, x.device, precise)
+    points = points + offsets.to(precise).permute(0, 1, 3, 4, 2).flatten(0, 1)
+    size = torch.tensor([height, width], device=x.device, dtype=precise)
+    normal = ((points * 2 + 1) / size - 1).flip(-1)
+    maps = x.reshape(batch * groups, channels // groups, height, width)
+    if x.dtype in (torch.float32, torch.float64):
+        normal, kind = normal.to(x.dtype), x.dtype
+    else:
+        kind = torch.float32
+    sampled = F.grid_sample(maps.to(kind), normal, mode="bilinear", padding_mode="zeros", align_corners=False)
+    return sampled.to(x.dtype).reshape(batch, channels, *grid)
+
+
+@functools.lru_cache(maxsize=16)
+def _window(size: tuple[int, int], grid: tuple[int, int], radius: int, device: torch.device) -> Tensor:
+    """(H*W, H_g*W_g) bool: reference points at most ``radius`` pixels away on both axes; at least the nearest."""
+    # Whole numbers, in units of 1 / (2 H_g W_g) pixel, so that equal distances compare equal.
+    away = []
+    for length, count, other in zip(size, grid, reversed(grid), strict=True):
+        points = (2 * torch.arange(count, device=device) + 1) * length - count
+        away.append((torch.arange(length, device=device)[:, None] * 2 * count - points).abs() * other)
+    both = torch.maximum(away[0][:, None, :, None], away[1][None, :, None, :]).flatten(2).flatten(0, 1)
+    return (both <= radius * 2 * grid[0] * grid[1]) | (both == both.amin(-1, keepdim=True))
+
+
+def deformable_attention(
+    q: Tensor,
+    x: Tensor,
+    offsets: Tensor,
+    key_weight: Tensor,
+    value_weight: Tensor,
+    key_bias: Tensor | None = None,
+    value_bias: Tensor | None = None,
+    *,
+    heads: int = 1,
+    scale: float | None = None,
+    radius: int | None = None,
+    gate: Tensor | None = None,
+) -> Tensor:
+    """Attention to keys and values that are resampled at learned positions, and gated (Eq. 5 to 7).
+
+    Args:
+        q: (B, heads*D, H, W).
+        x: (B, C, H, W), the map that is resampled.
+        offsets: (B, S, 2, H_g, W_g), in pixels, for a reference grid of H_g x W_g points (H/g x W/g in the paper).
+        key_weight: (heads*D, C). value_weight: (heads*DV, C). key_bias, value_bias: (heads*D,), (heads*DV,) or None.
+        heads: number of heads.
+        scale: factor of the scores, default 1/sqrt(D).
+        radius: if given, a query sees only the reference points within so many pixels on each axis (and always the
+            nearest): the window of short-term propagation.
+        gate: (B, heads*DV, H, W) or None; the result is multiplied by its SiLU.
+
+    Returns:
+        (B, heads*DV, H, W).
+
+    Raises:
+        ValueError: an argument has the wrong type, shape, dtype or device.
+    """
+    checks.tensor(q, "q", 4)
+    checks.tensor(x, "x", 4, like=None if torch.is_autocast_enabled(q.device.type) else q)
+    checks.shape(x, "x", (q.shape[0], x.shape[1], *q.shape[2:]), "(B, C, H, W)")
+    checks.shape(key_weight, "key_weight", (q.shape[1], x.shape[1]), "(heads*D, C)")
+    checks.shape(value_weight, "value_weight", (value_weight.shape[0], x.shape[1]), "(heads*DV, C)")
+    if not isinstance(heads, int) or heads < 1 or q.shape[1] % heads or value_weight.shape[0] % heads:
+        raise ValueError(f"heads: expected a divisor of {q.shape[1]} and {value_weight.shape[0]} channels, got {heads}")
+    if radius is not None and (not isinstance(radius, int) or radius < 0):
+        raise ValueError(f"radius: expected a whole number of at least 0 or None, got {radius!r}")
+    if gate is not None:
+        checks.shape(gate, "gate", (q.shape[0], value_weight.shape[0], *q.shape[2:]), "(B, heads*DV, H, W)")
+    size, grid = tuple(q.shape[2:]), tuple(offsets.shape[3:])
+    rows = deformable_sample(x, offsets).flatten(2).transpose(1, 2)
+    key, value = F.linear(rows, key_weight, key_bias), F.linear(rows, value_weight, value_bias)
+    query = q.flatten(2).transpose(1, 2).to(key.dtype)
+    scale = (q.shape[1] // heads) ** -0.5 if scale is None else float(scale)
+    if radius is None and runs_compiled(query, key, value):
+        out = dense_attention(query, key, value, heads, scale).transpose(1, 2)
+    else:
+        mask = None if radius is None else _window(size, grid, radius, q.device)
+        split = [_by_head(t, heads) for t in (query, key, value)]
+        out = F.scaled_dot_product_attention(*split, attn_mask=mask, scale=scale).transpose(2, 3)
+    out = out.reshape(q.shape[0], value_weight.shape[0], *size)
+    return out if gate is None else out * F.silu(gate)
+
+
+def _by_head(rows: Tensor, heads: int) -> Tensor:
+    """(B, N, heads*D) -> contiguous (B, heads, N, D)."""
+    return rows.unflatten(2, (heads, -1)).transpose(1, 2).contiguous()

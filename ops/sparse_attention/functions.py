@@ -1,0 +1,115 @@
+"""Public functions: grid, local and strided attention (SST, section 3)."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from .. import checks
+from .op import sparse_attention
+
+_Result = Tensor | tuple[Tensor, Tensor]
+
+
+def grid_attention(
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    *,
+    heads: int = 1,
+    scale: float = 1.0,
+    causal: bool = False,
+    labels: Tensor | None = None,
+    num_objects: int = 0,
+) -> _Result:
+    """Attention of every cell to the T+H+W-2 cells that share two of its coordinates, itself once (SST, Eq. 6).
+
+    Args:
+        q, k: (B, heads*D, T, H, W); channels_last_3d is fastest. v: (B, heads*DV, T, H, W). Any float dtype; 16-bit
+            types are computed in float32.
+        heads: heads, each with its slice of the channels.
+        scale: factor of the scores. 1 as in the paper, which found the usual 1/sqrt(D) harmful.
+        causal: cells see no later frame.
+        labels: (B, T, H, W) whole numbers: the object of a cell, 0 to ``num_objects`` - 1; others belong to none.
+        num_objects: O.
+
+    Returns:
+        (B, heads*DV, T, H, W); with ``labels`` also the object affinity (B, heads, O, T, H, W) of Eq. 4: the largest
+        score among the visible cells of earlier frames that belong to the object, and zero if there is none or all
+        are negative. Both are differentiable in q, k and v. No map of scores is stored, forward or backward.
+
+    Raises:
+        ValueError: an argument has the wrong type, shape, dtype or device.
+    """
+    return _attention(q, k, v, heads, scale, causal, labels, num_objects, "grid", [])
+
+
+def local_attention(
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    radius: int | Sequence[int],
+    *,
+    heads: int = 1,
+    scale: float = 1.0,
+    causal: bool = False,
+    labels: Tensor | None = None,
+    num_objects: int = 0,
+) -> _Result:
+    """Attention within a box: at most ``radius`` (one number, or frames, rows, columns) away on every axis.
+
+    The cube of side length h in the paper's strided attention is ``radius = h - 1``. The rest as in
+    :func:`grid_attention`.
+    """
+    params = _triple(radius, "radius", 0)
+    return _attention(q, k, v, heads, scale, causal, labels, num_objects, "local", params)
+
+
+def strided_attention(
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    stride: int | Sequence[int],
+    *,
+    heads: int = 1,
+    scale: float = 1.0,
+    causal: bool = False,
+    labels: Tensor | None = None,
+    num_objects: int = 0,
+) -> _Result:
+    """Attention to the cells that steps of ``stride`` (one number, or frames, rows, columns) reach along each axis.
+
+    The rest as in :func:`grid_attention`.
+    """
+    params = _triple(stride, "stride", 1)
+    return _attention(q, k, v, heads, scale, causal, labels, num_objects, "strided", params)
+
+
+def _triple(value: int | Sequence[int], name: str, least: int) -> list[int]:
+    values = [value] * 3 if isinstance(value, int) else list(value)
+    if len(values) != 3 or any(not isinstance(v, int) or v < least for v in values):
+        raise ValueError(f"{name}: expected a whole number of at least {least} or three of them, got {value!r}")
+    return values
+
+
+def _attention(q, k, v, heads, scale, causal, labels, num_objects, pattern, params) -> _Result:
+    checks.tensor(q, "q", 5)
+    cast = checks.autocast_dtype(q.device.type)
+    if cast is not None and q.dtype != torch.float64:
+        q, k, v = q.to(cast), k.to(cast), v.to(cast)
+    checks.tensor(k, "k", 5, like=q)
+    checks.tensor(v, "v", 5, like=q)
+    checks.shape(k, "k", q.shape, "(B, heads*D, T, H, W)")
+    checks.shape(v, "v", (q.shape[0], v.shape[1], *q.shape[2:]), "(B, heads*DV, T, H, W)")
+    if not isinstance(heads, int) or heads < 1 or q.shape[1] % heads or v.shape[1] % heads:
+        raise ValueError(f"heads: expected a divisor of {q.shape[1]} and {v.shape[1]} channels, got {heads!r}")
+    if (labels is None) != (num_objects == 0) or num_objects < 0:
+        raise ValueError(f"labels and num_objects: expected both or neither, got num_objects = {num_objects}")
+    if labels is not None:
+        if labels.is_floating_point() or labels.device != q.device:
+            raise ValueError(f"labels: expected whole numbers on {q.device}, got {labels.dtype} on {labels.device}")
+        checks.shape(labels, "labels", (q.shape[0], *q.shape[2:]), "(B, T, H, W)")
+    if min(q.shape) == 0:
+        raise ValueError(f"q: expected at least one cell and channel, got shape {tuple(q.shape)}")
+    out, _, affinity = sparse_attention(q, k, v, heads, float(scale), pattern, params, causal, labels, num_objects)
+    return out if labels is None else (out, affinity.to(out.dtype))

@@ -1,0 +1,135 @@
+"""Which cells of a (T, H, W) grid see which others (SST, section 3), as blocks in which every query meets every key."""
+
+import functools
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+NOT_SELF, CAUSAL, WINDOW, TIME_LINE = 1, 2, 4, 8  # as in attention_job.h
+_TILE = 8
+
+
+@dataclass(frozen=True)
+class Blocks:
+    """Blocks of one shape. Cells are numbered t*H*W + y*W + x; -1 is no cell.
+
+    Attributes:
+        q_index, k_index: (n, queries) and (n, keys) int32.
+        rule: sum of NOT_SELF, CAUSAL, WINDOW, TIME_LINE: what a query does not see, or sees besides.
+        radius: of the window (frames, rows, columns).
+        first, last: whether the cells were not, or will not be, queries of other blocks.
+    """
+
+    q_index: Tensor
+    k_index: Tensor
+    rule: int
+    radius: tuple[int, int, int]
+    first: bool
+    last: bool
+
+
+def _cells(size: tuple[int, int, int]) -> Tensor:
+    return torch.arange(size[0] * size[1] * size[2], dtype=torch.int32).reshape(size)
+
+
+@functools.lru_cache(maxsize=64)
+def blocks_of(
+    pattern: str, size: tuple[int, int, int], params: tuple[int, ...], causal: bool, fused: bool, device: torch.device
+) -> tuple[Blocks, ...]:
+    """Return the blocks of ``pattern`` on a grid of ``size`` (T, H, W); ``fused`` as the compiled kernel wants them."""
+    if pattern == "grid":
+        made = _grid(size, causal, fused)
+    elif pattern == "local":
+        made = _local(size, params, causal)
+    else:
+        made = _strided(size, params, causal)
+    return tuple(
+        Blocks(b.q_index.to(device), b.k_index.to(device), b.rule, b.radius, b.first, b.last) for b in made
+    )
+
+
+def _grid(size, causal, fused) -> list[Blocks]:
+    """Rows, columns and time lines; the cell itself counts with its row only."""
+    cells, none = _cells(size), (0, 0, 0)
+    rule = CAUSAL * causal
+    rows = cells.reshape(-1, size[2])
+    columns = cells.permute(0, 2, 1).reshape(-1, size[1]).contiguous()
+    lines = cells.reshape(size[0], -1).t().contiguous()
+    if fused:  # the time line rides on the pass over the rows
+        return [
+            Blocks(rows, rows, rule | TIME_LINE, none, True, False),
+            Blocks(columns, columns, rule | NOT_SELF, none, False, True),
+        ]
+    return [
+        Blocks(rows, rows, rule, none, True, False),
+        Blocks(columns, columns, rule | NOT_SELF, none, False, False),
+        Blocks(lines, lines, rule | NOT_SELF, none, False, True),
+    ]
+
+
+def _strided(size, stride, causal) -> list[Blocks]:
+    """Cells that are whole multiples of the stride apart on every axis form blocks that know nothing of each other."""
+    cells, groups = _cells(size), {}
+    for t in range(min(stride[0], size[0])):
+        for y in range(min(stride[1], size[1])):
+            for x in range(min(stride[2], size[2])):
+                group = cells[t :: stride[0], y :: stride[1], x :: stride[2]].reshape(-1)
+                groups.setdefault(group.numel(), []).append(group)
+    index = [torch.stack(same) for same in groups.values()]
+    return [Blocks(same, same, CAUSAL * causal, (0, 0, 0), True, True) for same in index]
+
+
+def _local(size, radius, causal) -> list[Blocks]:
+    """Tiles of queries, and as keys the tile with a margin of the radius."""
+    frames, height, width = size
+    radius = tuple(min(r, s - 1) for r, s in zip(radius, size, strict=True))
+    together = 2 * radius[0] + 1 >= frames
+    tile = (frames if together else 1, min(_TILE, height), min(_TILE, width))
+    padded = torch.full([s + t + 2 * r for s, t, r in zip(size, tile, radius, strict=True)], -1, dtype=torch.int32)
+    padded[tuple(slice(r, r + s) for r, s in zip(radius, size, strict=True))] = _cells(size)
+    queries, keys = [], []
+    for t in range(0, frames, tile[0]):
+        span = slice(radius[0], radius[0] + frames) if together else slice(t, t + 1 + 2 * radius[0])
+        for y in range(0, height, tile[1]):
+            for x in range(0, width, tile[2]):
+                inner = padded[:, y + radius[1] : y + radius[1] + tile[1], x + radius[2] : x + radius[2] + tile[2]]
+                outer = padded[:, y : y + tile[1] + 2 * radius[1], x : x + tile[2] + 2 * radius[2]]
+                queries.append(inner[radius[0] + t : radius[0] + t + tile[0]].reshape(-1))
+                keys.append(outer[span].reshape(-1))
+    return [Blocks(torch.stack(queries), torch.stack(keys), CAUSAL * causal | WINDOW, radius, True, True)]
+
+
+def visible(blocks: Blocks, size: tuple[int, int, int], part: slice) -> Tensor:
+    """(n, queries, keys) bool of the blocks ``part``: who sees whom."""
+    q, k = blocks.q_index[part, :, None], blocks.k_index[part, None, :]
+    plane = size[1] * size[2]
+    see = (q >= 0) & (k >= 0)
+    if blocks.rule & NOT_SELF:
+        see &= q != k
+    if blocks.rule & CAUSAL:
+        see &= k.div(plane, rounding_mode="floor") <= q.div(plane, rounding_mode="floor")
+    if blocks.rule & WINDOW:
+        steps = ((plane, size[0]), (size[2], size[1]), (1, size[2]))
+        for (step, count), radius in zip(steps, blocks.radius, strict=True):
+            away = q.div(step, rounding_mode="floor") % count - k.div(step, rounding_mode="floor") % count
+            see &= away.abs() <= radius
+    return see
+
+
+def count_pairs(pattern: str, size: tuple[int, int, int], params: tuple[int, ...], causal: bool) -> int:
+    """Return how many (query, key) pairs the pattern has, without listing them."""
+
+    def pairs(length: int, near, ordered: bool) -> int:
+        return sum(near(i, j) and not (ordered and j > i) for i in range(length) for j in range(length))
+
+    frames, height, width = size
+    if pattern == "grid":
+        line = pairs(frames, lambda i, j: i != j, causal)
+        return frames * height * width * (height + width - 1) + height * width * line
+    if pattern == "local":
+        tests = [lambda i, j, r=r: abs(i - j) <= r for r in params]
+    else:
+        tests = [lambda i, j, h=h: (i - j) % h == 0 for h in params]
+    counts = [pairs(s, test, causal and axis == 0) for axis, (s, test) in enumerate(zip(size, tests, strict=True))]
+    return counts[0] * counts[1] * counts[2]

@@ -1,0 +1,525 @@
+// The kernels of the sparse convolution, written once for every instruction set (see isa.h).
+// Indirect GEMM: a register tile of MR sites x NR channels runs over (tap, input channel); the operand rows are found by
+// pointers, so nothing is gathered. Winograd F(2x2,3x3) runs the same register tile on transformed 4x4 patches.
+namespace vosplug {
+namespace VOSPLUG_ISA {
+
+constexpr int NV = VOSPLUG_NV, NR = NV * VW, MR = VOSPLUG_MR;
+
+static inline int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
+
+// acc += rows x weights over `taps` taps and channels k0..k0+K; weights of one tap are K_all x NR.
+template <int M>
+static inline __attribute__((always_inline)) void accumulate(const float* const* rows, int taps, int64_t k0, int64_t K,
+                                                             const float* w, int64_t tap_stride, vf (&acc)[M][NV]) {
+  for (int t = 0; t < taps; ++t) {
+    const float* a[M];
+    for (int m = 0; m < M; ++m) a[m] = rows[t * MR + m] + k0;
+    const float* b = w + t * tap_stride;
+    for (int64_t k = 0; k < K; ++k, b += NR) {
+      vf bv[NV];
+      for (int v = 0; v < NV; ++v) bv[v] = load(b + v * VW);
+#pragma GCC unroll 8
+      for (int m = 0; m < M; ++m) {
+        vf s = splat(a[m][k]);
+        for (int v = 0; v < NV; ++v) acc[m][v] += s * bv[v];
+      }
+    }
+  }
+}
+
+#if VOSPLUG_DOT_BF16
+// The same on pairs of bf16: weights are [K/2][NR][2].
+template <int M>
+static inline __attribute__((always_inline)) void accumulate(const bf16* const* rows, int taps, int64_t k0, int64_t K,
+                                                             const bf16* w, int64_t tap_stride, vf (&acc)[M][NV]) {
+  for (int t = 0; t < taps; ++t) {
+    const bf16* a[M];
+    for (int m = 0; m < M; ++m) a[m] = rows[t * MR + m] + k0;
+    const bf16* b = w + t * tap_stride;
+    for (int64_t k = 0; k < K; k += 2, b += 2 * NR) {
+      __m512bh bv[NV];
+      for (int v = 0; v < NV; ++v) bv[v] = (__m512bh)_mm512_loadu_si512(b + v * 2 * VW);
+#pragma GCC unroll 8
+      for (int m = 0; m < M; ++m) {
+        int pair;
+        memcpy(&pair, a[m] + k, 4);
+        __m512bh s = (__m512bh)_mm512_set1_epi32(pair);
+        for (int v = 0; v < NV; ++v) acc[m][v] = (vf)_mm512_dpbf16_ps((__m512)acc[m][v], s, bv[v]);
+      }
+    }
+  }
+}
+#endif
+
+// Where the results of one register tile go.
+struct Tail {
+  void* const* out;         // MR output rows at the panel's first channel
+  const void* const* res;   // MR residual rows or null
+  int columns;              // channels of this panel that exist
+  bool relu;
+};
+
+template <int M, class O>
+static inline __attribute__((always_inline)) void finish(const vf (&acc)[M][NV], const Tail& t) {
+  for (int m = 0; m < M; ++m) {
+    O* out = (O*)t.out[m];
+    const O* res = t.res ? (const O*)t.res[m] : nullptr;
+    if (t.columns == NR) {
+      for (int v = 0; v < NV; ++v) {
+        vf r = acc[m][v];
+        if (res) r += load(res + v * VW);
+        store(out + v * VW, t.relu ? relu(r) : r);
+      }
+    } else {
+      float row[NR];
+      for (int v = 0; v < NV; ++v) store(row + v * VW, acc[m][v]);
+      for (int c = 0; c < t.columns; ++c) {
+        float r = res ? row[c] + to_float(res[c]) : row[c];
+        out[c] = from_float<O>(t.relu && r <= 0.f ? 0.f : r);
+      }
+    }
+  }
+}
+
+// One register tile over a part of the reduction; `partial` carries the sums between parts.
+template <class T, class O, int M>
+static void tile(const T* const* rows, int taps, int64_t k0, int64_t K, const T* w, int64_t tap_stride,
+                 const float* start, float* partial, bool first, bool last, const Tail& tail) {
+  vf acc[M][NV];
+  if (first) {
+    for (int m = 0; m < M; ++m)
+      for (int v = 0; v < NV; ++v) acc[m][v] = start ? load(start + v * VW) : (vf){};
+  } else {
+    for (int m = 0; m < M; ++m)
+      for (int v = 0; v < NV; ++v) acc[m][v] = load(partial + m * NR + v * VW);
+  }
+  accumulate<M>(rows, taps, k0, K, w, tap_stride, acc);
+  if (last) {
+    finish<M, O>(acc, tail);
+  } else {
+    for (int m = 0; m < M; ++m)
+      for (int v = 0; v < NV; ++v) store(partial + m * NR + v * VW, acc[m][v]);
+  }
+}
+
+template <class T, class O>
+static void tile_any(int M, const T* const* rows, int taps, int64_t k0, int64_t K, const T* w, int64_t tap_stride,
+                     const float* start, float* partial, bool first, bool last, const Tail& tail) {
+  switch (M) {
+#define VOSPLUG_CASE(n) \
+  case n:               \
+    if constexpr (n <= MR) tile<T, O, n>(rows, taps, k0, K, w, tap_stride, start, partial, first, last, tail); \
+    break;
+    VOSPLUG_CASE(1) VOSPLUG_CASE(2) VOSPLUG_CASE(3) VOSPLUG_CASE(4) VOSPLUG_CASE(5) VOSPLUG_CASE(6)
+#undef VOSPLUG_CASE
+  }
+}
+
+template <class O>
+static inline O* pixel(const Rows& r, int64_t b, int64_t y, int64_t x) {
+  return (O*)r.data + b * r.batch + y * r.row + x * r.column;
+}
+
+struct Place {
+  int64_t b, y, x;
+};
+// In 32 bits: sites are fewer than 2^31, and 64-bit divisions would cost as much as a tenth of a pointwise convolution.
+static inline Place place_of(const ConvJob& j, int64_t i) {
+  const uint32_t site = (uint32_t)j.sites[i], width = (uint32_t)j.WO, plane = (uint32_t)(j.HO * j.WO);
+  const uint32_t b = site / plane, rest = site - b * plane, y = rest / width;
+  return Place{b, y, rest - y * width};
+}
+
+// Pointers to the rows that site `site` reads, one per tap, with a distance of `step` pointers.
+template <class T>
+static inline void find_rows(const ConvJob& j, int64_t i, const T** rows, int step) {
+  if (j.compact_in) {
+    rows[0] = (const T*)j.operand + i * j.operand_row;
+    return;
+  }
+  const Place p = place_of(j, i);
+  const int64_t b = p.b, y = p.y, x = p.x;
+  int t = 0;
+  for (int ky = 0; ky < j.kh; ++ky) {
+    int64_t yy = y * j.stride_h - j.pad_h + ky * j.dil_h;
+    for (int kx = 0; kx < j.kw; ++kx, ++t) {
+      int64_t xx = x * j.stride_w - j.pad_w + kx * j.dil_w;
+      if (yy < 0 || yy >= j.H || xx < 0 || xx >= j.W)
+        rows[t * step] = (const T*)j.zero;
+      else if (j.slot)
+        rows[t * step] = (const T*)j.operand + j.slot[(b * j.H + yy) * j.W + xx] * j.operand_row;
+      else
+        rows[t * step] = pixel<const T>(j.in, b, yy, xx);
+    }
+  }
+}
+
+// Ask for what site i will read first (its last tap: the others were read for its neighbours) and write. Sites lie
+// scattered over maps larger than the caches, where the processor's own prefetching does not follow.
+constexpr int64_t AHEAD = 12;
+template <class T, class O>
+static inline void look_ahead(const ConvJob& j, int64_t i) {
+  if (i >= j.site_count || j.slot || j.compact_in) return;
+  const Place p = place_of(j, i);
+  const int64_t y = p.y * j.stride_h - j.pad_h + (j.kh - 1) * j.dil_h;
+  const int64_t x = p.x * j.stride_w - j.pad_w + (j.kw - 1) * j.dil_w;
+  if (y >= 0 && y < j.H && x >= 0 && x < j.W) {
+    const char* row = (const char*)pixel<const T>(j.in, p.b, y, x);
+    for (int64_t c = 0; c < j.CI * (int64_t)sizeof(T); c += 64) __builtin_prefetch(row + c, 0, 2);
+  }
+  if (j.compact_out || j.out.channel != 1) return;
+  const char* out = (const char*)pixel<O>(j.out, p.b, p.y, p.x);
+  for (int64_t c = 0; c < j.CO * (int64_t)sizeof(O); c += 64) __builtin_prefetch(out + c, 1, 2);
+}
+
+template <class O>
+static inline O* site_row(const ConvJob& j, const Rows& r, int64_t i) {
+  const Place p = place_of(j, i);
+  return pixel<O>(r, p.b, p.y, p.x);
+}
+
+// Copy rows of a block to an output whose channels do not lie side by side.
+template <class O>
+static void scatter(const ConvJob& j, int64_t i, const O* row) {
+  O* out = site_row<O>(j, j.out, i);
+  for (int64_t c = 0; c < j.CO; ++c) out[c * j.out.channel] = row[c];
+}
+template <class O>
+static void gather(const ConvJob& j, const Rows& from, int64_t i, O* row) {
+  const O* in = site_row<const O>(j, from, i);
+  for (int64_t c = 0; c < j.CO; ++c) row[c] = in[c * from.channel];
+}
+
+template <class T, class O>
+static void direct_run(const ConvJob& j, int64_t begin, int64_t end) {
+  const int taps = j.kh * j.kw;
+  constexpr int tiles = (SITE_BLOCK + MR - 1) / MR;
+  const T** rows = (const T**)scratch(0, sizeof(T*) * (size_t)tiles * MR * taps);
+  float* partial = (float*)scratch(1, sizeof(float) * (size_t)tiles * MR * NR);
+  const bool direct_out = j.out.channel == 1;
+  O* block_out = direct_out ? nullptr : (O*)scratch(2, sizeof(O) * (size_t)SITE_BLOCK * j.CO);
+  const bool has_res = j.residual.data != nullptr, direct_res = has_res && j.residual.channel == 1;
+  O* block_res = has_res && !direct_res ? (O*)scratch(3, sizeof(O) * (size_t)SITE_BLOCK * j.CO) : nullptr;
+  const int64_t cig = j.CI / j.groups, cog = j.CO / j.groups, panels = (cog + NR - 1) / NR;
+  const int64_t kg = sizeof(T) == 2 ? (cig + 1) / 2 * 2 : cig, tap_stride = kg * NR;
+  // The part of a panel that is used at a time stays in the second-level cache while all sites of the block pass.
+  const int64_t part = VOSPLUG_PART_BYTES / (NR * (int64_t)sizeof(T));
+  const int tap_step = (int)(kg >= part ? 1 : smaller(taps, part / kg < 1 ? 1 : part / kg));
+  const int64_t k_step = kg > part ? (part + 1) / 2 * 2 : kg;
+  for (int64_t s = begin; s < end; ++s) {
+    const int64_t i0 = s * SITE_BLOCK, i1 = smaller(i0 + SITE_BLOCK, j.site_count), n = i1 - i0;
+    O* out_rows[SITE_BLOCK];
+    const O* res_rows[SITE_BLOCK];
+    for (int64_t i = 0; i < n; ++i) {
+      find_rows<T>(j, i0 + i, rows + (i / MR) * MR * taps + i % MR, MR);
+      out_rows[i] = !direct_out ? block_out + i * j.CO
+                    : j.compact_out ? (O*)j.out.data + (i0 + i) * j.out.column : site_row<O>(j, j.out, i0 + i);
+      if (direct_res) res_rows[i] = site_row<const O>(j, j.residual, i0 + i);
+      if (block_res) {
+        gather<O>(j, j.residual, i0 + i, block_res + i * j.CO);
+        res_rows[i] = block_res + i * j.CO;
+      }
+    }
+    for (int64_t g = 0; g < j.groups; ++g) {
+      for (int64_t p = 0; p < panels; ++p) {
+        const int64_t panel = g * panels + p, channel = g * cog + p * NR;
+        const T* w = (const T*)j.weight + panel * taps * tap_stride;
+        for (int t = 0; t < taps; t += tap_step) {
+          for (int64_t k = 0; k < kg; k += k_step) {
+            const int nt = (int)smaller(tap_step, taps - t);
+            const bool first = t == 0 && k == 0, last = t + nt == taps && k + k_step >= kg;
+            for (int64_t i = 0; i < n; i += MR) {
+              const int M = (int)smaller(MR, n - i);
+              void* o[MR];
+              const void* r[MR];
+              if (first && g == 0 && p == 0)
+                for (int m = 0; m < M; ++m) look_ahead<T, O>(j, i0 + i + m + AHEAD);
+              if (last)
+                for (int m = 0; m < M; ++m) {
+                  o[m] = out_rows[i + m] + channel;
+                  if (has_res) r[m] = res_rows[i + m] + channel;
+                }
+              Tail tail{o, has_res ? r : nullptr, (int)smaller(NR, cog - p * NR), j.relu};
+              tile_any<T, O>(M, rows + (i / MR) * MR * taps + t * MR, nt, g * cig + k, smaller(k_step, kg - k),
+                             w + t * tap_stride + k * NR, tap_stride, j.bias + panel * NR, partial + (i / MR) * MR * NR,
+                             first, last, tail);
+            }
+          }
+        }
+      }
+    }
+    if (!direct_out)
+      for (int64_t i = 0; i < n; ++i) scatter<O>(j, i0 + i, block_out + i * j.CO);
+  }
+}
+
+// Pixels of a 4x4 patch that an active output of the 2x2 tile reads. The others are replaced by zeros, which changes
+// only outputs that nobody asked for, and keeps whatever stands there (NaN, say) out of the result.
+static inline unsigned patch_bits(unsigned active) {
+  unsigned bits = 0;
+  if (active & 1) bits |= 0x0777;
+  if (active & 2) bits |= 0x0eee;
+  if (active & 4) bits |= 0x7770;
+  if (active & 8) bits |= 0xeee0;
+  return bits;
+}
+
+// The lower right quarter of a patch; its neighbours have read the rest.
+template <class T>
+static inline void look_ahead_tile(const ConvJob& j, int64_t tile) {
+  const uint32_t tw = (uint32_t)(j.WO + 1) / 2, th = (uint32_t)(j.HO + 1) / 2, id = (uint32_t)tile, line = id / tw;
+  const int64_t b = line / th, y = (line % th) * 2 - j.pad_h + 2, x = (id - line * tw) * 2 - j.pad_w + 2;
+  for (int f = 0; f < 4; ++f) {
+    const int64_t yy = y + f / 2, xx = x + f % 2;
+    if (yy < 0 || yy >= j.H || xx < 0 || xx >= j.W) continue;
+    const char* row = (const char*)pixel<const T>(j.in, b, yy, xx);
+    for (int64_t c = 0; c < j.CI * (int64_t)sizeof(T); c += 64) __builtin_prefetch(row + c, 0, 2);
+  }
+}
+
+template <class T>
+static void transform_patch(const ConvJob& j, int64_t tile, unsigned active, T* v, int64_t freq_stride) {
+  const int64_t tw = (j.WO + 1) / 2, th = (j.HO + 1) / 2;
+  const int64_t b = tile / (th * tw), ty = tile / tw % th, tx = tile % tw;
+  const unsigned used = patch_bits(active);
+  const T* row[16];
+  for (int f = 0; f < 16; ++f) {
+    const int64_t y = ty * 2 - j.pad_h + f / 4, x = tx * 2 - j.pad_w + f % 4;
+    if (!(used >> f & 1) || y < 0 || y >= j.H || x < 0 || x >= j.W)
+      row[f] = (const T*)j.zero;
+    else if (j.slot)
+      row[f] = (const T*)j.operand + j.slot[(b * j.H + y) * j.W + x] * j.operand_row;
+    else
+      row[f] = pixel<const T>(j.in, b, y, x);
+  }
+  for (int64_t c = 0; c < j.CI; c += VW) {
+    vf d[16];
+    for (int f = 0; f < 16; ++f) d[f] = load(row[f] + c);
+    for (int a = 0; a < 4; ++a) {
+      vf* r = d + a * 4;
+      const vf t0 = r[0] - r[2], t1 = r[1] + r[2], t2 = r[2] - r[1], t3 = r[1] - r[3];
+      r[0] = t0, r[1] = t1, r[2] = t2, r[3] = t3;
+    }
+    for (int a = 0; a < 4; ++a) {
+      const vf t0 = d[a] - d[a + 8], t1 = d[a + 4] + d[a + 8], t2 = d[a + 8] - d[a + 4], t3 = d[a + 4] - d[a + 12];
+      store(v + a * freq_stride + c, t0);
+      store(v + (a + 4) * freq_stride + c, t1);
+      store(v + (a + 8) * freq_stride + c, t2);
+      store(v + (a + 12) * freq_stride + c, t3);
+    }
+  }
+}
+
+// products: [16][tile_block][NR] of one panel -> output pixels.
+template <class O>
+static void transform_back(const ConvJob& j, int64_t tile, unsigned active, const float* products, int64_t freq_stride,
+                           int64_t panel) {
+  const int64_t tw = (j.WO + 1) / 2, th = (j.HO + 1) / 2;
+  const int64_t b = tile / (th * tw), ty = tile / tw % th, tx = tile % tw;
+  O* out[4];
+  const O* res[4];
+  for (int p = 0; p < 4; ++p) {
+    const int64_t y = ty * 2 + p / 2, x = tx * 2 + p % 2;
+    if (!(active >> p & 1)) continue;
+    out[p] = panel * NR + (j.compact_out ? (O*)j.out.data + j.position[(b * j.HO + y) * j.WO + x] * j.out.column
+                                         : pixel<O>(j.out, b, y, x));
+    if (j.residual.data) res[p] = pixel<const O>(j.residual, b, y, x) + panel * NR;
+  }
+  for (int64_t c = 0; c < NR; c += VW) {
+    vf m[16], r[8], o[4];
+    for (int f = 0; f < 16; ++f) m[f] = load(products + f * freq_stride + c);
+    for (int a = 0; a < 4; ++a) {
+      r[a] = m[a] + m[a + 4] + m[a + 8];
+      r[a + 4] = m[a + 4] - m[a + 8] - m[a + 12];
+    }
+    const vf bias = load(j.bias + panel * NR + c);
+    for (int p = 0; p < 2; ++p) {
+      o[p * 2] = r[p * 4] + r[p * 4 + 1] + r[p * 4 + 2] + bias;
+      o[p * 2 + 1] = r[p * 4 + 1] - r[p * 4 + 2] - r[p * 4 + 3] + bias;
+    }
+    for (int p = 0; p < 4; ++p) {
+      if (!(active >> p & 1)) continue;
+      vf x = o[p];
+      if (j.residual.data) x += load(res[p] + c);
+      store(out[p] + c, j.relu ? relu(x) : x);
+    }
+  }
+}
+
+template <class T, class O>
+static void winograd_run(const ConvJob& j, int64_t begin, int64_t end) {
+  const int TB = j.tile_block;
+  const int64_t panels = j.CO / NR, v_stride = (int64_t)TB * j.CI, p_stride = (int64_t)TB * NR;
+  T* v = (T*)scratch(0, sizeof(T) * 16 * (size_t)v_stride);
+  float* products = (float*)scratch(1, sizeof(float) * 16 * (size_t)p_stride);
+  for (int64_t s = begin; s < end; ++s) {
+    const int64_t t0 = s * TB;
+    const int n = (int)smaller(TB, j.tile_count - t0);
+    for (int i = 0; i < n; ++i) {
+      if (!j.slot && t0 + i + 4 < j.tile_count) look_ahead_tile<T>(j, j.tiles[t0 + i + 4]);
+      transform_patch<T>(j, j.tiles[t0 + i], j.tile_bits[t0 + i], v + i * j.CI, v_stride);
+    }
+    for (int64_t p = 0; p < panels; ++p) {
+      for (int f = 0; f < 16; ++f) {
+        const T* w = (const T*)j.weight + (p * 16 + f) * j.CI * NR;
+        for (int i = 0; i < n; i += MR) {
+          const int M = (int)smaller(MR, n - i);
+          const T* rows[MR];
+          void* o[MR];
+          for (int m = 0; m < M; ++m) {
+            rows[m] = v + f * v_stride + (i + m) * j.CI;
+            o[m] = products + f * p_stride + (i + m) * NR;
+          }
+          tile_any<T, float>(M, rows, 1, 0, j.CI, w, 0, nullptr, nullptr, true, true, Tail{o, nullptr, NR, false});
+        }
+      }
+      for (int i = 0; i < n; ++i)
+        transform_back<O>(j, j.tiles[t0 + i], j.tile_bits[t0 + i], products + i * NR, p_stride, p);
+    }
+  }
+}
+
+// groups == CI == CO; the weight is [tap][C].
+template <class O>
+static void depthwise_run(const ConvJob& j, int64_t begin, int64_t end) {
+  const int taps = j.kh * j.kw;
+  const float** rows = (const float**)scratch(0, sizeof(float*) * (size_t)taps);
+  O* line = (O*)scratch(2, sizeof(O) * (size_t)j.CO);
+  const float* w = (const float*)j.weight;
+  for (int64_t i = begin; i < end; ++i) {
+    find_rows<float>(j, i, rows, 1);
+    const bool direct_out = j.out.channel == 1;
+    O* out = direct_out ? site_row<O>(j, j.out, i) : line;
+    int64_t c = 0;
+    for (; c + VW <= j.CO; c += VW) {
+      vf acc = load(j.bias + c);
+      for (int t = 0; t < taps; ++t) acc += load(rows[t] + c) * load(w + t * j.CO + c);
+      store(out + c, j.relu ? relu(acc) : acc);
+    }
+    for (; c < j.CO; ++c) {
+      float acc = j.bias[c];
+      for (int t = 0; t < taps; ++t) acc += rows[t][c] * w[t * j.CO + c];
+      out[c] = from_float<O>(j.relu && acc <= 0.f ? 0.f : acc);
+    }
+    if (j.residual.data) {
+      const O* res = site_row<const O>(j, j.residual, i);
+      for (c = 0; c < j.CO; ++c) out[c] = from_float<O>(to_float(out[c]) + to_float(res[c * j.residual.channel]));
+    }
+    if (!direct_out) scatter<O>(j, i, line);
+  }
+}
+
+// Zero or copy the sites that are not computed.
+template <class O>
+static void fill_run(const ConvJob& j, int64_t begin, int64_t end) {
+  const int64_t plane = j.HO * j.WO;
+  for (int64_t i = begin; i < end;) {
+    const uint8_t kind = j.policy[i];
+    const int64_t b = i / plane, rest = i - b * plane, y = rest / j.WO, x = rest - y * j.WO;
+    int64_t n = 1;  // run of equal policy within the line
+    while (i + n < end && x + n < j.WO && j.policy[i + n] == kind) ++n;
+    i += n;
+    if (kind >= 2 || (kind == 1 && !j.prev.data)) continue;
+    O* out = pixel<O>(j.out, b, y, x);
+    const O* prev = kind == 1 ? pixel<const O>(j.prev, b, y, x) : nullptr;
+    if (j.out.channel == 1 && (kind == 0 || j.prev.channel == 1)) {
+      const bool packed = j.out.column == j.CO && (kind == 0 || j.prev.column == j.CO);
+      const int64_t runs = packed ? 1 : n, length = packed ? n * j.CO : j.CO;
+      for (int64_t r = 0; r < runs; ++r) {
+        if (kind == 0)
+          memset((void*)(out + r * j.out.column), 0, length * sizeof(O));
+        else
+          memcpy((void*)(out + r * j.out.column), prev + r * j.prev.column, length * sizeof(O));
+      }
+    } else {
+      for (int64_t c = 0; c < j.CO; ++c)
+        for (int64_t r = 0; r < n; ++r) {
+          O& o = out[c * j.out.channel + r * j.out.column];
+          o = kind == 0 ? O{} : prev[c * j.prev.channel + r * j.prev.column];
+        }
+    }
+  }
+}
+
+// Make rows of T, channels side by side, of the pixels that the active sites read.
+template <class T, class S>
+static void stage_run(const ConvJob& j, int64_t begin, int64_t end) {
+  const int64_t plane = j.H * j.W;
+  for (int64_t i = begin; i < end;) {
+    const int64_t first = j.staged[i], b = first / plane, rest = first - b * plane, y = rest / j.W, x = rest - y * j.W;
+    int64_t n = 1;
+    while (n < 16 && i + n < end && x + n < j.W && j.staged[i + n] == first + n) ++n;
+    T* to = (T*)j.operand + i * j.operand_row;
+    i += n;
+    const S* from = pixel<const S>(j.in, b, y, x);
+    const S* minus = j.in_prev.data ? pixel<const S>(j.in_prev, b, y, x) : nullptr;
+    int64_t done = 0;
+    if (j.in.channel == 1 && (!minus || j.in_prev.channel == 1)) {
+      for (done = 0; done + VW <= j.CI; done += VW)
+        for (int64_t r = 0; r < n; ++r) {
+          vf v = load(from + r * j.in.column + done);
+          if (minus) v -= load(minus + r * j.in_prev.column + done);
+          store(to + r * j.operand_row + done, v);
+        }
+    }
+    for (int64_t c = done; c < j.CI; ++c)
+      for (int64_t r = 0; r < n; ++r) {
+        float v = to_float(from[r * j.in.column + c * j.in.channel]);
+        if (minus) v -= to_float(minus[r * j.in_prev.column + c * j.in_prev.channel]);
+        to[r * j.operand_row + c] = from_float<T>(v);
+      }
+    for (int64_t c = j.CI; c < j.operand_row; ++c)
+      for (int64_t r = 0; r < n; ++r) to[r * j.operand_row + c] = T{};
+  }
+}
+
+template <class T>
+static void direct_of(const ConvJob& j, int64_t begin, int64_t end) {
+  if (j.out.type == Type::f32) direct_run<T, float>(j, begin, end);
+  if (j.out.type == Type::bf16) direct_run<T, bf16>(j, begin, end);
+  if (j.out.type == Type::f16) direct_run<T, f16>(j, begin, end);
+}
+template <class T>
+static void winograd_of(const ConvJob& j, int64_t begin, int64_t end) {
+  if (j.out.type == Type::f32) winograd_run<T, float>(j, begin, end);
+  if (j.out.type == Type::bf16) winograd_run<T, bf16>(j, begin, end);
+  if (j.out.type == Type::f16) winograd_run<T, f16>(j, begin, end);
+}
+template <class T>
+static void stage_of(const ConvJob& j, int64_t begin, int64_t end) {
+  if (j.in.type == Type::f32) stage_run<T, float>(j, begin, end);
+  if (j.in.type == Type::bf16) stage_run<T, bf16>(j, begin, end);
+  if (j.in.type == Type::f16) stage_run<T, f16>(j, begin, end);
+}
+
+static void direct(const ConvJob& j, int64_t begin, int64_t end) {
+#if VOSPLUG_DOT_BF16
+  if (j.dot_bf16) return direct_of<bf16>(j, begin, end);
+#endif
+  direct_of<float>(j, begin, end);
+}
+static void winograd(const ConvJob& j, int64_t begin, int64_t end) {
+#if VOSPLUG_DOT_BF16
+  if (j.dot_bf16) return winograd_of<bf16>(j, begin, end);
+#endif
+  winograd_of<float>(j, begin, end);
+}
+static void stage(const ConvJob& j, int64_t begin, int64_t end) {
+  if (j.dot_bf16) return stage_of<bf16>(j, begin, end);
+  stage_of<float>(j, begin, end);
+}
+static void depthwise(const ConvJob& j, int64_t begin, int64_t end) {
+  if (j.out.type == Type::f32) depthwise_run<float>(j, begin, end);
+  if (j.out.type == Type::bf16) depthwise_run<bf16>(j, begin, end);
+  if (j.out.type == Type::f16) depthwise_run<f16>(j, begin, end);
+}
+static void fill(const ConvJob& j, int64_t begin, int64_t end) {
+  if (j.out.type == Type::f32)
+    fill_run<float>(j, begin, end);
+  else
+    fill_run<f16>(j, begin, end);  // zeroes and copies do not look at the bits
+}
+
+}  // namespace VOSPLUG_ISA
+}  // namespace vosplug

@@ -1,0 +1,425 @@
+// Torch binding of the sparse convolution on the CPU: checks, site lists, choice of the kernel, threads.
+#include <torch/csrc/stable/library.h>
+#include <torch/csrc/stable/ops.h>
+#include <torch/csrc/stable/tensor.h>
+#include <torch/headeronly/core/ScalarType.h>
+#include <torch/headeronly/util/Exception.h>
+
+#include <cstdlib>
+#include <cstring>
+#include <optional>
+#include <string_view>
+#include <tuple>
+#include <vector>
+
+#include "job.h"
+#include "scratch.h"
+
+namespace vosplug {
+namespace {
+
+using torch::headeronly::ScalarType;
+using torch::stable::Tensor;
+using torch::stable::parallel_for;
+
+// Work-memory slots of the calling thread; the kernels use 0 to 3.
+enum Slot { SLOT_ZERO = 4, SLOT_SITES, SLOT_TILES, SLOT_BITS, SLOT_MAP, SLOT_STAGED, SLOT_OPERAND, SLOT_POSITION };
+
+const ConvKernels& choose_kernels() {
+#if defined(__x86_64__)
+  const char* wanted = std::getenv("VOSPLUG_ISA");  // for tests: use a smaller instruction set than there is
+  const std::string_view limit = wanted ? wanted : "";
+  if (limit != "generic" && __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) {
+    const bool avx512 = __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+                        __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq");
+    if (limit == "avx2" || !avx512) return conv_avx2;
+    if (limit != "avx512" && __builtin_cpu_supports("avx512bf16")) return conv_avx512_bf16;
+    return conv_avx512;
+  }
+#endif
+  return conv_generic;
+}
+const ConvKernels& kernels() {
+  static const ConvKernels& chosen = choose_kernels();
+  return chosen;
+}
+
+Type type_of(const Tensor& t, const char* name) {
+  switch (t.scalar_type()) {
+    case ScalarType::Float: return Type::f32;
+    case ScalarType::BFloat16: return Type::bf16;
+    case ScalarType::Half: return Type::f16;
+    default: STD_TORCH_CHECK(false, name, ": expected float32, bfloat16 or float16"); return Type::f32;
+  }
+}
+
+Rows rows_of(const Tensor& t, const char* name) {
+  STD_TORCH_CHECK(t.dim() == 4, name, ": expected 4 dimensions, got ", t.dim());
+  Rows r;
+  r.data = t.data_ptr();
+  r.batch = t.stride(0), r.channel = t.size(1) == 1 ? 1 : t.stride(1), r.row = t.stride(2), r.column = t.stride(3);
+  r.type = type_of(t, name);
+  return r;
+}
+
+// Appends nothing and allocates nothing: writes active sites in rising order, returns how many. -1: a value above 2.
+int64_t find_sites(const uint8_t* policy, int64_t n, int32_t* sites) {
+  constexpr uint64_t ones = 0x0101010101010101u;
+  int64_t count = 0, i = 0;
+  uint64_t bad = 0;
+  for (; i + 8 <= n; i += 8) {
+    uint64_t u;
+    std::memcpy(&u, policy + i, 8);
+    bad |= (u & (0xfc * ones)) | ((u >> 1) & u & ones);
+    if (!(u & (2 * ones))) continue;
+    for (int b = 0; b < 8; ++b) {
+      sites[count] = (int32_t)(i + b);
+      count += policy[i + b] == 2;
+    }
+  }
+  for (; i < n; ++i) {
+    bad |= policy[i] > 2;
+    sites[count] = (int32_t)i;
+    count += policy[i] == 2;
+  }
+  return bad ? -1 : count;
+}
+
+// 2x2 tiles with an active pixel; bit 2*dy+dx of `bits` tells which.
+int64_t find_tiles(const uint8_t* policy, int64_t B, int64_t H, int64_t W, int32_t* tiles, uint8_t* bits) {
+  const int64_t th = (H + 1) / 2, tw = (W + 1) / 2;
+  int64_t count = 0;
+  for (int64_t b = 0; b < B; ++b)
+    for (int64_t ty = 0; ty < th; ++ty) {
+      const uint8_t* top = policy + (b * H + ty * 2) * W;
+      const uint8_t* low = ty * 2 + 1 < H ? top + W : nullptr;
+      for (int64_t x = 0; x < W;) {
+        if (x + 8 <= W) {
+          uint64_t u, l = 0;
+          std::memcpy(&u, top + x, 8);
+          if (low) std::memcpy(&l, low + x, 8);
+          if (!((u | l) & 0x0202020202020202u)) {
+            x += 8;
+            continue;
+          }
+        }
+        for (int64_t stop = x + 8 < W ? x + 8 : W; x < stop; x += 2) {
+          const bool right = x + 1 < W;
+          const int active = (top[x] == 2) | (right && top[x + 1] == 2) << 1 | (low && low[x] == 2) << 2 |
+                             (low && right && low[x + 1] == 2) << 3;
+          tiles[count] = (int32_t)((b * th + ty) * tw + x / 2);
+          bits[count] = (uint8_t)active;
+          count += active != 0;
+        }
+      }
+    }
+  return count;
+}
+
+void check_policy(const Tensor& policy) {
+  STD_TORCH_CHECK(policy.scalar_type() == ScalarType::Byte && policy.dim() == 3 && policy.is_contiguous(),
+                  "policy: expected a contiguous uint8 tensor of shape (B, H_out, W_out)");
+  STD_TORCH_CHECK(policy.numel() < (int64_t(1) << 31), "policy: expected fewer than 2^31 sites, got ", policy.numel());
+}
+void check_values(int64_t count) {
+  STD_TORCH_CHECK(count >= 0, "policy: expected values 0 (zero), 1 (reuse) and 2 (compute), got a larger one");
+}
+
+std::tuple<Tensor, Tensor, Tensor> active_sites(const Tensor& policy) {
+  check_policy(policy);
+  const int64_t B = policy.size(0), H = policy.size(1), W = policy.size(2);
+  const int64_t most_tiles = B * ((H + 1) / 2) * ((W + 1) / 2);
+  const uint8_t* p = policy.const_data_ptr<uint8_t>();
+  int32_t* sites = (int32_t*)scratch(SLOT_SITES, (policy.numel() + 8) * 4);
+  int32_t* tiles = (int32_t*)scratch(SLOT_TILES, (most_tiles + 8) * 4);
+  uint8_t* bits = (uint8_t*)scratch(SLOT_BITS, most_tiles + 8);
+  const int64_t n = find_sites(p, policy.numel(), sites);
+  check_values(n);
+  const int64_t nt = find_tiles(p, B, H, W, tiles, bits);
+  Tensor s = torch::stable::new_empty(policy, {n}, ScalarType::Int);
+  Tensor t = torch::stable::new_empty(policy, {nt}, ScalarType::Int);
+  Tensor b = torch::stable::new_empty(policy, {nt}, ScalarType::Byte);
+  if (n) std::memcpy(s.mutable_data_ptr<int32_t>(), sites, n * 4);
+  if (nt) std::memcpy(t.mutable_data_ptr<int32_t>(), tiles, nt * 4);
+  if (nt) std::memcpy(b.mutable_data_ptr<uint8_t>(), bits, nt);
+  return {s, t, b};
+}
+
+struct Sites {
+  const int32_t* sites;
+  int64_t count;
+  const int32_t* tiles = nullptr;
+  const uint8_t* bits = nullptr;
+  int64_t tile_count = 0;
+};
+
+Sites sites_of(const Tensor& policy, const std::optional<Tensor>& sites, const std::optional<Tensor>& tiles,
+               const std::optional<Tensor>& bits, bool want_tiles) {
+  Sites s;
+  const uint8_t* p = policy.const_data_ptr<uint8_t>();
+  if (sites) {
+    s.sites = sites->const_data_ptr<int32_t>(), s.count = sites->numel();
+  } else {
+    int32_t* list = (int32_t*)scratch(SLOT_SITES, (policy.numel() + 8) * 4);
+    s.count = find_sites(p, policy.numel(), list);
+    check_values(s.count);
+    s.sites = list;
+  }
+  if (!want_tiles) return s;
+  if (tiles) {
+    s.tiles = tiles->const_data_ptr<int32_t>(), s.bits = bits->const_data_ptr<uint8_t>();
+    s.tile_count = tiles->numel();
+  } else {
+    const int64_t B = policy.size(0), H = policy.size(1), W = policy.size(2);
+    const int64_t most = B * ((H + 1) / 2) * ((W + 1) / 2) + 8;
+    int32_t* list = (int32_t*)scratch(SLOT_TILES, most * 4);
+    uint8_t* active = (uint8_t*)scratch(SLOT_BITS, most);
+    s.tile_count = find_tiles(p, B, H, W, list, active);
+    s.tiles = list, s.bits = active;
+  }
+  return s;
+}
+
+int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
+
+// Which input pixels the sites read, and their rows in a compact, converted copy.
+void stage_input(ConvJob& j, int64_t element) {
+  const int64_t pixels = j.B * j.H * j.W;
+  int32_t* map = (int32_t*)scratch(SLOT_MAP, pixels * 4 + 64);
+  std::memset(map, 0, pixels * 4);
+  const int64_t plane = j.HO * j.WO;
+  for (int64_t i = 0; i < j.site_count; ++i) {
+    const int64_t site = j.sites[i], b = site / plane, rest = site - b * plane, y = rest / j.WO, x = rest - y * j.WO;
+    for (int ky = 0; ky < j.kh; ++ky) {
+      const int64_t yy = y * j.stride_h - j.pad_h + ky * j.dil_h;
+      if (yy < 0 || yy >= j.H) continue;
+      for (int kx = 0; kx < j.kw; ++kx) {
+        const int64_t xx = x * j.stride_w - j.pad_w + kx * j.dil_w;
+        if (xx >= 0 && xx < j.W) map[(b * j.H + yy) * j.W + xx] = 1;
+      }
+    }
+  }
+  int32_t* list = (int32_t*)scratch(SLOT_STAGED, pixels * 4 + 64);
+  int32_t count = 0;
+  for (int64_t p = 0; p < pixels; ++p)
+    if (map[p]) {
+      list[count] = (int32_t)p;
+      map[p] = count++;
+    }
+  j.operand_row = ceil_div(j.CI, 2) * 2;
+  j.operand = scratch(SLOT_OPERAND, (size_t)(count * j.operand_row + 16) * element);
+  j.slot = map, j.staged = list, j.staged_count = count;
+  parallel_for(0, count, 64, [&](int64_t b, int64_t e) { kernels().stage(j, b, e); });
+}
+
+// Cost of the two kernels in units of a multiply-add of the direct one. The transforms touch 16 values per tile and
+// channel, for both ends; the factors were fitted on the shapes of docs/benchmarks.md.
+bool winograd_pays(const ConvJob& j) {
+  const double direct = 9.0 * j.site_count * j.CI * j.CO;
+  const double transformed = (double)j.tile_count * (16.0 * 1.06 * j.CI * j.CO + 320.0 * j.CI + 250.0 * j.CO);
+  return transformed < direct;
+}
+
+// Transformed tiles that are worked on together: they should stay in the second-level cache.
+#ifndef VOSPLUG_TILE_BYTES
+#define VOSPLUG_TILE_BYTES (512 * 1024)
+#endif
+int tile_block_of(const ConvJob& j, int64_t element) {
+  const int64_t threads = (int64_t)torch::stable::get_num_threads(), tile = 16 * j.CI * element;
+  const int64_t even = ceil_div(ceil_div(j.tile_count, threads), 6) * 6;
+  if (even * tile <= 4 * VOSPLUG_TILE_BYTES) return (int)even;  // one block per thread: weights are read only once
+  const int64_t most = VOSPLUG_TILE_BYTES / tile / 6 * 6;
+  return (int)(most < 12 ? 12 : most > 96 ? 96 : most);
+}
+
+enum Flags : int64_t { RELU = 1, ONLY_DIRECT = 2, ONLY_WINOGRAD = 4, NO_FILL = 8, DEPTHWISE = 16 };
+
+void run_conv(ConvJob& j, const std::optional<Tensor>& winograd, const Tensor& weight, int64_t flags) {
+  const ConvKernels& k = kernels();
+  j.dot_bf16 = weight.scalar_type() == ScalarType::BFloat16;
+  const int64_t element = j.dot_bf16 ? 2 : 4;
+  float* zero = (float*)scratch(SLOT_ZERO, (size_t)j.CI * 4 + 64);
+  std::memset(zero, 0, (size_t)j.CI * 4 + 64);
+  j.zero = zero;
+  if (!(flags & NO_FILL)) parallel_for(0, j.B * j.HO * j.WO, 2048, [&](int64_t b, int64_t e) { k.fill(j, b, e); });
+  if (!j.site_count) return;
+  const bool plain = !j.in_prev.data && j.in.channel == 1 && j.in.type == (j.dot_bf16 ? Type::bf16 : Type::f32) &&
+                     !(j.dot_bf16 && j.CI / j.groups % 2);
+  if (j.compact_in)
+    j.operand = j.in.data, j.operand_row = j.in.column;
+  else if (!plain)
+    stage_input(j, element);
+  if (flags & DEPTHWISE) {
+    j.weight = weight.const_data_ptr();
+    parallel_for(0, j.site_count, 256, [&](int64_t b, int64_t e) { k.depthwise(j, b, e); });
+    return;
+  }
+  const bool can = winograd.has_value() && j.out.channel == 1 && (!j.residual.data || j.residual.channel == 1);
+  if (can && !(flags & ONLY_DIRECT) && ((flags & ONLY_WINOGRAD) || winograd_pays(j))) {
+    j.weight = winograd->const_data_ptr();
+    j.tile_block = tile_block_of(j, element);
+    parallel_for(0, ceil_div(j.tile_count, j.tile_block), 1, [&](int64_t b, int64_t e) { k.winograd(j, b, e); });
+  } else {
+    j.weight = weight.const_data_ptr();
+    parallel_for(0, ceil_div(j.site_count, SITE_BLOCK), 1, [&](int64_t b, int64_t e) { k.direct(j, b, e); });
+  }
+}
+
+void set_geometry(ConvJob& j, const std::vector<int64_t>& g) {
+  STD_TORCH_CHECK(g.size() == 9, "geometry: expected 9 numbers, got ", g.size());
+  j.kh = (int)g[0], j.kw = (int)g[1], j.stride_h = (int)g[2], j.stride_w = (int)g[3], j.pad_h = (int)g[4];
+  j.pad_w = (int)g[5], j.dil_h = (int)g[6], j.dil_w = (int)g[7], j.groups = (int)g[8];
+}
+
+void set_shapes(ConvJob& j, const Tensor& x, const Tensor& policy, const Tensor& out) {
+  j.B = x.size(0), j.CI = x.size(1), j.H = x.size(2), j.W = x.size(3);
+  j.HO = policy.size(1), j.WO = policy.size(2), j.CO = out.size(1);
+  STD_TORCH_CHECK(policy.size(0) == j.B && out.size(0) == j.B && out.size(2) == j.HO && out.size(3) == j.WO,
+                  "policy and out: expected the same batch and output size as x gives");
+}
+
+void check_packed(const ConvJob& j, const Tensor& weight, const Tensor& bias, bool depthwise) {
+  const int64_t cig = j.CI / j.groups, cog = j.CO / j.groups, nr = kernels().panel;
+  const int64_t kg = weight.scalar_type() == ScalarType::BFloat16 ? ceil_div(cig, 2) * 2 : cig;
+  const int64_t panels = j.groups * ceil_div(cog, nr);
+  const int64_t w = depthwise ? j.CO * j.kh * j.kw : panels * nr * kg * j.kh * j.kw, b = depthwise ? j.CO : panels * nr;
+  STD_TORCH_CHECK(weight.numel() == w && weight.is_contiguous() && bias.numel() == b && bias.is_contiguous(),
+                  "weight: was packed for another layer or another processor");
+  STD_TORCH_CHECK(bias.scalar_type() == ScalarType::Float, "bias: expected float32");
+  STD_TORCH_CHECK(weight.scalar_type() == ScalarType::Float ||
+                      (weight.scalar_type() == ScalarType::BFloat16 && kernels().dot_bf16 && !depthwise),
+                  "weight: expected packed float32, or bfloat16 on a processor with such dot products");
+}
+
+void sparse_conv2d(const Tensor& x, const std::optional<Tensor>& x_prev, const Tensor& weight,
+                   const std::optional<Tensor>& winograd, const Tensor& bias, const Tensor& policy,
+                   const std::optional<Tensor>& sites, const std::optional<Tensor>& tiles,
+                   const std::optional<Tensor>& bits, const std::optional<Tensor>& prev,
+                   const std::optional<Tensor>& residual, Tensor out, std::vector<int64_t> geometry, int64_t flags) {
+  check_policy(policy);
+  ConvJob j{};
+  set_geometry(j, geometry);
+  set_shapes(j, x, policy, out);
+  check_packed(j, weight, bias, flags & DEPTHWISE);
+  j.in = rows_of(x, "x"), j.out = rows_of(out, "out");
+  if (x_prev) j.in_prev = rows_of(*x_prev, "x_prev");
+  if (prev) j.prev = rows_of(*prev, "prev_out");
+  if (residual) j.residual = rows_of(*residual, "residual");
+  const Sites s = sites_of(policy, sites, tiles, bits, winograd.has_value());
+  j.sites = s.sites, j.site_count = s.count, j.tiles = s.tiles, j.tile_bits = s.bits, j.tile_count = s.tile_count;
+  j.policy = policy.const_data_ptr<uint8_t>();
+  j.bias = bias.const_data_ptr<float>();
+  j.relu = flags & RELU;
+  run_conv(j, winograd, weight, flags);
+}
+
+// Residual bottleneck (1x1, 3x3, 1x1) whose three convolutions share the active sites; `hidden` (output of the first
+// convolution) and `out` persist between frames. The output of the 3x3 exists only at active sites, side by side.
+void sparse_bottleneck(const Tensor& x, const std::vector<Tensor>& weights, const std::vector<Tensor>& biases,
+                       const std::optional<Tensor>& winograd, const Tensor& policy, const std::optional<Tensor>& sites,
+                       const std::optional<Tensor>& tiles, const std::optional<Tensor>& bits, Tensor hidden, Tensor out,
+                       int64_t flags) {
+  check_policy(policy);
+  STD_TORCH_CHECK(weights.size() == 3 && biases.size() == 3, "weights: expected three convolutions");
+  const Sites s = sites_of(policy, sites, tiles, bits, winograd.has_value());
+  ConvJob first{};
+  set_geometry(first, {1, 1, 1, 1, 0, 0, 1, 1, 1});
+  set_shapes(first, x, policy, hidden);
+  first.in = rows_of(x, "x"), first.out = rows_of(hidden, "hidden");
+  const Rows target = rows_of(out, "out");
+  STD_TORCH_CHECK(first.out.channel == 1 && target.channel == 1, "hidden and out: expected channels_last");
+  STD_TORCH_CHECK(first.in.type == first.out.type && target.type == first.in.type, "x, hidden, out: expected one dtype");
+  check_packed(first, weights[0], biases[0], false);
+  first.sites = s.sites, first.site_count = s.count, first.policy = policy.const_data_ptr<uint8_t>(), first.relu = true;
+  first.bias = biases[0].const_data_ptr<float>();
+  run_conv(first, {}, weights[0], 0);
+
+  const Type operand = weights[2].scalar_type() == ScalarType::BFloat16 ? Type::bf16 : Type::f32;
+  ConvJob second{};
+  set_geometry(second, {3, 3, 1, 1, 1, 1, 1, 1, 1});
+  set_shapes(second, hidden, policy, hidden);
+  check_packed(second, weights[1], biases[1], false);
+  Tensor middle = torch::stable::new_empty(x, {s.count + 1, second.CO},
+                                           operand == Type::bf16 ? ScalarType::BFloat16 : ScalarType::Float);
+  second.in = rows_of(hidden, "hidden");
+  second.out.data = middle.data_ptr(), second.out.column = second.CO, second.out.type = operand, second.compact_out = true;
+  second.sites = s.sites, second.site_count = s.count, second.relu = true;
+  second.tiles = s.tiles, second.tile_bits = s.bits, second.tile_count = s.tile_count;
+  second.bias = biases[1].const_data_ptr<float>();
+  int32_t* position = (int32_t*)scratch(SLOT_POSITION, policy.numel() * 4 + 64);
+  for (int64_t i = 0; i < s.count; ++i) position[s.sites[i]] = (int32_t)i;
+  second.position = position;
+  run_conv(second, winograd, weights[1], NO_FILL | (flags & (ONLY_DIRECT | ONLY_WINOGRAD)));
+
+  ConvJob third{};
+  set_geometry(third, {1, 1, 1, 1, 0, 0, 1, 1, 1});
+  set_shapes(third, hidden, policy, out);
+  check_packed(third, weights[2], biases[2], false);
+  third.in.data = middle.data_ptr(), third.in.column = second.CO, third.in.type = operand, third.compact_in = true;
+  third.out = target, third.residual = rows_of(x, "x");
+  third.sites = s.sites, third.site_count = s.count, third.policy = first.policy, third.relu = true;
+  third.bias = biases[2].const_data_ptr<float>();
+  run_conv(third, {}, weights[2], 0);
+}
+
+// 64-bit fingerprint of the bytes of a contiguous tensor: tells whether a packed weight is still up to date.
+int64_t fingerprint(const Tensor& t) {
+  STD_TORCH_CHECK(t.is_contiguous() || t.numel() == 0, "fingerprint: expected a contiguous tensor");
+  const unsigned char* p = (const unsigned char*)t.const_data_ptr();
+  const size_t n = (size_t)t.numel() * t.element_size();
+  uint64_t lane[8] = {1, 3, 5, 7, 11, 13, 17, 19};
+  size_t i = 0;
+  for (; i + 64 <= n; i += 64)
+    for (int l = 0; l < 8; ++l) {
+      uint64_t u;
+      std::memcpy(&u, p + i + l * 8, 8);
+      lane[l] = (lane[l] ^ u) * 0x9e3779b97f4a7c15u;
+      lane[l] ^= lane[l] >> 29;
+    }
+  uint64_t h = n;
+  for (; i < n; ++i) h = (h ^ p[i]) * 0x100000001b3u;
+  for (uint64_t l : lane) h = (h ^ l) * 0xff51afd7ed558ccdu, h ^= h >> 32;
+  return (int64_t)h;
+}
+
+int64_t conv_panel() { return kernels().panel; }
+bool conv_dot_bf16() { return kernels().dot_bf16; }
+}  // namespace
+
+// 0 generic, 1 AVX2, 2 AVX-512, 3 AVX-512 with bf16 dot products: what the other operators use, too.
+int64_t instruction_set() {
+  const ConvKernels* k = &kernels();
+#if defined(__x86_64__)
+  if (k == &conv_avx2) return 1;
+  if (k == &conv_avx512) return 2;
+  if (k == &conv_avx512_bf16) return 3;
+#endif
+  return 0;
+}
+
+STABLE_TORCH_LIBRARY_FRAGMENT(vosplug_cpu, m) {
+  m.def("conv_panel() -> int");
+  m.def("conv_dot_bf16() -> bool");
+  m.def("conv_isa() -> int");
+  m.def("fingerprint(Tensor t) -> int");
+  m.def("active_sites(Tensor policy) -> (Tensor, Tensor, Tensor)");
+  m.def(
+      "sparse_conv2d(Tensor x, Tensor? x_prev, Tensor weight, Tensor? winograd, Tensor bias, Tensor policy, Tensor? sites, "
+      "Tensor? tiles, Tensor? bits, Tensor? prev, Tensor? residual, Tensor(a!) out, int[] geometry, int flags) -> ()");
+  m.def(
+      "sparse_bottleneck(Tensor x, Tensor[] weights, Tensor[] biases, Tensor? winograd, Tensor policy, Tensor? sites, "
+      "Tensor? tiles, Tensor? bits, Tensor(a!) hidden, Tensor(b!) out, int flags) -> ()");
+}
+STABLE_TORCH_LIBRARY_IMPL(vosplug_cpu, CompositeExplicitAutograd, m) {
+  m.impl("conv_panel", TORCH_BOX(&conv_panel));
+  m.impl("conv_dot_bf16", TORCH_BOX(&conv_dot_bf16));
+  m.impl("conv_isa", TORCH_BOX(&instruction_set));
+}
+STABLE_TORCH_LIBRARY_IMPL(vosplug_cpu, CPU, m) {
+  m.impl("fingerprint", TORCH_BOX(&fingerprint));
+  m.impl("active_sites", TORCH_BOX(&active_sites));
+  m.impl("sparse_conv2d", TORCH_BOX(&sparse_conv2d));
+  m.impl("sparse_bottleneck", TORCH_BOX(&sparse_bottleneck));
+}
+
+}  // namespace vosplug

@@ -1,0 +1,84 @@
+"""Weights in the order in which the kernels read them."""
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from ..library import has_extension
+
+# Winograd F(2x2, 3x3): weight transform G (Lavin & Gray 2016, section 4.1).
+_G = ((1.0, 0.0, 0.0), (0.5, 0.5, 0.5), (0.5, -0.5, 0.5), (0.0, 0.0, 1.0))
+
+
+@dataclass(frozen=True)
+class PackedWeights:
+    """Weights of one convolution for the compiled CPU kernels.
+
+    Attributes:
+        weight: float32, or bfloat16 in pairs; ``[group][panel][tap][input channel][panel width]``.
+        bias: float32, padded to whole panels; zeros where the layer has none.
+        winograd: transformed weights ``[panel][frequency][input channel][panel width]``, or None where the layer is
+            not 3x3 with stride and dilation 1, one group, input channels a multiple of 16 and whole panels.
+        depthwise: whether ``weight`` is ``[tap][channel]`` for one channel per group.
+    """
+
+    weight: Tensor
+    bias: Tensor
+    winograd: Tensor | None
+    depthwise: bool
+
+
+def pack_weights(
+    weight: Tensor,
+    bias: Tensor | None,
+    *,
+    stride: tuple[int, int],
+    dilation: tuple[int, int],
+    groups: int,
+    dtype: torch.dtype,
+) -> PackedWeights:
+    """Pack ``weight`` (C_out, C_in/groups, kh, kw) and ``bias`` (C_out) for inputs of ``dtype``.
+
+    Weights are rounded to ``dtype`` first, as the dense convolution would; float16 is then computed in float32.
+
+    Raises:
+        RuntimeError: the extension is not there.
+    """
+    if not has_extension():
+        raise RuntimeError("pack_weights: weights are packed for the compiled kernels, which are not installed")
+    panel = torch.ops.vosplug_cpu.conv_panel()
+    weight = weight.detach().to(dtype)
+    out_channels, group_in, kh, kw = weight.shape
+    group_out = out_channels // groups
+    flat = torch.zeros(out_channels) if bias is None else bias.detach().to(dtype).float().cpu()
+    if group_in == 1 and group_out == 1 and groups > 1:
+        taps_first = weight.float().reshape(out_channels, kh * kw).t().contiguous()
+        return PackedWeights(weight=taps_first, bias=flat.contiguous(), winograd=None, depthwise=True)
+    pairs = dtype is torch.bfloat16 and torch.ops.vosplug_cpu.conv_dot_bf16()
+    panels = -(-group_out // panel)
+    missing = panels * panel - group_out
+    padded = F.pad(weight.float().reshape(groups, group_out, group_in, kh * kw), (0, 0, 0, 0, 0, missing))
+    padded_bias = F.pad(flat.reshape(groups, group_out), (0, missing)).reshape(-1).contiguous()
+    ordered = padded.reshape(groups, panels, panel, group_in, kh * kw).permute(0, 1, 4, 3, 2)
+    winograd = None
+    eligible = (kh, kw) == (3, 3) and tuple(stride) == (1, 1) and tuple(dilation) == (1, 1) and groups == 1
+    if eligible and group_in % 16 == 0 and out_channels % panel == 0:
+        g = torch.tensor(_G, dtype=torch.float64)
+        transformed = torch.einsum("ax,oixy,by->oiab", g, weight.double(), g).float()
+        transformed = transformed.reshape(panels, panel, group_in, 16).permute(0, 3, 2, 1)
+        winograd = _in_pairs(transformed) if pairs else transformed.contiguous()
+    return PackedWeights(
+        weight=_in_pairs(ordered) if pairs else ordered.contiguous(),
+        bias=padded_bias,
+        winograd=winograd,
+        depthwise=False,
+    )
+
+
+def _in_pairs(weight: Tensor) -> Tensor:
+    """(..., C_in, panel) -> bfloat16 (..., C_in/2, panel, 2), with an odd number of channels padded by a zero."""
+    weight = F.pad(weight, (0, 0, 0, weight.shape[-2] % 2))
+    *rest, channels, panel = weight.shape
+    return weight.reshape(*rest, channels // 2, 2, panel).transpose(-1, -2).contiguous().to(torch.bfloat16)

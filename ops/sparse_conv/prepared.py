@@ -1,0 +1,165 @@
+"""Convolutions and blocks packed ahead of time: the shortest way from features to features in inference."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils.fusion import fuse_conv_bn_weights
+from torch.utils.flop_counter import register_flop_formula
+
+from .. import checks
+from ..library import has_extension
+from . import op
+from .indexed import sparse_conv2d_indexed_
+from .pack import pack_weights
+from .sites import COMPUTE, Sites
+
+
+def fold_batch_norm(weight: Tensor, bias: Tensor | None, norm: nn.BatchNorm2d) -> tuple[Tensor, Tensor]:
+    """Return the weight and bias of the convolution that equals ``norm(conv(x))`` in evaluation mode.
+
+    Raises:
+        ValueError: ``norm`` keeps no running statistics.
+    """
+    if norm.running_mean is None or norm.running_var is None:
+        raise ValueError("norm: expected a batch norm with running statistics, got one without")
+    folded = fuse_conv_bn_weights(weight, bias, norm.running_mean, norm.running_var, norm.eps, norm.weight, norm.bias)
+    return folded[0].detach(), folded[1].detach()
+
+
+def _refuse_gradients(*tensors: Tensor) -> None:
+    if torch.is_grad_enabled() and any(t.requires_grad for t in tensors):
+        raise RuntimeError(
+            "a prepared convolution has no gradient: call it under torch.no_grad(), or use triple_sparse_conv2d"
+        )
+
+
+class PreparedConv2d:
+    """A convolution packed once for one dtype, for inference; its weights are fixed from then on.
+
+    Call it with this frame's input, the sites, and the buffer that holds the previous output: the buffer is updated in
+    place and returned.
+    """
+
+    def __init__(
+        self,
+        weight: Tensor,
+        bias: Tensor | None,
+        *,
+        stride: int | Sequence[int] = 1,
+        padding: int | Sequence[int] = 0,
+        dilation: int | Sequence[int] = 1,
+        groups: int = 1,
+        activation: str | None = None,
+        dtype: torch.dtype | None = None,
+    ) -> None:
+        """Pack ``weight`` (C_out, C_in/groups, kh, kw) and ``bias`` (C_out,) for inputs of ``dtype`` (or weight's)."""
+        if activation not in (None, "relu"):
+            raise ValueError(f"activation: expected None or 'relu', got {activation!r}")
+        dtype = dtype or weight.dtype
+        self.weight = weight.detach().to(dtype)
+        self.bias = None if bias is None else bias.detach().to(dtype)
+        self.stride, self.padding = checks.pair(stride, "stride", 1), checks.pair(padding, "padding", 0)
+        self.dilation, self.groups, self.relu = checks.pair(dilation, "dilation", 1), groups, activation == "relu"
+        self.packed = None
+        if weight.device.type == "cpu" and dtype in op._KERNEL_DTYPES and has_extension():
+            self.packed = pack_weights(
+                self.weight, self.bias, stride=self.stride, dilation=self.dilation, groups=groups, dtype=dtype
+            )
+        self._geometry = [*weight.shape[2:], *self.stride, *self.padding, *self.dilation, groups]
+        self._flags = op.RELU * self.relu | (op.DEPTHWISE if self.packed and self.packed.depthwise else 0)
+
+    def __call__(self, x: Tensor, sites: Sites, out: Tensor) -> Tensor:
+        """Update ``out`` (B, C_out, H_out, W_out) in place from ``x`` (B, C_in, H, W) at ``sites``; return it."""
+        _refuse_gradients(x, out)
+        if x.dtype != self.weight.dtype or out.dtype != x.dtype:
+            raise ValueError(f"x and out: expected {self.weight.dtype}, got {x.dtype} and {out.dtype}")
+        expected = (x.shape[0], self.weight.shape[0], *sites.policy.shape[1:])
+        if x.shape[1] != self.weight.shape[1] * self.groups or out.shape != expected:
+            raise ValueError(
+                f"x and out: expected {self.weight.shape[1] * self.groups} channels and shape {expected}, "
+                f"got {tuple(x.shape)} and {tuple(out.shape)}"
+            )
+        size = op._out_size(x, self.weight, self.stride, self.padding, self.dilation)
+        if list(sites.policy.shape[1:]) != size:
+            raise ValueError(f"sites: expected a policy of size {size}, got {list(sites.policy.shape[1:])}")
+        if self.packed is None:
+            sparse_conv2d_indexed_(
+                x, self.weight, self.bias, sites.policy, sites.index, out, self.stride, self.padding, self.dilation,
+                self.groups, self.relu, None,
+            )  # fmt: skip
+            return out
+        p = self.packed
+        torch.ops.vosplug_cpu.sparse_conv2d(
+            x, None, p.weight, p.winograd, p.bias, sites.policy, sites.index, sites.tiles, sites.tile_bits, None, None,
+            out, self._geometry, self._flags,
+        )  # fmt: skip
+        return out
+
+
+class PreparedBottleneck:
+    """Residual bottleneck (1x1, ReLU, 3x3, ReLU, 1x1, plus input, ReLU) with one policy for all three, for inference.
+
+    The output of the 3x3 convolution exists only at active sites. ``hidden`` (output of the first 1x1) and ``out``
+    persist between frames and are updated in place, so that the 3x3 reads its neighbours' last known values.
+    Batch norms are folded beforehand (``fold_batch_norm``).
+    """
+
+    def __init__(self, convs: Sequence[tuple[Tensor, Tensor | None]], dtype: torch.dtype | None = None) -> None:
+        """Pack three ``(weight, bias)`` pairs: (P, C, 1, 1), (P, P, 3, 3), (C, P, 1, 1)."""
+        if len(convs) != 3:
+            raise ValueError(f"convs: expected three (weight, bias) pairs, got {len(convs)}")
+        (w1, _), (w2, _), (w3, _) = convs
+        channels, planes = w1.shape[1], w1.shape[0]
+        expected = [(planes, channels, 1, 1), (planes, planes, 3, 3), (channels, planes, 1, 1)]
+        if [tuple(w.shape) for w in (w1, w2, w3)] != expected:
+            raise ValueError(f"convs: expected weights {expected}, got {[tuple(w.shape) for w in (w1, w2, w3)]}")
+        self.parts = [
+            PreparedConv2d(w, b, padding=w.shape[2] // 2, activation="relu" if i < 2 else None, dtype=dtype)
+            for i, (w, b) in enumerate(convs)
+        ]
+        self.compiled = all(part.packed is not None for part in self.parts)
+        if self.compiled:
+            packed = [part.packed for part in self.parts]
+            self._weights, self._biases = [p.weight for p in packed], [p.bias for p in packed]
+
+    def __call__(self, x: Tensor, sites: Sites, hidden: Tensor, out: Tensor) -> Tensor:
+        """Update ``hidden`` (B, P, H, W) and ``out`` (B, C, H, W) from ``x`` (B, C, H, W), all channels_last."""
+        _refuse_gradients(x, hidden, out)
+        planes, channels = self.parts[0].weight.shape[:2]
+        size = (x.shape[0], *x.shape[2:])
+        dtypes, dtype = (x.dtype, hidden.dtype, out.dtype), self.parts[0].weight.dtype
+        if any(got != dtype for got in dtypes):
+            raise ValueError(f"x, hidden, out: expected {dtype}, got {dtypes}")
+        if x.shape[1] != channels or out.shape != x.shape or hidden.shape != (size[0], planes, *size[1:]):
+            raise ValueError(
+                f"x, hidden, out: expected channels {channels}, {planes}, {channels} and equal sizes, "
+                f"got {tuple(x.shape)}, {tuple(hidden.shape)}, {tuple(out.shape)}"
+            )
+        checks.shape(sites.policy, "sites", size, "(B, H, W)")
+        if self.compiled and all(t.stride(1) == 1 for t in (hidden, out)):
+            torch.ops.vosplug_cpu.sparse_bottleneck(
+                x, self._weights, self._biases, self.parts[1].packed.winograd, sites.policy, sites.index, sites.tiles,
+                sites.tile_bits, hidden, out, 0,
+            )  # fmt: skip
+            return out
+        return self._plain(x, sites, hidden, out)
+
+    def _plain(self, x: Tensor, sites: Sites, hidden: Tensor, out: Tensor) -> Tensor:
+        self.parts[0](x, sites, hidden)
+        middle = self.parts[1](hidden, sites, torch.zeros_like(hidden))
+        fresh = self.parts[2](middle, sites, torch.zeros_like(out))
+        kind = sites.policy[:, None]
+        out.copy_(torch.where(kind == COMPUTE, (fresh + x).relu_(), torch.where(kind == 1, out, 0.0)))
+        return out
+
+
+@register_flop_formula(torch.ops.vosplug_cpu.sparse_conv2d, get_raw=True) if has_extension() else lambda f: f
+def _(x, x_prev, weight, winograd, bias, policy, s, t, b, prev, residual, out, geometry, flags, out_val=None):
+    return 2 * op._count(policy) * out.shape[1] * (x.shape[1] // geometry[8]) * geometry[0] * geometry[1]
+
+
+@register_flop_formula(torch.ops.vosplug_cpu.sparse_bottleneck, get_raw=True) if has_extension() else lambda f: f
+def _(x, weights, biases, winograd, policy, sites, tiles, bits, hidden, out, flags, out_val=None):
+    planes, channels = hidden.shape[1], x.shape[1]
+    return 2 * op._count(policy) * (2 * planes * channels + 9 * planes * planes)

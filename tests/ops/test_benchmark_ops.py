@@ -1,0 +1,54 @@
+"""The benchmark command: rows under stable keys, errors in one line."""
+
+import json
+
+import pytest
+import torch
+from vosplug.ops import benchmark
+
+from vosplug.cli import benchmark_ops
+
+KEYS = {"op", "shape", "dtype", "density", "threads", "rival", "ours_ms", "rival_ms", "speedup", "note"}
+
+
+def small_cases(op, device, quick):
+    x = torch.ones(64)
+    yield benchmark.Case(op or "all", "(64,)", "float32", 0.5, "addition", lambda: x * 2, lambda: x + x)
+
+
+def test_rows_have_stable_keys(tmp_path, monkeypatch):
+    monkeypatch.setattr(benchmark, "cases_of", small_cases)
+    path, plot = tmp_path / "rows.json", tmp_path / "rows.png"
+    arguments = ["--op", "sparse_conv2d", "--seconds", "0.01", "--json", str(path)]
+    pytest.importorskip("matplotlib", reason="needs matplotlib (extra: optional)")
+    assert benchmark_ops.main([*arguments, "--plot", str(plot)]) == 0
+    (row,) = json.loads(path.read_text())
+    assert set(row) == KEYS
+    assert row["speedup"] == pytest.approx(row["rival_ms"] / row["ours_ms"], rel=0.05, abs=0.05)
+    assert plot.stat().st_size > 1000
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="needs a machine without a GPU")
+def test_missing_gpu_is_one_line(capsys):
+    assert benchmark_ops.main(["--device", "cuda"]) == 2
+    assert capsys.readouterr().err.startswith("error: --device cuda")
+
+
+@pytest.mark.parametrize("op", benchmark.OPERATORS)
+def test_every_case_computes_the_same_as_its_rival(op):
+    case = next(iter(benchmark.cases_of(op, "cpu", quick=True)))
+    assert case.op == op
+    with torch.no_grad():
+        ours, rival = case.ours_call(), case.rival_call()
+    if op == "sparse_conv2d":
+        policy = benchmark.blob_policy(*ours.shape[2:], case.density)
+        ours, rival = ours * (policy == 2), rival * (policy == 2)
+    torch.testing.assert_close(ours, rival, rtol=0, atol=2e-4)
+
+
+@pytest.mark.parametrize("make", [benchmark.blob_policy, benchmark.random_policy])
+def test_policies_have_their_density(make):
+    policy = make(60, 107, 0.1)
+    assert policy.shape == (1, 60, 107)
+    assert float((policy == 2).float().mean()) == pytest.approx(0.1, abs=0.02)
+    assert float((policy == 1).float().mean()) == pytest.approx(0.45, abs=0.02)

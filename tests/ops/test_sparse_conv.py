@@ -1,0 +1,334 @@
+"""The sparse convolutions against their dense reference, with and without the extension."""
+
+import pytest
+import torch
+import vosplug.ops as ops
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import nn
+from torch.library import opcheck
+from torch.utils.flop_counter import FlopCounterMode
+from vosplug.ops.sparse_conv import op as op_module
+
+TOLERANCE = {torch.float64: 1e-10, torch.float32: 2e-5, torch.bfloat16: 2e-2, torch.float16: 2e-3}
+
+
+def close(got, expected, dtype):
+    scale = max(1.0, float(expected.abs().max()))
+    torch.testing.assert_close(got.double(), expected.double(), rtol=0, atol=TOLERANCE[dtype] * scale)
+
+
+def memory(x, kind):
+    if kind == "channels_last":
+        return x.to(memory_format=torch.channels_last)
+    if kind == "sliced":  # strides that belong to no memory format
+        wide = x.new_full((x.shape[0], x.shape[1] * 2, x.shape[2], x.shape[3] + 1), float("nan"))
+        view = wide[:, ::2, :, 1:]
+        view.copy_(x)
+        return view
+    if kind == "channel_slice":  # channels side by side, pixels further apart than the channels are many
+        wide = x.new_full((x.shape[0], x.shape[2], x.shape[3], x.shape[1] + 3), float("nan"))
+        view = wide[..., : x.shape[1]].permute(0, 3, 1, 2)
+        view.copy_(x)
+        return view
+    return x.contiguous()
+
+
+@st.composite
+def cases(draw):
+    groups = draw(st.sampled_from([1, 1, 1, 2, 3, "depthwise"]))
+    if groups == "depthwise":
+        groups = c_in = c_out = draw(st.sampled_from([2, 5, 16, 35]))
+    else:
+        c_in = groups * draw(st.sampled_from([1, 2, 3, 8, 16, 32, 48]))
+        c_out = groups * draw(st.sampled_from([1, 3, 8, 16, 64, 70, 128]))
+    kernel = draw(st.sampled_from([(1, 1), (3, 3), (3, 3), (3, 3), (2, 3), (5, 1)]))
+    plain = draw(st.booleans())
+    stride = (1, 1) if plain else draw(st.sampled_from([(1, 1), (2, 2), (1, 2), (3, 1)]))
+    dilation = (1, 1) if plain else draw(st.sampled_from([(1, 1), (2, 2), (1, 3)]))
+    padding = draw(st.sampled_from([(0, 0), (1, 1), (2, 1)]))
+    least = [max(1, dilation[i] * (kernel[i] - 1) + 1 - 2 * padding[i]) for i in (0, 1)]
+    height, width = draw(st.integers(least[0], least[0] + 12)), draw(st.integers(least[1], least[1] + 12))
+    return {
+        "shape": (draw(st.integers(1, 3)), c_in, height, width),
+        "c_out": c_out,
+        "kernel": kernel,
+        "stride": stride,
+        "padding": padding,
+        "dilation": dilation,
+        "groups": groups,
+        "bias": draw(st.booleans()),
+        "activation": draw(st.sampled_from([None, "relu"])),
+        "memory": draw(st.sampled_from(["contiguous", "channels_last", "channels_last", "sliced", "channel_slice"])),
+        "dtype": draw(st.sampled_from([torch.float32, torch.float32, torch.bfloat16, torch.float16, torch.float64])),
+        "policy": draw(st.sampled_from(["random", "random", "sparse", "blob", "zero", "reuse", "full"])),
+        "scale": draw(st.sampled_from([1.0, 1.0, 1e4, 1e-4])),
+        "seed": draw(st.integers(0, 99)),
+    }
+
+
+def make_policy(kind, batch, height, width):
+    if kind == "random":
+        return torch.randint(0, 3, (batch, height, width), dtype=torch.uint8)
+    if kind == "sparse":
+        chosen = torch.rand(batch, height, width)
+        return (chosen > 0.5).to(torch.uint8) + (chosen > 0.9).to(torch.uint8)
+    if kind == "blob":
+        policy = torch.randint(0, 2, (batch, height, width), dtype=torch.uint8)
+        policy[:, : height // 2 + 1, : width // 2 + 1] = 2
+        return policy
+    return torch.full((batch, height, width), {"zero": 0, "reuse": 1, "full": 2}[kind], dtype=torch.uint8)
+
+
+def build(case):
+    torch.manual_seed(case["seed"])
+    batch, c_in, height, width = case["shape"]
+    groups, (kh, kw), dtype = case["groups"], case["kernel"], case["dtype"]
+    scale = min(case["scale"], 1e3) if dtype == torch.float16 else case["scale"]  # float16 ends at 65504
+    x = memory((torch.randn(case["shape"]) * scale).to(dtype), case["memory"])
+    fan_in = c_in // groups * kh * kw
+    weight = (torch.randn(case["c_out"], c_in // groups, kh, kw) / fan_in**0.5).to(dtype)
+    bias = torch.randn(case["c_out"]).to(dtype) if case["bias"] else None
+    geometry = (case["stride"], case["padding"], case["dilation"], groups)
+    out = nn.functional.conv2d(x.float(), weight.float(), None, *geometry)
+    policy = make_policy(case["policy"], batch, *out.shape[2:])
+    prev = memory(torch.randn(out.shape).to(dtype), case["memory"])
+    return x, weight, bias, policy, prev, geometry
+
+
+def reference(x, weight, bias, policy, prev, geometry, activation, x_prev=None):
+    up = [None if t is None else t.double() for t in (x, weight, bias, prev, x_prev)]
+    return ops.sparse_conv2d_reference(up[0], up[1], up[2], policy, up[3], *geometry, activation, up[4])
+
+
+@settings(max_examples=80, deadline=None)
+@given(cases())
+def test_triple_matches_reference(case):
+    x, weight, bias, policy, prev, geometry = build(case)
+    expected = reference(x, weight, bias, policy, prev, geometry, case["activation"])
+    got = ops.triple_sparse_conv2d(x, weight, bias, policy, prev, *geometry, case["activation"])
+    assert got.dtype == x.dtype
+    close(got, expected, case["dtype"])
+    in_place = prev.clone(memory_format=torch.preserve_format)
+    again = ops.triple_sparse_conv2d_(
+        x, weight, bias, ops.Sites.from_policy(policy), in_place, *geometry, case["activation"]
+    )
+    assert again is in_place
+    close(in_place, expected, case["dtype"])
+
+
+@settings(max_examples=40, deadline=None)
+@given(cases())
+def test_residual_and_static_match_reference(case):
+    x, weight, bias, policy, prev, geometry = build(case)
+    x_prev = (torch.randn(x.shape) * case["scale"]).to(x.dtype)
+    expected = reference(x, weight, None, policy, prev, geometry, None, x_prev)
+    close(ops.residual_sparse_conv2d(x, x_prev, weight, policy, prev, *geometry), expected, case["dtype"])
+    policy = policy // 2 * 2
+    expected = reference(x, weight, bias, policy, None, geometry, case["activation"])
+    close(ops.static_sparse_conv2d(x, weight, bias, policy, *geometry, case["activation"]), expected, case["dtype"])
+
+
+@settings(max_examples=40, deadline=None)
+@given(cases())
+def test_without_extension_matches_reference(case):
+    x, weight, bias, policy, prev, geometry = build(case)
+    expected = reference(x, weight, bias, policy, prev, geometry, case["activation"])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(op_module, "has_extension", lambda: False)
+        got = ops.triple_sparse_conv2d(x, weight, bias, policy, prev, *geometry, case["activation"])
+    close(got, expected, case["dtype"])
+
+
+@settings(max_examples=30, deadline=None)
+@given(cases())
+def test_gradients_match_reference(case):
+    case = {**case, "dtype": torch.float64, "scale": 1.0}
+    x, weight, bias, policy, prev, geometry = build(case)
+    leaves = [t.clone().requires_grad_() for t in (x, weight, prev)] + ([bias.requires_grad_()] if case["bias"] else [])
+    pick = lambda: (leaves[0], leaves[1], leaves[3] if case["bias"] else None, policy, leaves[2])  # noqa: E731
+    got = ops.triple_sparse_conv2d(*pick(), *geometry, case["activation"])
+    want = ops.sparse_conv2d_reference(*pick(), *geometry, case["activation"])
+    seed = torch.randn_like(want)
+    grads = torch.autograd.grad(got, leaves, seed, allow_unused=True)
+    for g, w in zip(grads, torch.autograd.grad(want, leaves, seed), strict=True):
+        torch.testing.assert_close(g, w, rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.parametrize("density", ["random", "sparse", "full"])
+def test_gradcheck(density):
+    torch.manual_seed(0)
+    x = torch.randn(2, 2, 4, 5, dtype=torch.float64, requires_grad=True)
+    before = torch.randn_like(x).requires_grad_()
+    weight = torch.randn(3, 2, 3, 3, dtype=torch.float64, requires_grad=True)
+    bias = torch.randn(3, dtype=torch.float64, requires_grad=True)
+    prev = torch.randn(2, 3, 4, 5, dtype=torch.float64, requires_grad=True)
+    policy = make_policy(density, 2, 4, 5)
+    triple = lambda *a: ops.triple_sparse_conv2d(a[0], a[1], a[2], policy, a[3], 1, 1, activation="relu")  # noqa: E731
+    assert torch.autograd.gradcheck(triple, (x, weight, bias, prev))
+    residual = lambda *a: ops.residual_sparse_conv2d(a[0], a[1], a[2], policy, a[3], 1, 1)  # noqa: E731
+    assert torch.autograd.gradcheck(residual, (x, before, weight, prev))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_opcheck(dtype):
+    torch.manual_seed(0)
+    x = torch.randn(1, 16, 6, 7, dtype=dtype, requires_grad=True)
+    weight = torch.randn(64, 16, 3, 3, dtype=dtype, requires_grad=True)
+    prev = torch.randn(1, 64, 6, 7, dtype=dtype)
+    policy = make_policy("random", 1, 6, 7)
+    args = op_module.prepare(x, weight, None, policy, prev, None, 1, 1, 1, 1, "relu", "prev_out")
+    opcheck(torch.ops.vosplug.sparse_conv2d.default, args)
+    with torch.no_grad():
+        args = op_module.prepare(x.detach(), weight.detach(), None, policy, prev, None, 1, 1, 1, 1, None, "out")
+        opcheck(torch.ops.vosplug.sparse_conv2d_.default, args)
+
+
+def test_compile_fullgraph():
+    torch.manual_seed(0)
+    x, weight = torch.randn(1, 16, 6, 7), torch.randn(64, 16, 3, 3)
+    prev, policy = torch.randn(1, 64, 6, 7), make_policy("random", 1, 6, 7)
+    call = lambda *a: ops.triple_sparse_conv2d(*a, 1, 1, activation="relu").sin()  # noqa: E731
+    compiled = torch.compile(call, fullgraph=True, backend="aot_eager")
+    torch.testing.assert_close(compiled(x, weight, None, policy, prev), call(x, weight, None, policy, prev))
+
+
+def test_autocast_casts_like_a_convolution():
+    x, weight, prev = torch.randn(1, 16, 6, 7), torch.randn(64, 16, 3, 3), torch.randn(1, 64, 6, 7)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        out = ops.triple_sparse_conv2d(x, weight, None, make_policy("random", 1, 6, 7), prev, 1, 1)
+        assert out.dtype == nn.functional.conv2d(x, weight).dtype == torch.bfloat16
+
+
+@pytest.mark.parametrize("channels", [(16, 64), (5, 7)])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_nan_in_unused_values_stays_out(channels, dtype):
+    torch.manual_seed(0)
+    c_in, c_out = channels
+    for _ in range(20):
+        policy = (torch.rand(1, 9, 9) > 0.9).to(torch.uint8) * 2
+        policy[torch.rand(1, 9, 9) > 0.8] = 1
+        used = nn.functional.max_pool2d((policy == 2).float()[:, None], 3, 1, 1) > 0
+        x = torch.where(used, torch.randn(1, c_in, 9, 9), float("nan")).to(dtype).to(memory_format=torch.channels_last)
+        prev = torch.where((policy == 1)[:, None], torch.randn(1, c_out, 9, 9), float("nan")).to(dtype)
+        weight = torch.randn(c_out, c_in, 3, 3).to(dtype)
+        assert ops.triple_sparse_conv2d(x, weight, None, policy, prev, 1, 1).isfinite().all()
+        out = prev.clone()
+        assert ops.triple_sparse_conv2d_(x, weight, None, policy, out, 1, 1).isfinite().all()
+
+
+def test_nan_in_used_values_is_kept():
+    x = torch.full((1, 16, 3, 3), float("nan"))
+    policy = torch.full((1, 3, 3), 2, dtype=torch.uint8)
+    policy[0, 0] = 0  # below the density from which a dense convolution (whose fused ReLU drops NaN) takes over
+    out = ops.triple_sparse_conv2d(x, torch.ones(64, 16, 1, 1), None, policy, None, activation="relu")
+    assert out[:, :, 1:].isnan().all()
+    assert out[:, :, 0].eq(0).all()
+
+
+def test_changed_weights_are_noticed_even_through_data():
+    x, weight = torch.randn(1, 8, 4, 4), nn.Parameter(torch.randn(16, 8, 1, 1))
+    policy = make_policy("full", 1, 4, 4)
+    policy[0, 0, 0] = policy[0, 1, 1] = policy[0, 3, 1] = 0
+    with torch.no_grad():
+        before = ops.triple_sparse_conv2d(x, weight, None, policy, None)
+        weight.data[3, 2] = 9.0
+        after = ops.triple_sparse_conv2d(x, weight, None, policy, None)
+    assert not torch.equal(before, after)
+    close(after, reference(x, weight, None, policy, None, (1, 0, 1, 1), None).detach(), torch.float32)
+
+
+def test_forward_is_deterministic():
+    x, weight = torch.randn(1, 64, 20, 30).to(memory_format=torch.channels_last), torch.randn(64, 64, 3, 3)
+    policy = make_policy("blob", 1, 20, 30)
+    prev = torch.randn(1, 64, 20, 30)
+    results = [ops.triple_sparse_conv2d(x, weight, None, policy, prev, 1, 1) for _ in range(3)]
+    assert all(torch.equal(results[0], other) for other in results[1:])
+
+
+def test_flops_are_those_of_the_active_sites():
+    x, weight = torch.randn(1, 8, 6, 6), torch.randn(16, 8, 3, 3)
+    policy = torch.zeros(1, 6, 6, dtype=torch.uint8)
+    policy[0, 2, 1:4] = 2
+    with FlopCounterMode(display=False) as counter:
+        ops.triple_sparse_conv2d(x, weight, None, policy, None, 1, 1)
+    assert counter.get_total_flops() == 2 * 3 * 16 * 8 * 9
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("size", [(1, 1), (7, 9), (20, 16)])
+def test_bottleneck_matches_its_three_convolutions(dtype, size):
+    torch.manual_seed(0)
+    shapes = [(64, 128, 1, 1), (64, 64, 3, 3), (128, 64, 1, 1)]
+    convs = [((torch.randn(s) / (s[1] * s[2] * s[3]) ** 0.5).to(dtype), torch.randn(s[0]).to(dtype)) for s in shapes]
+    block = ops.PreparedBottleneck(convs)
+    x = torch.randn(2, 128, *size).to(dtype).to(memory_format=torch.channels_last)
+    hidden = torch.randn(2, 64, *size).to(dtype).to(memory_format=torch.channels_last)
+    out = torch.randn(2, 128, *size).to(dtype).to(memory_format=torch.channels_last)
+    policy = make_policy("random", 2, *size)
+    h = reference(x, *convs[0], policy, hidden, (1, 0, 1, 1), "relu").to(dtype)
+    full = torch.full_like(policy, 2)
+    middle = reference(h, *convs[1], full, None, (1, 1, 1, 1), "relu")
+    fresh = (reference(middle, *convs[2], full, None, (1, 0, 1, 1), None) + x.double()).relu()
+    kind = policy[:, None]
+    expected = torch.where(kind == 2, fresh, torch.where(kind == 1, out.double(), 0.0))
+    sites = ops.Sites.from_policy(policy)
+    plain_hidden, plain_out = hidden.clone(), out.clone()
+    block(x, sites, hidden, out)
+    tolerance = {torch.float32: 2e-5, torch.bfloat16: 6e-2, torch.float16: 6e-3}[dtype]
+    torch.testing.assert_close(out.double(), expected, rtol=0, atol=tolerance)
+    torch.testing.assert_close(hidden.double(), h.double(), rtol=0, atol=tolerance)
+    block._plain(x, sites, plain_hidden, plain_out)
+    torch.testing.assert_close(plain_out.double(), expected, rtol=0, atol=tolerance)
+
+
+def test_prepared_convolution_and_folded_batch_norm():
+    torch.manual_seed(0)
+    conv, norm = nn.Conv2d(32, 64, 3, padding=1, bias=False), nn.BatchNorm2d(64).eval()
+    norm.running_mean.normal_(), norm.running_var.uniform_(0.5, 2)
+    prepared = ops.PreparedConv2d(*ops.fold_batch_norm(conv.weight, conv.bias, norm), padding=1, activation="relu")
+    x = torch.randn(1, 32, 8, 9)
+    policy = make_policy("random", 1, 8, 9)
+    out = torch.randn(1, 64, 8, 9)
+    expected = torch.where(
+        policy[:, None] == 2, norm(conv(x)).relu(), torch.where(policy[:, None] == 1, out, 0.0)
+    ).detach()
+    torch.testing.assert_close(prepared(x, ops.Sites.from_policy(policy), out), expected, rtol=0, atol=2e-5)
+    with pytest.raises(RuntimeError, match="has no gradient"):
+        prepared(x.requires_grad_(), ops.Sites.from_policy(policy), out)
+
+
+X, W, P = torch.zeros(1, 4, 5, 5), torch.zeros(8, 4, 3, 3), torch.zeros(1, 3, 3, dtype=torch.uint8)
+
+
+@pytest.mark.parametrize(
+    ("change", "word"),
+    [
+        ({"x": torch.zeros(4, 5, 5)}, "x: expected 4 dimensions"),
+        ({"x": torch.zeros(1, 4, 5, 5, dtype=torch.int32)}, "x: expected a floating-point"),
+        ({"weight": torch.zeros(8, 3, 3, 3)}, "weight: expected"),
+        ({"weight": W.double()}, "weight: expected the dtype"),
+        ({"bias": torch.zeros(7)}, "bias: expected shape"),
+        ({"policy": P.int()}, "policy: expected a uint8"),
+        ({"policy": torch.zeros(1, 5, 5, dtype=torch.uint8)}, "policy: expected shape"),
+        ({"prev_out": torch.zeros(1, 8, 5, 5)}, "prev_out: expected shape"),
+        ({"stride": 0}, "stride: expected"),
+        ({"padding": -1}, "padding: expected"),
+        ({"groups": 3}, "groups: expected"),
+        ({"activation": "gelu"}, "activation: expected"),
+        ({"x": torch.zeros(1, 4, 2, 2)}, "smaller than the kernel"),
+    ],
+)
+def test_wrong_arguments_are_named(change, word):
+    arguments = {"x": X, "weight": W, "bias": None, "policy": P, "prev_out": None, **change}
+    with pytest.raises(ValueError, match=word):
+        ops.triple_sparse_conv2d(**arguments)
+
+
+def test_wrong_policy_values_and_missing_previous_output():
+    with pytest.raises(RuntimeError, match="policy: expected values"):
+        ops.triple_sparse_conv2d(X, W, None, P + 3, torch.zeros(1, 8, 3, 3))
+    with pytest.raises(RuntimeError, match="prev_out: expected the previous output"):
+        ops.triple_sparse_conv2d(X, W, None, P + 1, None)
+    with pytest.raises(RuntimeError, match="no gradient"):
+        ops.triple_sparse_conv2d_(X, W.clone().requires_grad_(), None, P, torch.zeros(1, 8, 3, 3))

@@ -1,0 +1,79 @@
+"""Time the operators against the best alternative that PyTorch offers."""
+
+import argparse
+
+import torch
+from rich.console import Console
+from rich.progress import track
+from rich.table import Table
+
+from vosplug.ops import benchmark, has_extension, isa
+
+from ..utils.errors import InputError
+from ..utils.files import write_json, write_via
+from .common import command, positive_int
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Return the parser of the command line."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--op", choices=benchmark.OPERATORS, help="only this operator (default: all)")
+    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu", help="default: cpu")
+    parser.add_argument("--threads", type=positive_int, default=1, help="CPU threads (default: 1)")
+    parser.add_argument("--seconds", type=float, default=2.0, help="time for each comparison (default: 2)")
+    parser.add_argument("--quick", action="store_true", help="a few small cases only")
+    parser.add_argument("--json", metavar="FILE", help="write the rows as JSON")
+    parser.add_argument("--plot", metavar="FILE", help="write a bar chart of the speed-ups (needs matplotlib)")
+    return parser
+
+
+def _plot(rows: list[benchmark.Row], path: str) -> None:
+    try:
+        import matplotlib
+    except ImportError as error:
+        raise InputError("--plot needs matplotlib: pip install matplotlib") from error
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    labels = [f"{row.shape} {row.dtype} d={row.density} ({row.note})" for row in rows]
+    figure, axes = pyplot.subplots(figsize=(10, 0.28 * len(rows) + 1))
+    axes.barh(range(len(rows)), [row.speedup for row in rows])
+    axes.axvline(1.0, color="black", linewidth=1)
+    axes.set_yticks(range(len(rows)), labels, fontsize=6)
+    axes.invert_yaxis()
+    axes.set_xlabel("times faster than the rival")
+    figure.tight_layout()
+    write_via(path, lambda name: figure.savefig(name, dpi=120))
+    pyplot.close(figure)
+
+
+def _table(rows: list[benchmark.Row]) -> Table:
+    table = Table(title=f"operators on {isa() or 'PyTorch code (no extension)'}")
+    for name in ("op", "shape", "dtype", "density", "form", "ours ms", "rival ms", "speed-up", "rival"):
+        table.add_column(name, justify="right" if "ms" in name or name == "speed-up" else "left")
+    for r in rows:
+        numbers = (f"{r.ours_ms:.3f}", f"{r.rival_ms:.3f}", f"{r.speedup:.2f}")
+        table.add_row(r.op, r.shape, r.dtype, f"{r.density:g}", r.note, *numbers, r.rival)
+    return table
+
+
+@command
+def main(argv: list[str] | None = None) -> int:
+    """Run the comparisons, print a table, write JSON and a plot."""
+    options = build_parser().parse_args(argv)
+    if options.device == "cuda" and not torch.cuda.is_available():
+        raise InputError("--device cuda: this torch sees no CUDA device")
+    torch.set_num_threads(options.threads)
+    benchmark.keep_freed_memory()
+    has_extension()
+    console, rows = Console(), []
+    with torch.no_grad():
+        cases = benchmark.cases_of(options.op, options.device, options.quick)
+        for case in track(cases, description="measuring", console=console):
+            rows.append(benchmark.measure(case, options.device, options.threads, options.seconds))
+            if options.json:
+                write_json(options.json, [row.as_dict() for row in rows])
+    console.print(_table(rows))
+    if options.plot:
+        _plot(rows, options.plot)
+    return 0
