@@ -17,7 +17,7 @@ OPS := $(shell find ops -type f \( -name '*.py' -o -name '*.cpp' -o -name '*.cu'
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help env env-mm demo test test-gpu lint bench clean-env
+.PHONY: help env env-mm demo test test-gpu test-asan lint bench clean-env
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 20
@@ -34,6 +34,9 @@ test: env  ## the test suite, without tests marked slow or gpu
 
 test-gpu: env  ## the tests that need a CUDA device
 	@$(PY) -m pytest -q -m gpu
+
+test-asan: env  ## the operators' tests under address and undefined-behaviour sanitizers
+	@PYTHON="$(PY)" JOBS=$(JOBS) sh ops/sanitize.sh
 
 lint: env  ## ruff
 	@$(PY) -m ruff check .
