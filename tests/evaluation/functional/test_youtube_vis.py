@@ -9,8 +9,14 @@ from hypothesis import strategies as st
 
 from tests.evaluation.tiny_vis import SIZE, pack, random_case, random_track, unpack
 from vosplug.evaluation.functional.track_masks import mean_area, read_tracks
-from vosplug.evaluation.functional.youtube_vis import (KEYS, category_scores, global_scores, score_video,
-                                                       threshold_scores, track_ious)
+from vosplug.evaluation.functional.youtube_vis import (
+    KEYS,
+    category_scores,
+    global_scores,
+    score_video,
+    threshold_scores,
+    track_ious,
+)
 from vosplug.evaluation.functional.youtube_vis_plain import plain_scores
 from vosplug.utils.errors import DataError
 
