@@ -3,7 +3,17 @@
 import pytest
 import torch
 
-from tests.contracts.helpers import CONFIGS, FAMILIES, TINY_R50, advance, boxes, build_tiny, random_frames, track
+from tests.contracts.helpers import (
+    CONFIGS,
+    FAMILIES,
+    TINY_R50,
+    advance,
+    boxes,
+    build_tiny,
+    random_frames,
+    track,
+    training_batch,
+)
 from vosplug.registry import SEGMENTORS
 from vosplug.structures import Prompt
 from vosplug.utils.configs import load_config
@@ -98,6 +108,18 @@ def test_without_long_term_memory_it_grows():
     state = model.init_state()
     track(model, random_frames(15, SIZE), {0: ((1,), boxes(1, SIZE))}, state=state)
     assert state.memory.tokens == 15 * 9 and state.memory.long_term_tokens == 0
+
+
+def test_draws_of_training_follow_the_seed_of_torch(model):
+    model.train()
+    batch = training_batch(model, length=5)
+    values = {}
+    for seed in (0, 0, 1, 2, 3):
+        torch.manual_seed(seed)
+        with torch.no_grad():
+            value = float(model.loss(**batch)["loss_ce"])
+        assert values.setdefault(seed, value) == value
+    assert len(set(values.values())) > 1
 
 
 def test_interval_of_deep_updates_is_checked():
