@@ -2,5 +2,6 @@
 
 from .base import Conversion, Converter
 from .stcn import STCNConverter
+from .xmem import XMemConverter
 
-__all__ = ["Conversion", "Converter", "STCNConverter"]
+__all__ = ["Conversion", "Converter", "STCNConverter", "XMemConverter"]

@@ -2,5 +2,6 @@
 
 from .base import VOSSegmentor
 from .stcn import STCN
+from .xmem import XMem
 
-__all__ = ["STCN", "VOSSegmentor"]
+__all__ = ["STCN", "VOSSegmentor", "XMem"]
