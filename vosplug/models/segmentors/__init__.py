@@ -1,6 +1,7 @@
 """One file per family of methods."""
 
 from .base import VOSSegmentor
+from .sparse_processing import SparseProcessing
 from .stcn import STCN
 
-__all__ = ["STCN", "VOSSegmentor"]
+__all__ = ["STCN", "SparseProcessing", "VOSSegmentor"]
