@@ -15,8 +15,8 @@ from ..backbones.sparse_convs.context import Work
 class SparsityLoss(nn.Module):
     """Keep the share of computed sites at a target: in every layer at first, in the whole network later (Eq. 11-13).
 
-    The bounds of the layers open as in dynamic convolutions (Verelst and Tuytelaars, 2020): their distance to the target
-    grows by a squared cosine until a third of the training is over, where they are 0 and 1.
+    The bounds of the layers open as in dynamic convolutions (Verelst and Tuytelaars, 2020): their distance to the
+    target grows by a squared cosine until a third of the training is over, where they are 0 and 1.
 
     Args:
         target: t_s.
@@ -56,7 +56,7 @@ class SparsityLoss(nn.Module):
 
 @LOSSES.register_module()
 class ComputationLoss(nn.Module):
-    """The share of the multiply-accumulates that is computed: the cost term of Skip-Convolution (IV-B, Residual Sparse).
+    """The share of the multiply-accumulates that is computed: the cost term of Skip-Convolution (SpVOS IV-B).
 
     Args:
         weight: of the loss in the sum.

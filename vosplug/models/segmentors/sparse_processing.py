@@ -87,8 +87,8 @@ class SparseProcessing:
             letters = ", ".join(f"{letter} ({name})" for letter, name in MODULES.items())
             raise ConfigError(f"where must consist of some of the letters {letters}, got {where!r}")
         if "M" in where and policy == "mixed":
-            raise ConfigError("where='...M' has no effect under policy='mixed': the value encoder runs on memory frames "
-                              "only, and those are dense; use 'fully' or 'semi_mixed', or leave M out")
+            raise ConfigError("where='...M' has no effect under policy='mixed': the value encoder runs on memory "
+                              "frames only, and those are dense; use 'fully' or 'semi_mixed', or leave M out")
         if "M" in where and everywhere:
             raise ConfigError("everywhere=True is for Q and D: leave M out of where")
         self.conv, self.where, self.policy, self.everywhere = conv, where, policy, everywhere

@@ -112,7 +112,7 @@ class FrameContext:
         found = {name: tensor.index_select(0, index) for name, tensor in kept.tensors.items()}
         return found, None if known.all() else known
 
-    def keep(self, layer, x: Tensor, kind: str = "plain", **tensors: Tensor) -> None:
+    def keep(self, layer, x: Tensor, kind: str = "plain", /, **tensors: Tensor) -> None:
         """Keep tensors of ``layer`` for the next frame."""
         self.store[layer.name] = Kept(signature(x, kind), self.keys(layer, len(x)), tensors)
 

@@ -14,8 +14,8 @@ KIND = "folded"
 class FoldedConv:
     """``relu(norm(triple(x)))`` with folded weights. The layer's buffer holds the result of the previous frame.
 
-    Skipped sites are zero before the norm, so they hold ``relu(norm(0))``, a constant per channel: it is written only at
-    sites that were not skipped in the frame before. Reused sites cost nothing.
+    Skipped sites are zero before the norm, so they hold ``relu(norm(0))``, a constant per channel: it is written only
+    at sites that were not skipped in the frame before. Reused sites cost nothing.
 
     Args:
         layer: the triple sparse convolution.
