@@ -66,8 +66,8 @@ def density_line(report: SparsityReport, constructed: bool) -> str:
     per_module = ", ".join(f"{name} {module['density']:.3f}" for name, module in report.as_json()["modules"].items()
                            if module["density"] is not None)
     computed, reused, skipped = shares
-    return (f"query frame, {len(report.layers)} sparse convolutions ({source}): density {report.density():.3f} of their "
-            f"multiply-accumulates ({per_module}); sites computed {computed:.3f}, reused {reused:.3f}, "
+    return (f"query frame, {len(report.layers)} sparse convolutions ({source}): density {report.density():.3f} of "
+            f"their multiply-accumulates ({per_module}); sites computed {computed:.3f}, reused {reused:.3f}, "
             f"skipped {skipped:.3f}")
 
 

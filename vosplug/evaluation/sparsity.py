@@ -43,7 +43,8 @@ class LayerCounts:
             return
         skipped, reused, computed = work.counts()
         self.sparse_frames += 1
-        self.skipped, self.reused, self.computed = self.skipped + skipped, self.reused + reused, self.computed + computed
+        self.skipped, self.reused = self.skipped + skipped, self.reused + reused
+        self.computed += computed
         self.sparse_macs, self.sparse_dense_macs = self.sparse_macs + macs, self.sparse_dense_macs + work.dense_macs
 
     def as_json(self) -> dict:
