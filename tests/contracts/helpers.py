@@ -24,9 +24,22 @@ TINY_SMALL = {
     "model.value_encoder.fuser.channels": 16, "model.decoder.compress_channels": 16,
     "model.decoder.up_channels": (16,), "model.key_encoder.key_channels": 16,
 }
+def sparse(conv: str, policy: str, where: str = "QD", everywhere: bool = False) -> dict:
+    """Options that make a model sparse."""
+    loss = "ComputationLoss" if conv.startswith("Residual") else "SparsityLoss"
+    return {"model.sparse": {"conv": {"type": conv}, "policy": policy, "where": where, "everywhere": everywhere,
+                             "losses": [{"type": loss, "weight": 0.1}]}}
+
+
 # One small instance of every registered segmentor family; a new family adds its line here.
 FAMILIES = {
-    "STCN": [("_base_/stcn_r50_model.py", TINY_R50), ("_base_/stcn_small_model.py", TINY_SMALL)],
+    "STCN": [("_base_/stcn_r50_model.py", TINY_R50), ("_base_/stcn_small_model.py", TINY_SMALL),
+                     ("_base_/stcn_r50_model.py", {**TINY_R50, **sparse("TripleSparseConv", "mixed")}),
+                     ("_base_/stcn_r50_model.py", {**TINY_R50, **sparse("TripleSparseConv", "mixed", everywhere=True)}),
+                     ("_base_/stcn_r50_model.py", {**TINY_R50, **sparse("TripleSparseConv", "fully", where="QDM")}),
+                     ("_base_/stcn_r50_model.py", {**TINY_R50, **sparse("StaticSparseConv", "semi_mixed")}),
+                     ("_base_/stcn_r50_model.py", {**TINY_R50, **sparse("ResidualSparseConv", "mixed")}),
+                     ("_base_/stcn_small_model.py", {**TINY_SMALL, **sparse("TripleSparseConv", "mixed")})],
     "XMem": [("_base_/xmem_r50_model.py", {**TINY_R50, "model.sensory_channels": 8,
                                            "model.normal_update.mid_channels": 8})],
 }

@@ -25,7 +25,10 @@ CASES = {
     "DECODERS": {"MaskDecoder": [dict(compress_channels=8, up_channels=(8, 8)),
                                  dict(compress_channels=8, up_channels=(8, 8), previous_masks=True),
                                  dict(compress_channels=8, up_channels=(8, 8), fuser=dict(type="CBAMFuser"))]},
-    "LOSSES": {"BootstrappedCE": [dict(), dict(start_warm=0, end_warm=0, top_p=0.2)], "DiceLoss": [dict()]},
+    "LOSSES": {"BootstrappedCE": [dict(), dict(start_warm=0, end_warm=0, top_p=0.2)], "DiceLoss": [dict()],
+               "SparsityLoss": [dict(), dict(target=0.5, beta=0.0)], "ComputationLoss": [dict(weight=0.5)]},
+    "SPARSE_CONVS": {"DenseConv": [dict()], "TripleSparseConv": [dict(), dict(tau=0.5)],
+                     "StaticSparseConv": [dict()], "ResidualSparseConv": [dict()]},
     "MEMORIES": {"FrameBank": [dict(), dict(include_last=True), dict(max_frames=3)],
                  "LongTermMemory": [dict(), dict(enable_long_term=False)]},
     "EVICTIONS": {"OldestFirst": [dict()], "EvenlySpaced": [dict()], "LeastUsed": [dict()]},
@@ -33,13 +36,15 @@ CASES = {
 }
 # Layers serve different purposes: the name of the test in this file that covers each.
 LAYERS = {"TopDownFusion": "fusion", "LastStage": "fusion", "CBAMFuser": "fuser", "ResidualFuser": "fuser",
-          "LocalityPrior": "prior", "SensoryGRU": "update", "MultiScaleUpdate": "update"}
+          "LocalityPrior": "prior", "SensoryGRU": "update", "MultiScaleUpdate": "update",
+          "SparseProcessing": "segmentors"}
+MASK_LOSSES = ("BootstrappedCE", "DiceLoss")
 
 
 def cases(kind, *, only=None):
     """Pytest parameters of a kind: (part, options)."""
     return [pytest.param((part, options), id=f"{part}-{number}") for part, every in CASES[kind].items()
-            for number, options in enumerate(every) if only in (None, part)]
+            for number, options in enumerate(every) if only is None or part in only]
 
 
 def build(kind, case, **given):
@@ -90,7 +95,7 @@ def test_backbones_publish_their_pyramid(case, channels):
 BACKBONE = dict(type="ResNet", **CASES["BACKBONES"]["ResNet"][0])
 
 
-@pytest.mark.parametrize("case", cases("ENCODERS", only="KeyEncoder"))
+@pytest.mark.parametrize("case", cases("ENCODERS", only=("KeyEncoder",)))
 def test_key_encoders_publish_their_channels(case):
     encoder = build("ENCODERS", case, backbone=BACKBONE)
     features = encoder(torch.randn(2, 3, *FRAME))
@@ -101,7 +106,7 @@ def test_key_encoders_publish_their_channels(case):
     assert {s: x.shape[1] for s, x in features.pyramid.items()} == encoder.pyramid_channels
 
 
-@pytest.mark.parametrize("case", cases("ENCODERS", only="ValueEncoder"))
+@pytest.mark.parametrize("case", cases("ENCODERS", only=("ValueEncoder",)))
 def test_value_encoders_publish_their_channels(case):
     encoder = build("ENCODERS", case, backbone=BACKBONE)
     grid = tuple(s // encoder.stride for s in FRAME)
@@ -149,7 +154,7 @@ def test_decoders_give_one_map_per_object_whatever_their_number(case):
     assert three.shape == (3, *FRAME) and torch.allclose(three[0], one[0], atol=1e-5)
 
 
-@pytest.mark.parametrize("case", cases("LOSSES"))
+@pytest.mark.parametrize("case", cases("LOSSES", only=MASK_LOSSES))
 def test_losses_fall_as_masks_get_better_and_ignore_void(case):
     loss = build("LOSSES", case)
     assert isinstance(loss.name, str) and isinstance(loss.weight, float)
@@ -163,6 +168,36 @@ def test_losses_fall_as_masks_get_better_and_ignore_void(case):
     void = truth.clone()
     void[:, :, 0] *= -50
     assert float(loss(void, labels)) == pytest.approx(float(loss(truth, labels)), abs=1e-6)
+
+
+def work_of(computed, layers=3, sites=100):
+    """What layers did that computed a share of their sites."""
+    from vosplug.models.backbones.sparse_convs import Work
+
+    share = torch.tensor(float(computed), requires_grad=True)
+    return [Work(f"layer{i}", 10 + i, 0, sites, chosen=share * sites, decided=sites) for i in range(layers)]
+
+
+@pytest.mark.parametrize("case", [c for c in cases("LOSSES") if c.values[0][0] not in MASK_LOSSES])
+def test_losses_on_work_rise_with_the_work_above_the_target(case):
+    loss = build("LOSSES", case)
+    assert isinstance(loss.name, str) and isinstance(loss.weight, float) and loss.reads_work
+    values = [float(loss(work_of(share)).detach()) for share in (0.55, 0.7, 0.9, 1.0)]
+    assert values == sorted(values) and values[0] < values[-1]
+    assert float(loss([])) == 0
+
+
+@pytest.mark.parametrize("geometry", [dict(kernel_size=3, padding=1), dict(kernel_size=1),
+                                      dict(kernel_size=3, stride=2, padding=1, bias=False, groups=2)])
+@pytest.mark.parametrize("case", cases("SPARSE_CONVS"))
+def test_sparse_convolutions_are_drop_ins_outside_of_a_frame_loop(case, geometry):
+    conv = build("SPARSE_CONVS", case, in_channels=4, out_channels=6, **geometry)
+    dense = torch.nn.Conv2d(4, 6, **geometry)
+    names = {name for name, _ in conv.named_parameters() if not name.startswith("gate.")}
+    assert names == {name for name, _ in dense.named_parameters()}
+    dense.load_state_dict({name: value for name, value in conv.state_dict().items() if name in names})
+    x = torch.randn(2, 4, 9, 7)
+    assert torch.equal(conv(x), dense(x))
 
 
 @pytest.mark.parametrize("case", cases("MEMORIES"))

@@ -12,7 +12,16 @@ from vosplug.utils.errors import ConfigError, InputError
 
 from .helpers import FAMILIES, advance, boxes, build_tiny, random_frames, track, training_batch
 
-CASES = [pytest.param(case, id=case[0].split("/")[-1].removesuffix("_model.py"))
+
+def name_of(config, options):
+    """Name of a case: its config and what is sparse in it."""
+    sparse = options.get("model.sparse", {})
+    every = "everywhere" if sparse.get("everywhere") else ""
+    parts = (sparse["conv"]["type"].removesuffix("SparseConv"), sparse["policy"], every) if sparse else ()
+    return "-".join(filter(None, (config.split("/")[-1].removesuffix("_model.py"), *parts)))
+
+
+CASES = [pytest.param(case, id=name_of(*case))
          for cases in FAMILIES.values() for case in cases]
 
 

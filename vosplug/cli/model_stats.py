@@ -4,8 +4,10 @@ import argparse
 
 from rich.console import Console
 from rich.table import Table
+from torch import nn
 
 from ..evaluation.complexity import Complexity, measure
+from ..evaluation.sparsity import SparsityReport, construct_density
 from ..inference.model_loading import build_segmentor
 from ..utils.errors import InputError
 from ..utils.files import write_json
@@ -47,18 +49,44 @@ def table_of(result: Complexity, title: str) -> Table:
     return table
 
 
+def set_density(model: nn.Module, density: float, config: str) -> None:
+    """Construct policies of a density; errors name the option and the config."""
+    try:
+        construct_density(model, density)
+    except InputError as error:
+        raise InputError(f"--density, the model of {config}: {error}") from error
+
+
+def density_line(report: SparsityReport, constructed: bool) -> str:
+    """What the sparse convolutions of the query frame computed."""
+    shares = (report.total().as_json()[name] for name in ("computed", "reused", "skipped"))
+    if report.density() is None:
+        return f"{len(report.layers)} sparse convolutions, which the policy made dense on the query frame"
+    source = "constructed policies" if constructed else "gates as they are"
+    per_module = ", ".join(f"{name} {module['density']:.3f}" for name, module in report.as_json()["modules"].items()
+                           if module["density"] is not None)
+    computed, reused, skipped = shares
+    return (f"query frame, {len(report.layers)} sparse convolutions ({source}): density {report.density():.3f} of "
+            f"their multiply-accumulates ({per_module}); sites computed {computed:.3f}, reused {reused:.3f}, "
+            f"skipped {skipped:.3f}")
+
+
 @command
 def main(argv: list[str] | None = None) -> None:
     """Measure and print."""
     args = build_parser().parse_args(argv)
     check_targets(args.json)
     cfg = load_config(args.config, cfg_options=args.cfg_options, plugins=args.plugins)
+    model = build_segmentor(cfg)
     if args.density is not None:
-        raise InputError(f"--density: the model of {args.config} has no sparse convolution whose density could be set")
-    result = measure(build_segmentor(cfg), tuple(args.shape), args.objects, args.memory_frames)
+        set_density(model, args.density, args.config)
+    result = measure(model, tuple(args.shape), args.objects, args.memory_frames)
     padded = "x".join(map(str, result.settings["padded_shape"]))
     title = (f"{args.config}: {args.shape[0]}x{args.shape[1]} (padded to {padded}), {args.objects} object(s), "
              f"{args.memory_frames} frame(s) in memory")
     if args.json:
         write_json(args.json, result.as_json())
-    Console().print(table_of(result, title))
+    console = Console()
+    console.print(table_of(result, title))
+    if "query" in result.sparse:
+        console.print(density_line(result.sparse["query"], args.density is not None), soft_wrap=True)

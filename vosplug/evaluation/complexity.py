@@ -10,6 +10,7 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from ..structures import Prompt
+from .sparsity import SparsityReport, sparse_layers
 
 FRAME_KINDS = ("first", "query", "memory")
 
@@ -25,6 +26,7 @@ class Complexity:
         macs: kind of frame -> module -> multiply-accumulates really done for one frame. Kinds: ``first`` (starts the
             objects), ``query`` (segmented, not memorised), ``memory`` (segmented and memorised).
         settings: size of the frame, objects, frames in memory.
+        sparse: kind of frame -> what its sparse convolutions computed; empty for a model without any.
     """
 
     params: int
@@ -33,6 +35,7 @@ class Complexity:
     module_mib: dict[str, float]
     macs: dict[str, dict[str, int]] = field(default_factory=dict)
     settings: dict[str, object] = field(default_factory=dict)
+    sparse: dict[str, SparsityReport] = field(default_factory=dict)
 
     def total(self, kind: str = "query") -> int:
         """Multiply-accumulates of one frame of a kind."""
@@ -46,7 +49,8 @@ class Complexity:
                              "macs_g": self.macs["query"].get(name, 0) / 1e9}
             modules[name].update({f"macs_g_{kind}": self.macs[kind].get(name, 0) / 1e9 for kind in self.macs})
         return {"params": self.params, "state_mib": self.state_mib, "macs_g": self.total() / 1e9,
-                **{f"macs_g_{kind}": self.total(kind) / 1e9 for kind in self.macs}, "modules": modules, **self.settings}
+                **{f"macs_g_{kind}": self.total(kind) / 1e9 for kind in self.macs}, "modules": modules, **self.settings,
+                **({"sparse": {kind: report.as_json() for kind, report in self.sparse.items()}} if self.sparse else {})}
 
 
 def state_mib(module: nn.Module) -> float:
@@ -111,24 +115,29 @@ def measure(model: nn.Module, size: tuple[int, int] = (480, 854), objects: int =
     prompt = Prompt(ids=tuple(range(1, objects + 1)), masks=masks)
 
     state = model.init_state()
-    result.macs["first"] = counted(model, state, frame, prompt)
+    count(result, "first", model, state, frame, prompt)
     for _ in range(memory_frames - 1):
         state.frame_index = next_memory_frame(state)
         model.step(state, frame)
     state.frame_index = next_memory_frame(state)
     # On a copy, which shares the memory: the last frame writes nothing, and no frame may follow it.
-    result.macs["query"] = counted(model, copy.copy(state), frame, None, last=True)
+    if sparse_layers(model):  # once before, uncounted: what runs on objects has no previous features yet, and is dense
+        model.step(copy.copy(state), frame, last=True)
+    count(result, "query", model, copy.copy(state), frame, None, last=True)
     state.frame_index = next_memory_frame(state)
-    result.macs["memory"] = counted(model, state, frame, None)
+    count(result, "memory", model, state, frame, None)
     return result
 
 
-def counted(model: nn.Module, state, frame, prompt, last: bool = False) -> dict[str, int]:
-    """Multiply-accumulates per module of one step."""
+def count(result: Complexity, kind: str, model: nn.Module, state, frame, prompt, last: bool = False) -> None:
+    """Add the multiply-accumulates per module of one step, and what its sparse convolutions computed."""
     counter = StageCounter(model)
     with counter.count():
-        model.step(state, frame, prompt, last=last)
-    return {name: value for name, value in counter.counts.items() if value}
+        output = model.step(state, frame, prompt, last=last)
+    result.macs[kind] = {name: value for name, value in counter.counts.items() if value}
+    if output.features.get("sparse_work"):
+        result.sparse[kind] = SparsityReport()
+        result.sparse[kind].add(output.features["sparse_work"])
 
 
 def next_memory_frame(state) -> int:

@@ -7,7 +7,8 @@ from torch import Tensor, nn
 from ...registry import BACKBONES
 from ...utils.checkpoint import load_checkpoint_file, load_weights, model_state
 from ...utils.errors import ConfigError
-from ..layers.build import build_conv, build_norm
+from ..layers.build import build_conv, build_norm, conv_norm_relu
+from .sparse_convs.gates import Gate
 
 DEPTHS = {18: ("basic", (2, 2, 2)), 34: ("basic", (3, 4, 6)), 50: ("bottleneck", (3, 4, 6)),
           101: ("bottleneck", (3, 4, 23))}
@@ -15,30 +16,32 @@ WIDTHS = (64, 128, 256)
 
 
 class BasicBlock(nn.Module):
-    """Two 3x3 convolutions (He et al., 2016). ``conv`` may name a sparse convolution; the shortcut stays dense."""
+    """Two 3x3 convolutions (He et al., 2016). ``conv`` (and ``shortcut_conv``) may name a sparse convolution."""
 
     expansion = 1
 
-    def __init__(self, in_channels: int, width: int, stride: int, conv: dict | None, norm: dict, bias: bool):
+    def __init__(self, in_channels: int, width: int, stride: int, conv: dict | None, norm: dict, bias: bool,
+                 shortcut_conv: dict | None = None):
         super().__init__()
         self.conv1 = build_conv(conv, in_channels, width, 3, stride=stride, padding=1, bias=bias)
         self.bn1 = build_norm(norm, width)
         self.conv2 = build_conv(conv, width, width, 3, padding=1, bias=bias)
         self.bn2 = build_norm(norm, width)
-        self.downsample = shortcut(in_channels, width, stride, norm, bias)
+        self.downsample = shortcut(in_channels, width, stride, norm, bias, shortcut_conv)
 
     def forward(self, x: Tensor) -> Tensor:
-        out = F.relu(self.bn1(self.conv1(x)))
-        out = self.bn2(self.conv2(out))
+        out = conv_norm_relu(self.conv1, self.bn1, x)
+        out = conv_norm_relu(self.conv2, self.bn2, out, relu=False)
         return F.relu(out + (x if self.downsample is None else self.downsample(x)))
 
 
 class Bottleneck(nn.Module):
-    """1x1, 3x3 (which carries the stride), 1x1. ``conv`` may name a sparse convolution; the shortcut stays dense."""
+    """1x1, 3x3 (which carries the stride), 1x1. ``conv`` (and ``shortcut_conv``) may name a sparse convolution."""
 
     expansion = 4
 
-    def __init__(self, in_channels: int, width: int, stride: int, conv: dict | None, norm: dict, bias: bool):
+    def __init__(self, in_channels: int, width: int, stride: int, conv: dict | None, norm: dict, bias: bool,
+                 shortcut_conv: dict | None = None):
         super().__init__()
         out_channels = width * self.expansion
         self.conv1 = build_conv(conv, in_channels, width, 1, bias=bias)
@@ -47,23 +50,24 @@ class Bottleneck(nn.Module):
         self.bn2 = build_norm(norm, width)
         self.conv3 = build_conv(conv, width, out_channels, 1, bias=bias)
         self.bn3 = build_norm(norm, out_channels)
-        self.downsample = shortcut(in_channels, out_channels, stride, norm, bias)
+        self.downsample = shortcut(in_channels, out_channels, stride, norm, bias, shortcut_conv)
 
     def forward(self, x: Tensor) -> Tensor:
-        out = F.relu(self.bn1(self.conv1(x)))
-        out = F.relu(self.bn2(self.conv2(out)))
-        out = self.bn3(self.conv3(out))
+        out = conv_norm_relu(self.conv1, self.bn1, x)
+        out = conv_norm_relu(self.conv2, self.bn2, out)
+        out = conv_norm_relu(self.conv3, self.bn3, out, relu=False)
         return F.relu(out + (x if self.downsample is None else self.downsample(x)))
 
 
 BLOCKS = {"basic": BasicBlock, "bottleneck": Bottleneck}
 
 
-def shortcut(in_channels: int, out_channels: int, stride: int, norm: dict, bias: bool) -> nn.Sequential | None:
+def shortcut(in_channels: int, out_channels: int, stride: int, norm: dict, bias: bool,
+             conv: dict | None = None) -> nn.Sequential | None:
     """1x1 convolution and norm where a block changes the shape, else None."""
     if stride == 1 and in_channels == out_channels:
         return None
-    return nn.Sequential(nn.Conv2d(in_channels, out_channels, 1, stride=stride, bias=bias),
+    return nn.Sequential(build_conv(conv, in_channels, out_channels, 1, stride=stride, bias=bias),
                          build_norm(norm, out_channels))
 
 
@@ -80,6 +84,7 @@ class ResNet(nn.Module):
         block: ``basic`` or ``bottleneck``; by ``depth`` if None.
         blocks: number of blocks per stage; by ``depth`` if None.
         conv: config of the convolutions inside the blocks (kind ``sparse convolution``); dense if None.
+        shortcut_conv: the same for the convolutions on their shortcuts.
         norm: config of the norms, see :func:`~vosplug.models.layers.build.build_norm`.
         bias: convolutions have biases.
         freeze_norm_stats: batch norms use their running statistics in training too, as STCN and XMem train.
@@ -92,7 +97,7 @@ class ResNet(nn.Module):
     def __init__(self, depth: int | None = 50, in_channels: int = 3, stem_channels: int = 64, stem_kernel: int = 7,
                  stem_pool: bool = True, widths: tuple = WIDTHS, block: str | None = None, blocks: tuple | None = None,
                  conv: dict | None = None, norm: dict | None = None, bias: bool = False,
-                 freeze_norm_stats: bool = True, weights: str | None = None):
+                 freeze_norm_stats: bool = True, weights: str | None = None, shortcut_conv: dict | None = None):
         super().__init__()
         block_class, counts = resolve_depth(depth, block, blocks)
         if len(widths) != len(counts):
@@ -108,7 +113,8 @@ class ResNet(nn.Module):
         for stage, (width, count, stride) in enumerate(zip(widths, counts, strides, strict=True), start=1):
             layers = []
             for index in range(count):
-                layers.append(block_class(channels, width, stride if index == 0 else 1, conv, norm, bias))
+                layers.append(block_class(channels, width, stride if index == 0 else 1, conv, norm, bias,
+                                          shortcut_conv))
                 channels = width * block_class.expansion
             self.add_module(f"layer{stage}", nn.Sequential(*layers))
             self.out_channels[2 ** (stage + 1)] = channels
@@ -118,9 +124,9 @@ class ResNet(nn.Module):
         self.train()  # a new module is in training mode without having been told so
 
     def reset_parameters(self) -> None:
-        """He initialisation of all convolutions."""
+        """He initialisation of all convolutions; gates keep theirs."""
         for module in self.modules():
-            if isinstance(module, nn.Conv2d):
+            if isinstance(module, nn.Conv2d) and not isinstance(module, Gate):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
                 if module.bias is not None:
                     nn.init.zeros_(module.bias)
@@ -129,7 +135,7 @@ class ResNet(nn.Module):
         """Load torchvision-style weights.
 
         A stem with more input channels keeps its own weights for those. Biases of convolutions, which torchvision does
-        not have, become zero, and counters of batch norms, which old files lack, keep their start value.
+        not have, become zero; counters of batch norms, which old files lack, and gates keep their start value.
         """
         state = {k: v for k, v in model_state(load_checkpoint_file(path)).items()
                  if not k.startswith(("fc.", "layer4."))}
@@ -140,7 +146,9 @@ class ResNet(nn.Module):
             stem[:, : given.shape[1]] = given
             state["conv1.weight"] = stem
         for name, module in self.named_modules():
-            if isinstance(module, nn.Conv2d) and module.bias is not None:
+            if isinstance(module, Gate):
+                state.update({f"{name}.{part}": value for part, value in module.state_dict().items()})
+            elif isinstance(module, nn.Conv2d) and module.bias is not None:
                 state.setdefault(f"{name}.bias", torch.zeros_like(module.bias))
             if getattr(module, "num_batches_tracked", None) is not None:
                 state.setdefault(f"{name}.num_batches_tracked", module.num_batches_tracked)

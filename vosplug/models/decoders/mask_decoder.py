@@ -20,13 +20,15 @@ class UpsampleBlock(nn.Module):
     Args:
         skip_channels, channels, out_channels: of the skip feature, the coarse feature and the output.
         conv, norm: of the residual block.
+        outer_conv: config of the skip convolution and of the shortcut.
     """
 
     def __init__(self, skip_channels: int, channels: int, out_channels: int, conv: dict | None = None,
-                 norm: dict | None = None):
+                 norm: dict | None = None, outer_conv: dict | None = None):
         super().__init__()
-        self.skip_conv = nn.Conv2d(skip_channels, channels, 3, padding=1)
-        self.out_conv = PreActBlock(channels, out_channels, conv=conv, norm=norm)
+        self.skip_conv = build_conv(outer_conv, skip_channels, channels, 3, padding=1)
+        self.skip_conv.per_frame = True  # shared by the objects: tells a sparse convolution whose rows its input has
+        self.out_conv = PreActBlock(channels, out_channels, conv=conv, norm=norm, shortcut_conv=outer_conv)
 
     def forward(self, skip: Tensor, x: Tensor, pairs: Pairs) -> Tensor:
         """(B, C_skip, 2h, 2w), (P, C, h, w) -> (P, C_out, 2h, 2w). The skip convolution is shared by the objects."""
@@ -51,6 +53,7 @@ class MaskDecoder(nn.Module):
         fuser: config (kind ``layer``) of what joins read-out and context, as XMem does; a residual block if None. It
             has ``compress_channels`` outputs.
         output_bias: initial bias of the prediction layer; a negative one starts with empty masks.
+        outer_conv: config of the skip convolutions, shortcuts and the prediction layer; dense if None.
 
     Attributes:
         scale_channels: channels of the refined feature at each stride, coarsest first.
@@ -59,7 +62,7 @@ class MaskDecoder(nn.Module):
     def __init__(self, value_channels: int, context_channels: int, pyramid_channels: dict[int, int], stride: int,
                  compress_channels: int = 512, up_channels: Sequence[int] = (256, 256), previous_masks: bool = False,
                  conv: dict | None = None, norm: dict | None = None, output_bias: float = 0.0,
-                 fuser: dict | None = None):
+                 fuser: dict | None = None, outer_conv: dict | None = None):
         super().__init__()
         self.uses_previous_masks = previous_masks
         extra = 2 if previous_masks else 0
@@ -70,7 +73,7 @@ class MaskDecoder(nn.Module):
                                          channels=compress_channels, **given)
         else:
             self.compress = PreActBlock(value_channels + context_channels + extra, compress_channels, conv=conv,
-                                        norm=norm)
+                                        norm=norm, shortcut_conv=outer_conv)
         self.skip_strides = [stride >> (i + 1) for i in range(len(up_channels))]
         lacking = [s for s in self.skip_strides if s not in pyramid_channels]
         if lacking:
@@ -79,9 +82,9 @@ class MaskDecoder(nn.Module):
         channels = [compress_channels, *up_channels]
         self.scale_channels = channels
         self.ups = nn.ModuleList(
-            UpsampleBlock(pyramid_channels[s], c_in, c_out, conv=conv, norm=norm)
+            UpsampleBlock(pyramid_channels[s], c_in, c_out, conv=conv, norm=norm, outer_conv=outer_conv)
             for s, c_in, c_out in zip(self.skip_strides, channels[:-1], channels[1:], strict=True))
-        self.pred = build_conv(None, channels[-1], 1, 3, padding=1)
+        self.pred = build_conv(outer_conv, channels[-1], 1, 3, padding=1)
         if output_bias:
             nn.init.constant_(self.pred.bias, output_bias)
 

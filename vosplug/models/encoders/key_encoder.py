@@ -6,6 +6,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from ...registry import BACKBONES, ENCODERS, LAYERS
+from ..layers.build import build_conv
 
 
 @dataclass
@@ -44,13 +45,14 @@ class KeyEncoder(nn.Module):
         context_channels: Cc; None uses ``base`` itself as context.
         anisotropic: also predict shrinkage d^2 + 1 and selection (sigmoid) with 3x3 convolutions, as XMem (Cheng and
             Schwing, 2022) does.
+        proj_conv: config (kind ``sparse convolution``) of the two projections; dense if None.
 
     Attributes:
         stride, key_channels, context_channels, base_channels, pyramid_channels: of the output.
     """
 
     def __init__(self, backbone: dict, fusion: dict | None = None, key_channels: int = 64,
-                 context_channels: int | None = 512, anisotropic: bool = False):
+                 context_channels: int | None = 512, anisotropic: bool = False, proj_conv: dict | None = None):
         super().__init__()
         self.backbone = BACKBONES.build(backbone)
         self.pyramid_channels = self.backbone.out_channels
@@ -58,12 +60,12 @@ class KeyEncoder(nn.Module):
         self.stride = self.fusion.stride
         self.base_channels = self.fusion.out_channels
         self.key_channels = key_channels
-        self.key_proj = nn.Conv2d(self.base_channels, key_channels, 3, padding=1)
+        self.key_proj = build_conv(proj_conv, self.base_channels, key_channels, 3, padding=1)
         nn.init.orthogonal_(self.key_proj.weight)
         nn.init.zeros_(self.key_proj.bias)
         self.context_proj = None
         if context_channels is not None:
-            self.context_proj = nn.Conv2d(self.base_channels, context_channels, 3, padding=1)
+            self.context_proj = build_conv(proj_conv, self.base_channels, context_channels, 3, padding=1)
         self.context_channels = context_channels or self.base_channels
         self.anisotropic = anisotropic
         if anisotropic:

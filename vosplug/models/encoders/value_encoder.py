@@ -43,12 +43,14 @@ class ResidualFuser(nn.Module):
         value_channels, base_channels: of the two inputs.
         channels: of the output.
         norm: config of a norm inside the block.
+        conv: config of the convolutions inside the block.
     """
 
-    def __init__(self, value_channels: int, base_channels: int, channels: int = 128, norm: dict | None = None):
+    def __init__(self, value_channels: int, base_channels: int, channels: int = 128, norm: dict | None = None,
+                 conv: dict | None = None):
         super().__init__()
         self.out_channels = channels
-        self.block = PreActBlock(value_channels + base_channels, channels, norm=norm)
+        self.block = PreActBlock(value_channels + base_channels, channels, conv=conv, norm=norm)
 
     def forward(self, value: Tensor, base: Tensor) -> Tensor:
         """(P, Cv', h, w), (P, Cb, h, w) -> (P, channels, h, w)."""

@@ -1,6 +1,7 @@
 """Building convolutions and norms from short configs."""
 
-from torch import nn
+import torch.nn.functional as F
+from torch import Tensor, nn
 
 from ...registry import SPARSE_CONVS
 from ...utils.errors import ConfigError, did_you_mean
@@ -14,6 +15,19 @@ def build_conv(conv: dict | None, in_channels: int, out_channels: int, kernel_si
         return nn.Conv2d(in_channels, out_channels, kernel_size, **options)
     return SPARSE_CONVS.build(conv, in_channels=in_channels, out_channels=out_channels, kernel_size=kernel_size,
                               **options)
+
+
+def conv_norm_relu(conv: nn.Module, norm: nn.Module, x: Tensor, relu: bool = True) -> Tensor:
+    """``relu(norm(conv(x)))``, in one step by convolutions that offer it (``fused``).
+
+    The result may be a buffer that the next frame overwrites: callers neither keep it nor write to it.
+    """
+    fused = getattr(conv, "fused", None)
+    out = None if fused is None else fused(x, norm, relu)
+    if out is None:
+        out = norm(conv(x))
+        out = F.relu(out) if relu else out
+    return out
 
 
 def build_norm(norm: dict | None, channels: int) -> nn.Module:

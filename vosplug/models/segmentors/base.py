@@ -11,6 +11,7 @@ from ...registry import LOSSES, MEMORIES, PREPROCESSORS
 from ...structures import ClipSample, Pairs, Prompt, StepOutput, VideoState
 from ...utils.errors import ConfigError, InputError
 from ..layers.aggregate import full_precision, merge_prompt, soft_aggregate
+from .sparse_processing import DENSE, SparseProcessing
 from .training import LossMeter, first_frames, hide_unstarted, to_channels, training_prompt
 
 
@@ -36,6 +37,12 @@ class VOSSegmentor(BaseModel):
         super().__init__(data_preprocessor=PREPROCESSORS.build(preprocessor), init_cfg=init_cfg)
         self.memory = None if memory is None else MEMORIES.build(memory)
         self.losses = nn.ModuleList(LOSSES.build(loss) for loss in losses or [])
+        self.sparse = DENSE
+
+    def use_sparse(self, sparse: SparseProcessing) -> None:
+        """Process frames as ``sparse`` says; called by a method when all of its parts are built."""
+        sparse.attach(self)
+        self.sparse = sparse
 
     # Stages, implemented by the methods -------------------------------------------------------------------------
 
@@ -75,19 +82,22 @@ class VOSSegmentor(BaseModel):
             Logits over background and objects on the padded frame.
         """
         state.check_frame(frame)
-        features = self.encode(frame, state)
-        prob = self.propagate(state, features)
+        sparse = self.sparse.begin(state, prompted=prompt is not None, last=last)
+        with sparse.stage(state):
+            features = self.encode(frame, state)
+            prob = self.propagate(state, features)
         if prompt is not None:
             state.start_objects(prompt)
             prob = merge_prompt(prob, state, prompt)
         logits = soft_aggregate(prob, state.active)
         masks = logits.softmax(dim=1)[:, 1:]
         if state.num_objects:
-            self.memorize(state, frame, features, masks, prompted=prompt is not None, last=last)
+            with sparse.stage(state):
+                self.memorize(state, frame, features, masks, prompted=prompt is not None, last=last)
         state.masks = masks
         state.frame_index += 1
         state.ended = last
-        return StepOutput(logits=logits, ids=state.ids.ids)
+        return StepOutput(logits=logits, ids=state.ids.ids, features=sparse.features)
 
     def propagate(self, state: VideoState, features: Any) -> Tensor:
         """Independent probabilities (B, O, H, W) of the objects that are known before this frame."""
@@ -122,6 +132,7 @@ class VOSSegmentor(BaseModel):
             known = state.active.any(dim=1)
             prompt = training_prompt(labels[:, t], first, t)
             output = self.step(state, inputs[:, t], prompt, last=t == inputs.shape[1] - 1)
+            meter.add_work(output.features.get("sparse_work", []))
             if known.any():
                 target = to_channels(hide_unstarted(labels[:, t], first, t), output.ids)
                 before = (first < t)[:, [slot - 1 for slot in output.ids]]

@@ -8,6 +8,7 @@ from ...utils.errors import ConfigError
 from ..encoders.key_encoder import FrameFeatures
 from ..memories.frame_bank import MemoryEntry
 from .base import VOSSegmentor
+from .sparse_processing import build_sparse
 
 
 @SEGMENTORS.register_module()
@@ -19,11 +20,16 @@ class STCN(VOSSegmentor):
         key_encoder, value_encoder: configs (kind ``encoder``).
         matching_head: config (kind ``matching head``).
         decoder: config (kind ``decoder``).
+        sparse: config of :class:`~.sparse_processing.SparseProcessing` (SpVOS); None computes everything.
     """
 
     def __init__(self, preprocessor: dict, key_encoder: dict, value_encoder: dict, matching_head: dict, memory: dict,
-                 decoder: dict, losses: list[dict] | None = None, init_cfg: dict | None = None):
-        super().__init__(preprocessor=preprocessor, memory=memory, losses=losses, init_cfg=init_cfg)
+                 decoder: dict, losses: list[dict] | None = None, init_cfg: dict | None = None,
+                 sparse: dict | None = None):
+        sparse = build_sparse(sparse)
+        super().__init__(preprocessor=preprocessor, memory=memory, losses=[*(losses or []), *sparse.losses],
+                         init_cfg=init_cfg)
+        key_encoder, value_encoder, decoder = sparse.place(key_encoder, value_encoder, decoder)
         self.key_encoder = ENCODERS.build(key_encoder)
         self.value_encoder = ENCODERS.build(value_encoder, base_channels=self.key_encoder.base_channels)
         if self.value_encoder.stride != self.key_encoder.stride:
@@ -33,6 +39,7 @@ class STCN(VOSSegmentor):
         self.decoder = DECODERS.build(
             decoder, value_channels=self.value_encoder.out_channels, context_channels=self.key_encoder.context_channels,
             pyramid_channels=self.key_encoder.pyramid_channels, stride=self.key_encoder.stride)
+        self.use_sparse(sparse)
 
     def encode(self, frame: Tensor, state: VideoState) -> FrameFeatures:
         """Keys, context and pyramid of (B, 3, H, W)."""

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from ...structures import ClipSample, Prompt
 from ...utils.masks import VOID
+from ..backbones.sparse_convs.context import Work
 
 
 def first_frames(samples: list[ClipSample], never: int) -> Tensor:
@@ -54,11 +55,13 @@ class LossMeter:
 
     Args:
         losses: modules called as ``loss(logits (B, O+1, H, W), labels (B, H, W) int64 with 255 = void)``; each has
-            a ``name`` and a ``weight``.
+            a ``name`` and a ``weight``. Those with ``reads_work = True`` are called once per clip instead, with a list
+            of what sparse convolutions did (:class:`~vosplug.models.backbones.sparse_convs.Work`).
     """
 
     def __init__(self, losses: Iterable[nn.Module]):
         self.losses = list(losses)
+        self.work: list[Work] = []
         self.sums: dict[str, Tensor] = {}
         self.ious: list[Tensor] = []
         self.frames = 0
@@ -75,10 +78,16 @@ class LossMeter:
         rows = known.nonzero().flatten().to(logits.device)
         logits, labels = logits.index_select(0, rows), labels.index_select(0, rows)
         for loss in self.losses:
+            if reads_work(loss):
+                continue
             value = loss(logits, labels) * loss.weight
             self.sums[f"loss_{loss.name}"] = self.sums.get(f"loss_{loss.name}", 0) + value
         self.ious.append(mean_iou(logits.detach(), labels, scored[known]))
         self.frames += 1
+
+    def add_work(self, work: list[Work]) -> None:
+        """Add what sparse convolutions did for one frame."""
+        self.work.extend(work)
 
     def result(self, parameters: Iterable[nn.Parameter]) -> dict[str, Tensor]:
         """Means over the frames; a zero loss that still reaches every parameter if no frame propagated anything."""
@@ -86,8 +95,28 @@ class LossMeter:
             zero = sum(p.flatten()[0] for p in parameters if p.requires_grad) * 0.0
             return {f"loss_{loss.name}": zero for loss in self.losses}
         result = {name: value / self.frames for name, value in self.sums.items()}
+        zero = None
+        for loss in filter(reads_work, self.losses):
+            value = loss(self.work)
+            if not value.requires_grad:  # no gate decided anything: the loss still reaches every parameter
+                zero = sum(p.flatten()[0] for p in parameters if p.requires_grad) * 0.0 if zero is None else zero
+                value = value + zero
+            result[f"loss_{loss.name}"] = value * loss.weight
+        if self.work:
+            result["density"] = density(self.work)
         result["iou"] = torch.stack(self.ious).mean()
         return result
+
+
+def reads_work(loss: nn.Module) -> bool:
+    """Whether a loss looks at what sparse convolutions did, not at masks."""
+    return getattr(loss, "reads_work", False)
+
+
+def density(work: list[Work]) -> Tensor:
+    """Share of the multiply-accumulates that gates chose to compute, where they decided (Eq. 12)."""
+    chosen = sum(w.cost * w.chosen.detach() for w in work if w.decided)
+    return torch.as_tensor(chosen / max(1, sum(w.cost * w.decided for w in work)))
 
 
 def mean_iou(logits: Tensor, labels: Tensor, scored: Tensor) -> Tensor:

@@ -1,0 +1,103 @@
+"""Counting what sparse convolutions really compute."""
+
+import json
+
+import pytest
+import torch
+
+from tests.contracts.helpers import CONFIGS, TINY_R50, boxes, build_tiny, random_frames, sparse, track
+from vosplug.cli.model_stats import main
+from vosplug.evaluation.complexity import measure
+from vosplug.evaluation.sparsity import SparsityReport, construct_density, sparse_layers, spatial_map
+from vosplug.models.backbones.sparse_convs import Work
+from vosplug.utils.configs import load_config
+from vosplug.utils.errors import InputError
+
+BASE = "_base_/stcn_r50_model.py"
+OPTIONS = {**TINY_R50, **sparse("TripleSparseConv", "mixed")}
+SIZE = (64, 64)
+
+
+def work(layer="a.b", policy=((0, 1), (2, 2)), cost=10, gate=3):
+    policy = None if policy is None else torch.tensor([policy], dtype=torch.uint8)
+    return Work(layer, cost, gate, 4, policy)
+
+
+def test_report_by_hand():
+    report = SparsityReport()
+    report.add([work(policy=None), work("c.d", policy=None)])
+    report.add([work(), work("c.d", ((2, 0), (0, 0)), cost=30)])
+    result = report.as_json()
+    assert result["frames"] == 2
+    layer = result["layers"]["a.b"]
+    assert (layer["sparse_frames"], layer["dense_frames"]) == (1, 1)
+    assert (layer["skipped"], layer["reused"], layer["computed"]) == (0.25, 0.25, 0.5)
+    assert layer["macs_g"] == (4 * 10 + 3 + 2 * 10 + 3) / 1e9 and layer["dense_macs_g"] == 80 / 1e9
+    assert result["density"] == pytest.approx((2 * 10 + 1 * 30) / (40 + 120))
+    assert result["modules"]["c"]["density"] == pytest.approx(0.25)
+
+
+def test_a_report_without_sparse_frames_has_no_shares():
+    report = SparsityReport()
+    report.add([work(policy=None)])
+    assert report.density() is None and report.as_json()["layers"]["a.b"]["computed"] is None
+
+
+def test_watching_a_model_sees_every_frame_and_leaves_no_trace():
+    model = build_tiny(BASE, OPTIONS)
+    with SparsityReport().watch(model) as report:
+        track(model, random_frames(7, SIZE), {0: ((1,), boxes(1, SIZE))})
+    track(model, random_frames(2, SIZE), {0: ((1,), boxes(1, SIZE))})
+    assert report.frames == 7 and "step" not in vars(model)
+    key = report.layers["key_encoder.backbone.layer1.0.conv1"]
+    assert (key.sparse_frames, key.dense_frames) == (5, 2)  # frames 0 and 5 are memory frames
+    with pytest.raises(InputError, match="no sparse convolution"), SparsityReport().watch(build_tiny(BASE, TINY_R50)):
+        pass
+
+
+@pytest.mark.parametrize("density", [0.0, 0.1, 0.5, 1.0])
+def test_constructed_density_is_what_is_counted(density):
+    model = build_tiny(BASE, OPTIONS)
+    construct_density(model, density)
+    report = measure(model, size=SIZE).sparse["query"]
+    assert report.density() == pytest.approx(density, abs=0.06)  # the smallest maps have 16 sites
+    assert len(report.layers) == len(sparse_layers(model))
+
+
+def test_work_counted_by_torch_is_the_work_that_layers_report():
+    """Two ways to count: FLOP formulas of the operators that ran, and the layers' own books."""
+    dense = measure(build_tiny(BASE, TINY_R50), size=SIZE).macs["query"]
+    model = build_tiny(BASE, OPTIONS)
+    construct_density(model, 0.3)
+    result = measure(model, size=SIZE)
+    for name in ("key_encoder", "decoder"):
+        counts = result.sparse["query"].total(f"{name}.")
+        assert result.macs["query"][name] == dense[name] - counts.dense_macs + counts.macs
+        assert result.sparse["query"].density(f"{name}.") == pytest.approx(0.3, abs=0.05)
+
+
+@pytest.mark.parametrize("density", [-0.1, 1.5])
+def test_densities_out_of_range_are_refused(density):
+    with pytest.raises(InputError, match="0..1"):
+        construct_density(build_tiny(BASE, OPTIONS), density)
+
+
+def test_spatial_maps_are_means_over_layers():
+    done = [work("a.b", ((2, 0), (0, 0))), work("a.c", ((2, 2), (0, 0))), work("d.e", ((0, 0), (0, 2))),
+            work("a.f", None)]
+    assert spatial_map(done, (2, 2), "a.").tolist() == [[1.0, 0.5], [0.0, 0.0]]
+    assert spatial_map(done, (4, 4)).shape == (4, 4) and spatial_map([], (2, 2)).sum() == 0
+
+
+def test_command_sets_and_prints_the_density(tmp_path, capsys):
+    cfg = load_config(CONFIGS / BASE)
+    cfg.merge_from_dict(OPTIONS)
+    (tmp_path / "tiny.py").write_text(f"model = {cfg.model.to_dict()!r}\n")
+    target = tmp_path / "stats.json"
+    assert main([str(tmp_path / "tiny.py"), "--shape", "64", "64", "--density", "0.25", "--json", str(target)]) == 0
+    text = " ".join(capsys.readouterr().out.split())
+    assert "constructed policies" in text and "density 0.2" in text
+    result = json.loads(target.read_text())["sparse"]
+    assert set(result) == {"first", "query", "memory"}
+    assert result["query"]["density"] == pytest.approx(0.25, abs=0.06)
+    assert result["memory"]["density"] is None

@@ -1,0 +1,292 @@
+"""Triple, static and residual sparse convolutions on their own."""
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from vosplug.models.backbones.sparse_convs import (
+    FrameContext,
+    ResidualSparseConv,
+    StaticSparseConv,
+    TripleSparseConv,
+    working_on,
+)
+from vosplug.models.backbones.sparse_convs.gates import best_policy, gumbel_sigmoid, gumbel_softmax_policy
+from vosplug.models.layers.build import conv_norm_relu
+from vosplug.utils.errors import ConfigError
+
+KINDS = (TripleSparseConv, StaticSparseConv, ResidualSparseConv)
+SKIP, REUSE, COMPUTE = 0, 1, 2
+
+
+def layer_of(kind, training=False, seed=0, **options):
+    torch.manual_seed(seed)
+    options = {"kernel_size": 3, "padding": 1, **options}
+    layer = kind(4, 6, **options).train(training)
+    layer.name, layer.per_frame = "layer", True
+    return layer
+
+
+def always(layer, answer):
+    """Make the gate give one answer everywhere."""
+    nn.init.zeros_(layer.gate.weight)
+    bias = torch.full_like(layer.gate.bias, -50.0)
+    if len(bias) == 3:
+        bias[answer] = 50
+    elif answer == COMPUTE:
+        bias[0] = 50
+    layer.gate.bias.data = bias
+
+
+def run(layer, frames, *, dense_first=True, objects=((0, 1),), store=None, call=None, grad=False):
+    """Process frames; the first one densely. Returns copies of the outputs and the work."""
+    store, work, outputs = {} if store is None else store, [], []
+    with torch.set_grad_enabled(grad):
+        for t, x in enumerate(frames):
+            context = FrameContext(store, tuple(range(len(x))), objects, dense_first and t == 0, work)
+            with working_on(context):
+                out = (call or layer)(x)
+                outputs.append(out if grad else out.clone())
+    return outputs, work
+
+
+def frames_of(count, rows=1, size=(9, 7), channels=4):
+    torch.manual_seed(5)
+    return [torch.randn(rows, channels, *size) for _ in range(count)]
+
+
+@pytest.mark.parametrize("geometry", [dict(), dict(stride=2), dict(kernel_size=1, padding=0, bias=False)])
+@pytest.mark.parametrize("kind", [TripleSparseConv, StaticSparseConv])
+@pytest.mark.parametrize("training", [False, True])
+def test_all_computed_is_the_dense_convolution_bit_by_bit(kind, geometry, training):
+    layer = layer_of(kind, training, **geometry)
+    always(layer, COMPUTE)
+    frames = frames_of(3)
+    outputs, work = run(layer, frames)
+    assert all(torch.equal(out, layer.convolve(x)) for out, x in zip(outputs, frames, strict=True))
+    assert all(w.counts() == (0, 0, w.sites) for w in work)
+
+
+@pytest.mark.parametrize("training", [False, True])
+def test_residual_with_everything_computed_equals_the_dense_convolution_but_for_rounding(training):
+    layer = layer_of(ResidualSparseConv, training)
+    always(layer, COMPUTE)
+    frames = frames_of(3)
+    outputs, _ = run(layer, frames)
+    assert all(torch.allclose(out, layer.convolve(x), atol=1e-5) for out, x in zip(outputs, frames, strict=True))
+
+
+@pytest.mark.parametrize("kind", [TripleSparseConv, ResidualSparseConv])
+@pytest.mark.parametrize("training", [False, True])
+def test_all_reused_are_the_previous_features(kind, training):
+    layer = layer_of(kind, training)
+    always(layer, REUSE)
+    outputs, work = run(layer, frames_of(3))
+    assert torch.equal(outputs[1], outputs[0]) and torch.equal(outputs[2], outputs[0])
+    assert work[0].policy is None and all(w.counts() == (0, w.sites, 0) for w in work[1:])
+
+
+@pytest.mark.parametrize("kind", [TripleSparseConv, StaticSparseConv])
+@pytest.mark.parametrize("training", [False, True])
+def test_all_skipped_is_zero(kind, training):
+    layer = layer_of(kind, training)
+    always(layer, SKIP)
+    outputs, work = run(layer, frames_of(2))
+    assert not outputs[0].eq(0).all() and outputs[1].eq(0).all()
+    assert work[1].counts() == (work[1].sites, 0, 0)
+
+
+def test_triple_is_equations_7_and_8():
+    layer, frames = layer_of(TripleSparseConv), frames_of(3)
+    nn.init.normal_(layer.gate.weight)
+    outputs, work = run(layer, frames)
+    for t in (1, 2):
+        logits = F.conv2d(torch.cat([frames[t - 1], frames[t]], dim=1), layer.gate.weight, layer.gate.bias, padding=1)
+        policy = logits.argmax(dim=1)
+        assert torch.equal(work[t].policy.long(), policy) and len(policy.unique()) == 3
+        kind = policy[:, None]
+        expected = (kind == 2) * layer.convolve(frames[t]) + (kind == 1) * outputs[t - 1]
+        assert torch.allclose(outputs[t], expected, atol=1e-5)
+
+
+def test_static_is_its_gate():
+    layer, frames = layer_of(StaticSparseConv), frames_of(2)
+    outputs, work = run(layer, frames, dense_first=False)
+    for x, out, done in zip(frames, outputs, work, strict=True):
+        computed = layer.gate(x) >= 0
+        assert 0 < computed.float().mean() < 1
+        assert torch.allclose(out, computed * layer.convolve(x), atol=1e-5)
+        assert done.counts() == (int((~computed).sum()), 0, int(computed.sum()))
+
+
+def test_residual_is_skip_convolution():
+    layer, frames = layer_of(ResidualSparseConv), frames_of(3)
+    outputs, _ = run(layer, frames)
+    for t in (1, 2):
+        change = frames[t] - frames[t - 1]
+        computed = layer.gate(change) >= 0
+        expected = outputs[t - 1] + computed * F.conv2d(change, layer.weight, padding=1)
+        assert torch.allclose(outputs[t], expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_gates_learn_straight_through(kind):
+    layer, frames = layer_of(kind, training=True), frames_of(2, rows=2)
+    outputs, work = run(layer, frames, grad=True)
+    (outputs[1].square().sum() + work[1].chosen).backward()
+    assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in layer.parameters())
+    assert work[1].decided == work[1].sites and float(work[1].chosen.detach()) == work[1].counts()[2]
+
+
+@pytest.mark.parametrize("kind", [TripleSparseConv, ResidualSparseConv])
+@pytest.mark.parametrize("training", [False, True])
+def test_rows_without_past_are_computed(kind, training):
+    """An object that starts between two frames has no previous features; the others go on, wherever they are now."""
+    layer, frames = layer_of(kind, training), frames_of(2)
+    layer.per_frame = False
+    always(layer, REUSE)
+    store = {}
+    first, _ = run(layer, [torch.cat([frames[0], -frames[0]])], objects=((0, 1), (0, 4)), store=store)
+    second, work = run(layer, [torch.cat([frames[1], frames[1]])], dense_first=False, objects=((0, 4), (0, 9)),
+                       store=store)
+    assert torch.equal(second[0][:1], first[0][1:])
+    assert torch.allclose(second[0][1:], layer.convolve(frames[1]), atol=1e-5)
+    if training:
+        assert work[0].decided == work[0].sites // 2 and float(work[0].chosen) == 0
+    else:
+        assert work[0].counts()[2] == work[0].sites // 2
+
+
+@pytest.mark.parametrize("kind", [TripleSparseConv, ResidualSparseConv])
+def test_features_of_another_size_are_not_used(kind):
+    layer, store = layer_of(kind), {}
+    always(layer, REUSE)
+    run(layer, frames_of(1), store=store)
+    small = frames_of(1, size=(5, 5))
+    outputs, work = run(layer, small, dense_first=False, store=store)
+    assert work[0].policy is None and torch.equal(outputs[0], layer.convolve(small[0]))
+
+
+def test_rows_that_nobody_announced_are_an_error():
+    layer = layer_of(TripleSparseConv)
+    layer.per_frame = False
+    with pytest.raises(RuntimeError, match="layer: an input of 3 rows came where 1 objects are processed"):
+        run(layer, frames_of(1, rows=3))
+
+
+def test_nothing_is_kept_in_the_layer():
+    layer = layer_of(TripleSparseConv)
+    before = {name: id(value) for name, value in vars(layer).items() if name != "_folded"}
+    run(layer, frames_of(3))
+    assert {name: id(value) for name, value in vars(layer).items() if name != "_folded"} == before
+
+
+def test_gumbel_samples_follow_the_logits():
+    torch.manual_seed(0)
+    logits = torch.tensor([1.0, -1.0, 0.5]).log_softmax(dim=0)
+    drawn = gumbel_softmax_policy(logits[None, :, None, None].expand(1, 3, 200, 200), tau=0.7)
+    assert set(drawn.unique().tolist()) == {0.0, 1.0} and drawn.sum(dim=1).eq(1).all()
+    assert torch.allclose(drawn.mean(dim=(0, 2, 3)), logits.exp(), atol=0.01)
+    ones = gumbel_sigmoid(torch.full((1, 1, 200, 200), 0.8), tau=0.7)
+    assert set(ones.unique().tolist()) == {0.0, 1.0}
+    assert float(ones.mean()) == pytest.approx(torch.tensor(0.8).sigmoid().item(), abs=0.01)
+
+
+def test_lower_temperatures_have_steeper_gradients_near_ties():
+    def slope(tau):
+        torch.manual_seed(0)
+        logits = torch.zeros(1, 3, 50, 50, requires_grad=True)
+        gumbel_softmax_policy(logits, tau)[:, 2].sum().backward()
+        return float(logits.grad.abs().mean())
+    assert slope(0.5) > slope(5) > slope(50)
+
+
+def test_best_policy_is_arg_max():
+    torch.manual_seed(0)
+    logits = torch.randn(2, 3, 6, 6)
+    assert torch.equal(best_policy(logits).long(), logits.argmax(dim=1))
+    assert best_policy(torch.zeros(1, 3, 2, 2)).eq(COMPUTE).all()
+
+
+@pytest.mark.parametrize("shares", [(0.1, 0.24), (0.0, 1.0), (1.0, 0.0)])
+def test_constructed_policies_have_their_shares(shares):
+    layer = layer_of(TripleSparseConv, shares=shares)
+    _, work = run(layer, frames_of(2, size=(40, 60)))
+    skipped, reused, computed = work[1].counts()
+    assert (computed / 2400, reused / 2400) == pytest.approx(shares, abs=1e-3)
+    assert skipped + reused + computed == 2400
+
+
+@pytest.mark.parametrize("options, message", [(dict(shares=(0.6, 0.6)), "together at most 1"),
+                                              (dict(tau=0.0), "must be positive"),
+                                              (dict(padding="same"), "must be numbers")])
+def test_wrong_options_are_named(options, message):
+    with pytest.raises(ConfigError, match=message):
+        layer_of(TripleSparseConv, **options)
+
+
+# Inference with what follows folded in ------------------------------------------------------------------------------
+
+def norm_of(kind):
+    torch.manual_seed(1)
+    if kind is None:
+        return nn.Identity()
+    norm = nn.BatchNorm2d(6)
+    for tensor in (norm.running_mean, norm.weight.data, norm.bias.data):
+        tensor.normal_()
+    norm.running_var.uniform_(0.5, 2)
+    return norm.eval()
+
+
+@pytest.mark.parametrize("norm", [None, "BN"])
+@pytest.mark.parametrize("relu", [False, True])
+@pytest.mark.parametrize("geometry", [dict(), dict(stride=2), dict(kernel_size=1, padding=0, bias=False)])
+def test_folded_steps_equal_separate_ones(norm, relu, geometry):
+    """Over many frames, with sites changing between all policies."""
+    layer, norm = layer_of(TripleSparseConv, **geometry), norm_of(norm)
+    nn.init.normal_(layer.gate.weight)
+    frames = frames_of(8, rows=2)
+    outputs, work = run(layer, frames, call=lambda x: conv_norm_relu(layer, norm, x, relu))
+    assert layer._folded is not None
+    def separate(x):
+        out = norm(layer(x))
+        return F.relu(out) if relu else out
+    expected, expected_work = run(layer, frames, call=separate)
+    assert all(torch.allclose(a, b, atol=1e-4) for a, b in zip(outputs, expected, strict=True))
+    assert [w.counts() for w in work] == [w.counts() for w in expected_work]
+    assert [w.macs for w in work] == [w.macs for w in expected_work]
+
+
+def test_folded_weights_follow_the_weights():
+    layer, frames = layer_of(TripleSparseConv), frames_of(2)
+    always(layer, COMPUTE)
+    call = lambda x: conv_norm_relu(layer, nn.Identity(), x, relu=False)  # noqa: E731
+    before, _ = run(layer, frames, call=call)
+    with torch.no_grad():
+        layer.weight.mul_(2)
+    after, _ = run(layer, frames, call=call)
+    assert torch.allclose(after[1], layer.convolve(frames[1]), atol=1e-5)
+    assert not torch.allclose(after[1], before[1], atol=0.1)
+
+
+@pytest.mark.parametrize("training, grad, norm", [(True, False, nn.Identity()), (False, True, nn.Identity()),
+                                                  (False, False, nn.GroupNorm(2, 6))])
+def test_folding_is_left_out_where_it_cannot_be(training, grad, norm):
+    layer = layer_of(TripleSparseConv, training)
+    run(layer, frames_of(2), call=lambda x: conv_norm_relu(layer, norm, x), grad=grad)
+    assert layer._folded is None
+
+
+def test_objects_come_and_go_in_folded_steps():
+    layer, frames = layer_of(TripleSparseConv), frames_of(6, rows=2)
+    nn.init.normal_(layer.gate.weight)
+    layer.per_frame = False
+    keys = [((0, 1), (0, 2)), ((0, 1), (0, 2)), ((0, 2), (0, 3)), ((0, 3), (0, 5)), ((0, 3), (0, 5))]
+    norm = norm_of("BN")
+    results = []
+    for call in (lambda x: conv_norm_relu(layer, norm, x), lambda x: F.relu(norm(layer(x)))):
+        store = {}
+        results.append([run(layer, [x], dense_first=t == 0, objects=key, store=store, call=call)[0][0]
+                        for t, (x, key) in enumerate(zip(frames, keys, strict=False))])
+    assert all(torch.allclose(a, b, atol=1e-4) for a, b in zip(*results, strict=True))

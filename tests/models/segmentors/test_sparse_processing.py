@@ -1,0 +1,227 @@
+"""Where and when a segmentor is sparse: SpVOS."""
+
+import copy
+
+import pytest
+import torch
+from torch import nn
+
+from tests.contracts.helpers import CONFIGS, TINY_R50, advance, boxes, build_tiny, random_frames, sparse, track
+from vosplug.evaluation.complexity import state_mib
+from vosplug.models.backbones.sparse_convs import SparseConv, gate_names, load_dense_weights
+from vosplug.models.segmentors.sparse_processing import POLICIES, SparseProcessing, keeps
+from vosplug.registry import SEGMENTORS
+from vosplug.structures import Prompt, VideoState
+from vosplug.utils.checkpoint import save_checkpoint_file
+from vosplug.utils.configs import load_config
+from vosplug.utils.errors import CheckpointError, ConfigError
+
+BASE = "_base_/stcn_r50_model.py"
+SIZE = (40, 56)
+# SpVOS, Tables I to III: "Params", MiB of the state dict.
+PARAMS = {
+    "stcn_r50": 207.78, "spvos_r50": 209.06,
+    "spvos/triple_q_r50": 208.48, "spvos/triple_d_r50": 208.36, "spvos/triple_qd_r50": 209.06,
+    "spvos/triple_qdm_r50": 209.97,
+    "spvos/static_q_r50": 207.90, "spvos/static_d_r50": 207.88, "spvos/static_qd_r50": 208.00,
+    "spvos/static_qdm_r50": 208.15,
+    "spvos/residual_q_r50": 207.90, "spvos/residual_d_r50": 207.88, "spvos/residual_qd_r50": 208.00,
+    "spvos/residual_qdm_r50": 208.15,
+    "spvos/triple_q_dagger_r50": 208.92, "spvos/triple_d_dagger_r50": 208.89, "spvos/triple_qd_dagger_r50": 210.03,
+}
+
+
+@pytest.mark.parametrize("config, mib", PARAMS.items())
+def test_sizes_are_those_of_the_papers_tables(config, mib):
+    with torch.device("meta"):
+        model = SEGMENTORS.build(load_config(config).model)
+    assert state_mib(model) == pytest.approx(mib, abs=0.005)
+
+
+def test_every_config_of_the_family_is_in_the_table():
+    assert {f"spvos/{path.stem}" for path in (CONFIGS / "spvos").glob("*.py")} == {
+        name for name in PARAMS if name.startswith("spvos/")}
+
+
+def tiny(conv="TripleSparseConv", policy="mixed", where="QD", everywhere=False, seed=0):
+    return build_tiny(BASE, {**TINY_R50, **sparse(conv, policy, where, everywhere)}, seed=seed)
+
+
+def set_gates(model, answer):
+    """All gates of triple convolutions give one answer."""
+    for module in model.modules():
+        if isinstance(module, SparseConv):
+            nn.init.zeros_(module.gate.weight)
+            module.gate.bias.data = torch.full((3,), -50.0)
+            module.gate.bias.data[answer] = 50
+
+
+def work_per_frame(model, frames, prompts):
+    """What the layers of a model did, frame by frame."""
+    state, work = model.init_state(), []
+    with torch.no_grad():
+        for t, frame in enumerate(frames):
+            x, geometry = model.data_preprocessor.frames(frame[None])
+            prompt = prompts.get(t)
+            if prompt is not None:
+                prompt = Prompt(ids=prompt[0], masks=model.data_preprocessor.masks(prompt[1], geometry))
+            work.append(model.step(state, x, prompt).features["sparse_work"])
+    return work
+
+
+@pytest.mark.parametrize("policy, dense", [("fully", {0}), ("semi_mixed", {0, 3}), ("mixed", {0, 3, 5})])
+def test_policies_choose_the_frames_that_are_dense(policy, dense):
+    """Frame 0 has nothing to look back on; masks are given on frames 0 and 3; the memory keeps every fifth frame."""
+    model, masks = tiny(policy=policy), boxes(2, SIZE)
+    work = work_per_frame(model, random_frames(7, SIZE), {0: ((1,), masks[:, :1]), 3: ((2,), masks[:, 1:])})
+    found = {t for t, done in enumerate(work)
+             if all(w.policy is None for w in done if w.layer.startswith("key_encoder"))}
+    assert found == dense
+
+
+@pytest.mark.parametrize("where, parts", [("Q", {"key_encoder"}), ("D", {"decoder"}),
+                                          ("QD", {"key_encoder", "decoder"}),
+                                          ("QDM", {"key_encoder", "decoder", "value_encoder"})])
+def test_where_chooses_the_parts(where, parts):
+    model = tiny(policy="fully", where=where)
+    names = [name for name, module in model.named_modules() if isinstance(module, SparseConv)]
+    assert {name.split(".")[0] for name in names} == parts
+    assert not any("downsample" in name or "proj" in name or "skip" in name or "pred" in name for name in names)
+    assert not isinstance(model.key_encoder.backbone.conv1, SparseConv)
+
+
+def test_everywhere_adds_shortcuts_projections_and_the_prediction():
+    model = tiny(everywhere=True)
+    names = {name for name, module in model.named_modules() if isinstance(module, SparseConv)}
+    plain = {name for name, module in tiny().named_modules() if isinstance(module, SparseConv)}
+    shortcuts = {f"key_encoder.backbone.layer{i}.0.downsample.0" for i in (1, 2, 3)}
+    decoder = {"decoder.compress.downsample", "decoder.ups.0.downsample", "decoder.ups.0.skip_conv", "decoder.pred"}
+    assert plain < names and shortcuts | {"key_encoder.key_proj", "key_encoder.context_proj"} <= names
+    assert {n.replace("out_conv.", "") for n in names - plain} >= decoder - {"decoder.ups.0.downsample"}
+    assert all(module.per_frame == (name.startswith("key_encoder") or "skip_conv" in name)
+               for name, module in model.named_modules() if isinstance(module, SparseConv))
+
+
+def test_all_computed_equals_the_dense_twin():
+    """Norms are folded in the speed path, so features agree to rounding, and masks exactly."""
+    model, dense = tiny(policy="fully"), build_tiny(BASE, TINY_R50)
+    load_dense_weights(model, dense.state_dict())
+    set_gates(model, 2)
+    frames, prompts = random_frames(6, SIZE), {0: ((1, 2), boxes(2, SIZE))}
+    for ours, theirs in zip(track(model, frames, prompts), track(dense, frames, prompts), strict=True):
+        assert torch.allclose(ours, theirs, atol=2e-3) and torch.equal(ours.argmax(dim=1), theirs.argmax(dim=1))
+
+
+def test_all_computed_in_training_equals_the_dense_twin_bit_by_bit():
+    model, dense = tiny(policy="fully").train(), build_tiny(BASE, TINY_R50).train()
+    load_dense_weights(model, dense.state_dict())
+    set_gates(model, 2)
+    frames, prompts = random_frames(4, SIZE), {0: ((1, 2), boxes(2, SIZE))}
+    for ours, theirs in zip(track(model, frames, prompts), track(dense, frames, prompts), strict=True):
+        assert torch.equal(ours, theirs)
+
+
+def test_all_reused_on_a_repeated_frame_are_the_features_of_the_frame_before():
+    model = tiny(where="Q")
+    set_gates(model, 1)
+    state, frame = model.init_state(), random_frames(1, SIZE)[0]
+    with torch.no_grad():
+        advance(model, state, frame, ((1,), boxes(1, SIZE)))
+        x, _ = model.data_preprocessor.frames(frame[None])
+        with model.sparse.begin(state, prompted=True, last=False).stage(state):
+            before = copy.deepcopy(model.encode(x, state))
+        with model.sparse.begin(state, prompted=False, last=False).stage(state):
+            after = model.encode(x, state)
+    assert torch.equal(after.key, before.key) and torch.equal(after.context, before.context)
+    assert all(torch.equal(after.pyramid[s], before.pyramid[s]) for s in before.pyramid)
+
+
+def test_reuse_keeps_what_the_residual_branches_were_and_shortcuts_go_on():
+    model, frames = tiny(where="Q"), random_frames(3, SIZE)
+    set_gates(model, 1)
+    work = work_per_frame(model, frames, {0: ((1,), boxes(1, SIZE))})
+    assert all(w.counts()[1] == w.sites for done in work[1:] for w in done)
+
+
+def test_memories_are_not_overwritten_by_later_frames():
+    """Buffers that are updated in place must never be what the memory or a caller holds."""
+    for everywhere in (False, True):
+        model = tiny(everywhere=everywhere)
+        state = model.init_state()
+        frames, held = random_frames(5, SIZE), []
+        with torch.no_grad():
+            for t, frame in enumerate(frames):
+                x, geometry = model.data_preprocessor.frames(frame[None])
+                prompt = Prompt((1,), model.data_preprocessor.masks(boxes(1, SIZE), geometry)) if t == 0 else None
+                output = model.step(state, x, prompt)
+                held.append((output.logits, output.logits.clone()))
+                held.extend((tensor, tensor.clone()) for entry in state.memory for tensor in (entry.key, entry.value))
+        assert all(torch.equal(now, then) for now, then in held)
+
+
+def test_object_that_comes_later_starts_dense_and_the_others_do_not_notice():
+    model, masks, frames = tiny(policy="semi_mixed", where="D"), boxes(2, SIZE), random_frames(6, SIZE)
+    work = work_per_frame(model, frames, {0: ((1,), masks[:, :1]), 3: ((2,), masks[:, 1:])})
+    compress = [w for w in work[4] if w.layer == "decoder.compress.conv1"]
+    assert compress[0].policy[1].eq(2).all() and not compress[0].policy[0].eq(2).all()
+    assert not [w for w in work[5] if w.layer == "decoder.compress.conv1"][0].policy[1].eq(2).all()
+
+
+def test_previous_features_are_in_the_state_under_the_names_of_the_layers():
+    model = tiny()
+    state = model.init_state()
+    track(model, random_frames(2, SIZE), {0: ((1,), boxes(1, SIZE))}, state=state)
+    names = {name for name, module in model.named_modules() if isinstance(module, SparseConv)}
+    assert {name for name in state.cache if name in names} == names
+
+
+def test_start_from_dense_weights(tmp_path):
+    dense, model = build_tiny(BASE, TINY_R50, seed=3), tiny()
+    gates = {name: value.clone() for name, value in model.state_dict().items() if name in gate_names(model)}
+    save_checkpoint_file({"state_dict": dense.state_dict()}, tmp_path / "dense.pth")
+    load_dense_weights(model, tmp_path / "dense.pth")
+    state = model.state_dict()
+    assert gates and all(torch.equal(state[name], value) for name, value in gates.items())
+    assert all(torch.equal(state[name], value) for name, value in dense.state_dict().items())
+    options = {**TINY_R50, **sparse("TripleSparseConv", "mixed")}
+    options["model.sparse"]["dense_weights"] = str(tmp_path / "dense.pth")
+    built = build_tiny(BASE, options).state_dict()
+    assert all(torch.equal(built[name], value) for name, value in dense.state_dict().items())
+    weights = dense.state_dict()
+    weights.pop("decoder.pred.bias")
+    with pytest.raises(CheckpointError, match=r"1 missing \(decoder.pred.bias\)"):
+        load_dense_weights(model, weights)
+
+
+@pytest.mark.parametrize("options, message", [
+    (dict(policy="mixd"), "Did you mean 'mixed'"), (dict(where="QX"), "must consist of"),
+    (dict(where=""), "consist of"), (dict(where="QQ"), "consist of"),
+    (dict(where="QDM"), "has no effect under policy='mixed'"),
+    (dict(where="QDM", policy="fully", everywhere=True), "leave M out")])
+def test_wrong_options_are_named(options, message):
+    with pytest.raises(ConfigError, match=message):
+        SparseProcessing(dict(type="TripleSparseConv"), **options)
+
+
+def test_a_misspelt_option_in_a_config_is_named():
+    with pytest.raises(ConfigError, match="polcy"):
+        build_tiny(BASE, {**TINY_R50, "model.sparse": {"conv": {"type": "TripleSparseConv"}, "polcy": "fully"}})
+
+
+def test_configs_of_parts_are_not_changed():
+    cfg = load_config(CONFIGS / "spvos_r50.py").model
+    before = copy.deepcopy(cfg.to_dict())
+    with torch.device("meta"):
+        SEGMENTORS.build(cfg)
+    assert cfg.to_dict() == before
+
+
+def test_frames_that_the_next_one_replaces_are_no_memory_frames():
+    from vosplug.models.memories import FrameBank
+
+    state = VideoState(memory=FrameBank(every=5, include_last=True).new())
+    for index, kept in ((0, True), (1, False), (5, True)):
+        state.frame_index = index
+        assert keeps(state, prompted=False, last=False) is kept
+    assert not keeps(state, prompted=False, last=True) and keeps(state, prompted=True, last=True)
+    assert set(POLICIES) == {"fully", "semi_mixed", "mixed"}

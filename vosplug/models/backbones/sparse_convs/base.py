@@ -1,0 +1,121 @@
+"""The part that all sparse convolutions share: a drop-in for ``nn.Conv2d`` with a gate."""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ....utils.errors import ConfigError
+from .constructed import clustered_policy
+from .context import FrameContext, Work, current
+from .gates import COMPUTE, Gate
+
+
+class SparseConv(nn.Conv2d):
+    """Base of convolutions that compute a part of their sites.
+
+    Outside of a frame loop, and on frames that a policy of the segmentor keeps dense, it is the dense convolution. The
+    names of its parameters are those of ``nn.Conv2d``; the gate's (``gate.weight``, ``gate.bias``) come on top, see
+    :func:`~.weights.load_dense_weights`.
+
+    Args:
+        in_channels, out_channels, kernel_size, stride, padding, dilation, groups, bias: as for ``nn.Conv2d``.
+        tau: temperature of the Gumbel-softmax.
+        compute_bias: initial advantage of computing, in logits of the gate.
+        shares: (computed, reused) shares of sites; in evaluation they replace what the gate says (its cost stays), by
+            clusters. For measurements of speed only.
+
+    Attributes:
+        name: under which previous features are kept; given by the segmentor.
+        per_frame: the rows of the input are the frames of the batch, not (video, object) pairs.
+    """
+
+    temporal = True  # without previous features there is nothing to decide
+    gate_inputs = 1
+    gate_outputs = 1
+
+    def __init__(self, in_channels: int, out_channels: int, kernel_size: int | tuple, stride: int | tuple = 1,
+                 padding: int | tuple = 0, dilation: int | tuple = 1, groups: int = 1, bias: bool = True,
+                 tau: float = 1.0, compute_bias: float = 0.0, shares: tuple[float, float] | None = None):
+        super().__init__(in_channels, out_channels, kernel_size, stride=stride, padding=padding, dilation=dilation,
+                         groups=groups, bias=bias)
+        if isinstance(padding, str):
+            raise ConfigError(f"{type(self).__name__}.padding must be numbers, got {padding!r}")
+        if not tau > 0:
+            raise ConfigError(f"{type(self).__name__}.tau must be positive, got {tau}")
+        self.tau = tau
+        self.name = ""
+        self.per_frame = False
+        self.shares = check_shares(shares)
+        self.gate = Gate(self, in_channels * self.gate_inputs, self.gate_outputs, compute_bias)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, C_in, H, W) -> (N, C_out, H_out, W_out)."""
+        context = current()
+        if context is None:
+            return self.convolve(x)
+        found = context.recall(self, x)
+        if context.dense or (self.temporal and found is None):
+            return self.densely(x, context)
+        previous, known = found or ({}, None)
+        return self.sparsely(x, previous, known, context)
+
+    def convolve(self, x: Tensor) -> Tensor:
+        """The dense convolution."""
+        return F.conv2d(x, self.weight, self.bias, self.stride, self.padding, self.dilation, self.groups)
+
+    def densely(self, x: Tensor, context: FrameContext) -> Tensor:
+        """Process a frame densely and keep what the next one needs."""
+        raise NotImplementedError(f"{type(self).__name__} does not say how dense frames are kept")
+
+    def sparsely(self, x: Tensor, previous: dict[str, Tensor], known: Tensor | None, context: FrameContext) -> Tensor:
+        """Process a frame sparsely.
+
+        Args:
+            previous: what the layer kept of the previous frame, rows as in ``x``.
+            known: (N,) bool, rows that have previous features; None for all. The others must be computed.
+        """
+        raise NotImplementedError(f"{type(self).__name__} does not say how sparse frames are processed")
+
+    # What the kinds of sparse convolutions need ---------------------------------------------------------------------
+
+    @property
+    def site_cost(self) -> int:
+        """Multiply-accumulates per site, c_k of Eq. 12."""
+        return self.weight[0].numel() * self.out_channels
+
+    def settle(self, policy: Tensor, known: Tensor | None) -> Tensor:
+        """The policy (N, H, W) uint8 that is carried out: constructed shares if asked, rows without past computed."""
+        if self.shares is not None:
+            policy = self.constructed(tuple(policy.shape), policy.device)
+        if known is not None:
+            policy = policy.masked_fill(~known[:, None, None], COMPUTE)
+        return policy
+
+    def constructed(self, shape: tuple[int, int, int], device: torch.device) -> Tensor:
+        """A policy with the shares asked for."""
+        return clustered_policy(shape, *self.shares, device)
+
+    def report(self, context: FrameContext, out: Tensor, policy: Tensor | None = None, chosen: Tensor | None = None,
+               known: Tensor | None = None, gate_share: float = 1.0) -> None:
+        """Tell the context what was done.
+
+        Args:
+            chosen: (N, H, W) in training, 1 at sites that are computed, differentiable.
+            gate_share: share of the gate that was evaluated.
+        """
+        sites = out.shape[0] * out.shape[2] * out.shape[3]
+        work = Work(self.name, self.site_cost, self.gate.macs(sites, gate_share), sites, policy)
+        if chosen is not None:
+            rows = chosen if known is None else chosen[known]
+            work.chosen, work.decided = rows.sum(), rows.numel()
+        context.work.append(work)
+
+
+def check_shares(shares: tuple[float, float] | None) -> tuple[float, float] | None:
+    """Raise :class:`ConfigError` unless shares are two numbers of at least 0 that add up to at most 1."""
+    if shares is None:
+        return None
+    values = tuple(shares)
+    if len(values) != 2 or min(values) < 0 or sum(values) > 1:
+        raise ConfigError(f"shares must be (computed, reused), at least 0 and together at most 1, got {shares}")
+    return values

@@ -1,0 +1,149 @@
+"""Where a segmentor computes sparsely, and on which frames (SpVOS)."""
+
+import copy
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
+
+from torch import nn
+
+from ...registry import LAYERS
+from ...structures import VideoState
+from ...utils.errors import ConfigError, did_you_mean
+from ..backbones.sparse_convs import FrameContext, SparseConv, Work, load_dense_weights, working_on
+
+
+def keeps(state: VideoState, prompted: bool, last: bool) -> bool:
+    """Whether the memory keeps the frame for good (a frame that the next one replaces is none of its memory frames)."""
+    memory = state.memory
+    if memory is None or last:
+        return prompted
+    return prompted or getattr(memory, "is_kept", lambda *a: memory.wants(a[0], prompted=a[1], last=last))(
+        state.frame_index, prompted)
+
+
+# Which frames are processed densely (SpVOS III-E, IV-D1): policy(state, prompted, last).
+POLICIES = {
+    "fully": lambda state, prompted, last: False,
+    "semi_mixed": lambda state, prompted, last: prompted,
+    "mixed": keeps,
+}
+MODULES = {"Q": "key encoder", "D": "decoder", "M": "value encoder with its fuser"}
+
+
+class FrameOfSparse:
+    """The stages of one frame, and what layers did in them.
+
+    Attributes:
+        features: for :class:`~vosplug.structures.StepOutput`: ``sparse_work``, a list of
+            :class:`~vosplug.models.backbones.sparse_convs.Work`.
+    """
+
+    def __init__(self, dense: bool):
+        self.dense = dense
+        self.work: list[Work] = []
+        self.features: dict[str, Any] = {"sparse_work": self.work}
+
+    def stage(self, state: VideoState) -> AbstractContextManager:
+        """Make ``state`` the one that layers keep their features in, with the objects that are active now."""
+        rows, channels = state.active.nonzero(as_tuple=True)
+        ids = state.ids.ids
+        objects = tuple((b, ids[o]) for b, o in zip(rows.tolist(), channels.tolist(), strict=True))
+        return working_on(FrameContext(state.cache, tuple(range(state.batch_size)), objects, self.dense, self.work))
+
+
+class DenseFrame:
+    """A frame of a model without sparse convolutions."""
+
+    def __init__(self):
+        self.features: dict[str, Any] = {}
+
+    def stage(self, state: VideoState) -> AbstractContextManager:
+        """Nothing to make known."""
+        return nullcontext()
+
+
+@LAYERS.register_module()
+class SparseProcessing:
+    """Puts sparse convolutions into the parts of a segmentor and says which frames are processed densely.
+
+    Args:
+        conv: config (kind ``sparse convolution``).
+        where: letters of the parts whose residual blocks become sparse: Q key encoder, D decoder, M value encoder with
+            its fuser.
+        policy: ``mixed``: frames that the memory keeps are dense; ``semi_mixed``: frames on which masks are given are
+            dense; ``fully``: none is. Layers that need previous features compute densely where they have none.
+        everywhere: in Q also shortcuts and projections, in D shortcuts, skip convolutions and the prediction layer
+            become sparse (the paper's dagger).
+        losses: configs of losses on what the layers compute.
+        dense_weights: checkpoint of the dense twin to start from; gates keep their initial values.
+    """
+
+    def __init__(self, conv: dict, where: str = "QD", policy: str = "mixed", everywhere: bool = False,
+                 losses: list[dict] | None = None, dense_weights: str | None = None):
+        if policy not in POLICIES:
+            raise ConfigError(f"unknown policy {policy!r}.{did_you_mean(policy, POLICIES)} "
+                              f"Known: {', '.join(POLICIES)}.")
+        if not where or set(where) - set(MODULES) or len(set(where)) < len(where):
+            letters = ", ".join(f"{letter} ({name})" for letter, name in MODULES.items())
+            raise ConfigError(f"where must consist of some of the letters {letters}, got {where!r}")
+        if "M" in where and policy == "mixed":
+            raise ConfigError("where='...M' has no effect under policy='mixed': the value encoder runs on memory "
+                              "frames only, and those are dense; use 'fully' or 'semi_mixed', or leave M out")
+        if "M" in where and everywhere:
+            raise ConfigError("everywhere=True is for Q and D: leave M out of where")
+        self.conv, self.where, self.policy, self.everywhere = conv, where, policy, everywhere
+        self.losses = list(losses or [])
+        self.dense_weights = dense_weights
+
+    def place(self, key_encoder: dict, value_encoder: dict, decoder: dict) -> tuple[dict, dict, dict]:
+        """Copies of the configs of the parts, with the sparse convolutions in them."""
+        key_encoder, value_encoder, decoder = copy.deepcopy((key_encoder, value_encoder, decoder))
+        if "Q" in self.where:
+            key_encoder["backbone"]["conv"] = self.conv
+            if self.everywhere:
+                key_encoder["backbone"]["shortcut_conv"] = key_encoder["proj_conv"] = self.conv
+        if "D" in self.where:
+            decoder["conv"] = self.conv
+            if self.everywhere:
+                decoder["outer_conv"] = self.conv
+        if "M" in self.where:
+            value_encoder["backbone"]["conv"] = value_encoder["fuser"]["conv"] = self.conv
+        return key_encoder, value_encoder, decoder
+
+    def attach(self, model: nn.Module) -> None:
+        """Name the layers of ``model``, tell them whose rows they will see, and load dense weights if asked."""
+        for name, module in model.named_modules():
+            if isinstance(module, SparseConv):
+                module.name = name
+                module.per_frame = module.per_frame or name.startswith("key_encoder.")
+        if self.dense_weights:
+            load_dense_weights(model, self.dense_weights)
+
+    def begin(self, state: VideoState, *, prompted: bool, last: bool) -> FrameOfSparse:
+        """Decide how the next frame is processed."""
+        return FrameOfSparse(POLICIES[self.policy](state, prompted, last))
+
+
+class NoSparse:
+    """Stands for :class:`SparseProcessing` in a model without sparse convolutions."""
+
+    losses: tuple = ()
+
+    def place(self, *parts: dict) -> tuple[dict, ...]:
+        """The configs as they are."""
+        return parts
+
+    def attach(self, model: nn.Module) -> None:
+        """Nothing to do."""
+
+    def begin(self, state: VideoState, *, prompted: bool, last: bool) -> DenseFrame:
+        """A frame without contexts."""
+        return DenseFrame()
+
+
+DENSE = NoSparse()
+
+
+def build_sparse(config: dict | None) -> "SparseProcessing | NoSparse":
+    """Build the option ``sparse`` of a segmentor; its ``type`` may be left out."""
+    return DENSE if config is None else LAYERS.build({"type": "SparseProcessing", **config})
