@@ -10,10 +10,12 @@ from .mixed_clips import MixedClips
 from .sampling import ClipRequest
 from .static_image_clips import StaticImageClips
 from .video_clips import VideoClips
+from .vis_clips import VISClips
+from .youtube_vis import YouTubeVISDataset
 from .youtube_vos import YouTubeVOSDataset
 
 __all__ = ["ClipBatchSampler", "ClipRequest", "DavisDataset", "FolderVideos", "MixedClips", "StaticImageClips",
-           "VideoClips", "YouTubeVOSDataset"]
+           "VISClips", "VideoClips", "YouTubeVISDataset", "YouTubeVOSDataset"]
 
 # Last, because the generated clips build on the modules above.
 if importlib.util.find_spec(f"{__name__}.synthetic") is not None:
