@@ -1,6 +1,8 @@
 """Converters of published checkpoints, one per family."""
 
 from .base import Conversion, Converter
+from .queryinst import MaskRCNNConverter, QueryInstConverter, SparseRCNNConverter
 from .stcn import STCNConverter
 
-__all__ = ["Conversion", "Converter", "STCNConverter"]
+__all__ = ["Conversion", "Converter", "MaskRCNNConverter", "QueryInstConverter", "STCNConverter",
+           "SparseRCNNConverter"]

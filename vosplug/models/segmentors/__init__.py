@@ -1,6 +1,8 @@
 """One file per family of methods."""
 
 from .base import VOSSegmentor
+from .efficientvis import EfficientVIS
 from .stcn import STCN
+from .vis_base import BaseVISSegmentor
 
-__all__ = ["STCN", "VOSSegmentor"]
+__all__ = ["STCN", "BaseVISSegmentor", "EfficientVIS", "VOSSegmentor"]

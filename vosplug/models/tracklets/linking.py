@@ -54,6 +54,8 @@ class QueryLinking(nn.Module):
         background_score: a tracklet none of whose frames has a class score of at least this is background in the clip.
     """
 
+    carries = True
+
     def __init__(self, reinit_after: int | None = 3, background_score: float = 0.1):
         super().__init__()
         if reinit_after is not None and reinit_after < 1:
@@ -98,6 +100,8 @@ class HandCraftedLinking(nn.Module):
         min_score: tracklets whose best class score is lower start a new track and are not remembered.
         max_age: clips that a track is remembered for without being continued.
     """
+
+    carries = False
 
     def __init__(self, box_iou: float = 1.0, box_l1: float = 1.0, mask_iou: float = 1.0, same_class: float = 1.0,
                  min_affinity: float = 0.5, min_score: float = 0.1, max_age: int = 1):
