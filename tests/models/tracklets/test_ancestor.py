@@ -66,6 +66,8 @@ def unlike_their_start(model) -> None:
         if value.dim() == 1 and value.is_floating_point():
             spread = torch.rand_like(value)
             value.data.copy_(0.7 + 0.6 * spread if name.endswith(("weight", "running_var")) else spread * 0.2 - 0.1)
+    for head in model.roi_head.bbox_head:  # small offsets, as of a trained model: boxes stay near the frame
+        head.fc_reg.weight.data.mul_(0.1)
     boxes = model.rpn_head.init_proposal_bboxes.weight
     boxes.data.copy_(torch.rand_like(boxes) * 0.5 + 0.25)
 

@@ -69,7 +69,7 @@ def shortcut(in_channels: int, out_channels: int, stride: int, norm: dict, bias:
 
 @BACKBONES.register_module()
 class ResNet(nn.Module):
-    """ResNet up to stride 16 (three stages) or 32 (four, by the number of ``widths``). Parameter names are those of torchvision.
+    """ResNet up to stride 16: stem and three stages; with four ``widths`` up to 32. Parameter names are torchvision's.
 
     Args:
         depth: 18, 34, 50 or 101, or None with ``block`` and ``blocks`` given.
@@ -84,7 +84,8 @@ class ResNet(nn.Module):
         bias: convolutions have biases.
         frozen_stages: the stem (1 and more) and the stages before this number, itself included, are not trained.
         freeze_norm_stats: batch norms use their running statistics in training too, as STCN and XMem train.
-        weights: path of a torchvision-style state dict to start from; ``fc``, and ``layer4`` with three stages, are not used.
+        weights: path of a torchvision-style state dict to start from; ``fc``, and with three stages ``layer4``, are not
+            used.
 
     Attributes:
         out_channels: stride -> channels of the pyramid ``forward`` returns.
@@ -92,8 +93,8 @@ class ResNet(nn.Module):
 
     def __init__(self, depth: int | None = 50, in_channels: int = 3, stem_channels: int = 64, stem_kernel: int = 7,
                  stem_pool: bool = True, widths: tuple = WIDTHS, block: str | None = None, blocks: tuple | None = None,
-                 conv: dict | None = None, norm: dict | None = None, bias: bool = False,
-                 freeze_norm_stats: bool = True, frozen_stages: int = 0, weights: str | None = None):
+                 conv: dict | None = None, norm: dict | None = None, bias: bool = False, freeze_norm_stats: bool = True,
+                 frozen_stages: int = 0, weights: str | None = None):
         super().__init__()
         if len(widths) not in (3, 4):
             raise ConfigError(f"ResNet.widths must be three or four numbers, one per stage, got {widths}")

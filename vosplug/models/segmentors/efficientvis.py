@@ -51,7 +51,8 @@ class EfficientVIS(BaseVISSegmentor):
     def encode(self, clip: Tensor) -> tuple[Tensor, ...]:
         """Pyramid levels (B * T, C, h, w) of (B, T, 3, H, W)."""
         frames = clip.flatten(0, 1)
-        parts = [self._maybe_checkpointed(self._encode, chunk) for chunk in frames.split(self.frame_chunk or len(frames))]
+        chunks = frames.split(self.frame_chunk or len(frames))
+        parts = [self._maybe_checkpointed(self._encode, chunk) for chunk in chunks]
         return tuple(torch.cat(level) for level in zip(*parts, strict=True)) if len(parts) > 1 else parts[0]
 
     def _encode(self, frames: Tensor) -> tuple[Tensor, ...]:

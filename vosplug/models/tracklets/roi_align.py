@@ -32,7 +32,9 @@ def roi_align(features: Tensor, rois: Tensor, size: int, scale: float, sampling_
         raise ConfigError("RoIAlign needs mmcv with compiled operators: pip install --no-build-isolation onedl-mmcv "
                           f"(python -m vosplug.env says what is missing: {error})") from error
     with torch.autocast(features.device.type, enabled=False):
-        out = compiled(features.float(), rois.float(), (size, size), scale, sampling_ratio, "avg", True)
+        # The operator reads the memory as it lies: channels-last features would be misread without an error.
+        out = compiled(features.float().contiguous(), rois.float().contiguous(), (size, size), scale, sampling_ratio,
+                       "avg", True)
     return out.to(features.dtype)
 
 
