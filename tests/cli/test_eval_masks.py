@@ -152,11 +152,6 @@ def test_youtube_vos(tmp_path, capsys):
     assert "v1: the prediction of frame 00010 is missing" in capsys.readouterr().err
 
 
-def test_youtube_vis_says_that_it_is_not_there(capsys):
-    assert main(["youtube_vis", "--gt", "a.json", "--pred", "b.json"]) == 2
-    assert "not implemented yet" in capsys.readouterr().err
-
-
 def test_scoring_loads_no_framework(case, root):
     folder, pred, _ = case
     program = ("import sys; from vosplug.cli.eval_masks import main; "

@@ -1,4 +1,4 @@
-"""Scores folders of predicted masks: DAVIS (2016, 2017, unsupervised) and YouTube-VOS."""
+"""Scores predictions: folders of masks (DAVIS 2016, 2017, unsupervised; YouTube-VOS), tracks (YouTube-VIS)."""
 
 import argparse
 import sys
@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from ..utils.errors import DataError, InputError, did_you_mean
+from . import eval_tracks
 from .common import check_targets, command, positive_int
 
 FAULT_STATUS = 2
@@ -29,8 +30,7 @@ def build_parser() -> argparse.ArgumentParser:
     youtube.add_argument("--seen", nargs="+", metavar="NAME",
                          help="seen categories, or a JSON file: seen_unseen.json or the training set's meta.json "
                               "(default: seen_unseen.json beside Annotations, else the 65 training categories)")
-    vis = kinds.add_parser("youtube_vis", help="average precision of tracklets (not implemented yet)")
-    _add_paths(vis, gt="annotation file", pred="result file")
+    eval_tracks.add_options(kinds.add_parser("youtube_vis", help="average precision of tracks"))
     return parser
 
 
@@ -48,14 +48,13 @@ def _add_paths(parser: argparse.ArgumentParser, gt: str, pred: str) -> None:
 def main(argv: list[str] | None = None) -> int:
     """Score, print the tables, write the files; 2 if a sequence had a fault (the others are scored and written)."""
     options = build_parser().parse_args(argv)
+    if options.kind == "youtube_vis":
+        check_targets(options.json)
+        return eval_tracks.run(options)
     if options.sheet and options.sheet.suffix.lower() not in (".png", ".jpg", ".jpeg"):
         raise InputError(f"--sheet {options.sheet}: expected a file name with .png or .jpg")
     check_targets(options.json, options.sheet, options.csv and options.csv / "global_results.csv")
-    try:
-        task = TASKS[options.kind](options)
-    except NotImplementedError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return FAULT_STATUS
+    task = TASKS[options.kind](options)
     results, faults = _score(task.jobs, options.workers)
     if results:
         task.report(results)
@@ -172,8 +171,4 @@ def _total(results: Mapping[str, dict], jobs: Sequence) -> str:
     return "all objects" if len(results) == len(jobs) else f"only {len(results)} of {len(jobs)} sequences"
 
 
-def _youtube_vis(options: argparse.Namespace):
-    raise NotImplementedError("the average precision of YouTube-VIS is not implemented yet; davis and youtube_vos are")
-
-
-TASKS = {"davis": _Davis, "youtube_vos": _YouTubeVOS, "youtube_vis": _youtube_vis}
+TASKS = {"davis": _Davis, "youtube_vos": _YouTubeVOS}

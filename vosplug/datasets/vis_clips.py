@@ -24,13 +24,14 @@ class VISClips:
     """Clips, or pairs of clips, of the videos of a :class:`YouTubeVISDataset`; item ``i`` is a clip of video ``i``.
 
     An item is ``dict(inputs, data_samples)`` with ``inputs`` (T, 3, h, w) uint8 RGB and ``data_samples`` a
-    :class:`~vosplug.structures.VISClipSample`. With ``pairs`` both are lists of two, one entry per clip, in random order
-    (EfficientVIS, section 3.3, footnote 2); the clips of a pair have one size, and the same tracks in the same order.
+    :class:`~vosplug.structures.VISClipSample`. With ``pairs`` both are lists of two, one entry per clip, in random
+    order (EfficientVIS, section 3.3, footnote 2); the clips of a pair have one size, and the same tracks in the same
+    order, those of either clip.
 
     T is the ``length`` of the request (:data:`LENGTH` in EfficientVIS). Frames of a clip are equally spaced, by 1 to
-    ``max_skip`` (of the request) frames; 1 takes every frame. The second clip of a pair begins where the first one ends
-    or later. A video that is too short for what is asked is played to and fro: 0 1 2 3 2 1 0 1 ..., so that objects keep
-    moving smoothly and every frame has its true labels; a video of one frame is repeated.
+    ``max_skip`` (of the request) frames; 1 takes every frame. The later clip of a pair begins where the other one ends
+    or after it. A video that is too short for what is asked is played to and fro: 0 1 2 3 2 1 0 1 ..., so that objects
+    keep moving smoothly and every frame has its true labels; a video of one frame is repeated.
 
     Args:
         videos: config of the video data set (or the object). Videos without annotations, and those without any object

@@ -61,6 +61,11 @@ def youtube_vos_rows(results: Mapping[str, dict], seen: Iterable[str]) -> list[R
             for name in sorted(results) for number, entry in results[name]["objects"].items()]
 
 
+def youtube_vis_rows(scores: Mapping[str, Mapping[str, float]], keys: Sequence[str]) -> list[Row]:
+    """Per name the numbers under ``keys``; a number that nothing contributes to (-1) is left open."""
+    return [(name, [None if values[key] < 0 else values[key] for key in keys]) for name, values in scores.items()]
+
+
 def write_csv(path: str | Path, head: Sequence[str], rows: Iterable[Row]) -> None:
     """Write a CSV file atomically; numbers with three decimals, as the official DAVIS tables."""
     text = io.StringIO()

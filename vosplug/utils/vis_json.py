@@ -60,7 +60,11 @@ def read_vis_file(path: str | Path) -> VISFile:
     Raises:
         DataError: the first fault.
     """
-    content = load_json(path)
+    return parse_vis_file(load_json(path), path)
+
+
+def parse_vis_file(content: Any, path: str | Path) -> VISFile:
+    """The same for the content of an annotation file; ``path`` is its name in messages."""
     if not isinstance(content, dict):
         raise DataError(f"{path}: expected an object with videos, categories and annotations, got "
                         f"{type(content).__name__}; a result file is no reference")

@@ -1,12 +1,12 @@
 """Overlap of mask tracks, straight from their run lengths: no mask is ever decoded to pixels.
 
-Run lengths go down the columns of a picture. So a frame is, for most objects, one stretch of rows per column, and the
-overlap of two tracks is a minimum, a maximum and a difference over all columns of all frames at once. Columns with
-several stretches have several layers of them.
+Run lengths go down the columns of a picture. So a frame is, for most objects, one stretch of rows per column. For one
+track the stretches are put in a table by column; those of all other tracks look up theirs at once. Columns with several
+stretches have further tables.
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -16,7 +16,7 @@ from ...utils.errors import DataError
 
 _ZERO = 48  # '0', the character of the group 0 in compressed run lengths
 _LONGEST = 6  # characters of a number; more would be a run of above 2**29 pixels
-_CHUNK = 2**24  # columns that are worked on at a time
+_CHUNK = 2**22  # columns that are worked on at a time
 RLE_HINT = "write a mask as run lengths {'size': [height, width], 'counts': string}, null where there is none"
 
 
@@ -25,24 +25,28 @@ class Track:
     """The masks of one object in the T frames of a video.
 
     Attributes:
-        areas: (T,) int64 pixels per frame, 0 where there is no mask.
-        layers: ``(first frame, first column, top (t, w), bottom (t, w))``: the stretch of rows top <= y < bottom of each
-            column; top = bottom = 0 where there is none.
+        areas: (T,) pixels per frame, 0 where there is no mask.
+        column: (S,) frame * W + x of each stretch of rows, in order; a column may have several.
+        top, bottom: (S,) rows top <= y < bottom of each stretch.
+        cells: T * W.
     """
 
     areas: np.ndarray
-    layers: list[tuple[int, int, np.ndarray, np.ndarray]] = field(default_factory=list)
+    column: np.ndarray
+    top: np.ndarray
+    bottom: np.ndarray
+    cells: int
 
     @property
     def mean_area(self) -> float:
         """Mean area over the frames that have a mask, 0 if none has."""
-        return mean_area(self.areas)
+        return mean_area(self.areas.tolist())
 
 
-def mean_area(areas: Sequence[float | None] | np.ndarray) -> float:
+def mean_area(areas: Sequence[float | None]) -> float:
     """Mean of the areas that are neither missing nor 0; 0 if there is none."""
-    found = [float(area) for area in areas if area]
-    return float(np.mean(found)) if found else 0.0
+    found = [area for area in areas if area]
+    return sum(found) / len(found) if found else 0.0
 
 
 def read_tracks(tracks: Sequence[Sequence[Any]], size: tuple[int, int], names: Sequence[str],
@@ -86,33 +90,54 @@ def overlaps(first: Sequence[Track], second: Sequence[Track]) -> np.ndarray:
         (len(first), len(second)) float64.
     """
     result = np.zeros((len(first), len(second)))
+    if not result.size:
+        return result
     totals = [[int(track.areas.sum()) for track in tracks] for tracks in (first, second)]
-    for i, a in enumerate(first):
-        for j, b in enumerate(second):
-            common = intersection(a, b)
-            union = totals[0][i] + totals[1][j] - common
-            result[i, j] = common / union if union else 0.0
+    common = intersections(first, second)
+    union = np.array(totals[0])[:, None] + np.array(totals[1])[None] - common
+    np.divide(common, union, out=result, where=union > 0)
     return result
 
 
-def intersection(a: Track, b: Track) -> int:
-    """Number of pixels that two tracks have in common, over all frames."""
-    return sum(_layer_overlap(one, other) for one in a.layers for other in b.layers)
+def intersections(first: Sequence[Track], second: Sequence[Track]) -> np.ndarray:
+    """Number of pixels that tracks of one video have in common, over all frames: (len(first), len(second)) int64."""
+    result = np.zeros((len(first), len(second)), np.int64)
+    used = [i for i, track in enumerate(first) if len(track.column)]
+    if not used or not len(second):
+        return result
+    column, top, bottom = (np.concatenate([getattr(first[i], name) for i in used])
+                           for name in ("column", "top", "bottom"))
+    starts = np.cumsum([0, *(len(first[i].column) for i in used[:-1])])
+    for j, track in enumerate(second):
+        (upper, lower), *more = _tables(track)
+        result[used, j] = np.add.reduceat(_common(column, top, bottom, upper, lower), starts, dtype=np.int64)
+        if more:
+            several = more[0][1] > 0
+            chosen = np.flatnonzero(several[column])
+            owner = np.searchsorted(starts, chosen, side="right") - 1
+            height = sum(_common(column[chosen], top[chosen], bottom[chosen], *table).astype(np.int64)
+                         for table in more)
+            result[used, j] += np.bincount(owner, weights=height, minlength=len(used)).astype(np.int64)
+    return result
 
 
-def _layer_overlap(a: tuple, b: tuple) -> int:
-    (frame_a, column_a, top_a, bottom_a), (frame_b, column_b, top_b, bottom_b) = a, b
-    frame, column = max(frame_a, frame_b), max(column_a, column_b)
-    last_frame = min(frame_a + top_a.shape[0], frame_b + top_b.shape[0])
-    last_column = min(column_a + top_a.shape[1], column_b + top_b.shape[1])
-    if last_frame <= frame or last_column <= column:
-        return 0
-    in_a = np.s_[frame - frame_a:last_frame - frame_a, column - column_a:last_column - column_a]
-    in_b = np.s_[frame - frame_b:last_frame - frame_b, column - column_b:last_column - column_b]
-    height = np.minimum(bottom_a[in_a], bottom_b[in_b])
-    height -= np.maximum(top_a[in_a], top_b[in_b])
-    np.maximum(height, 0, out=height)
-    return int(height.sum(dtype=np.int64))
+def _common(column: np.ndarray, top: np.ndarray, bottom: np.ndarray, upper: np.ndarray,
+            lower: np.ndarray) -> np.ndarray:
+    """Rows that stretches share with those of a table."""
+    height = np.minimum(bottom, lower[column])
+    height -= np.maximum(top, upper[column])
+    return np.maximum(height, 0, out=height)
+
+
+def _tables(track: Track) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Top and bottom of one stretch of each column (0, 0 where there is none), then of a second one, and so on."""
+    tables = []
+    for chosen in _layers(track.column):
+        upper, lower = np.zeros((2, track.cells), track.top.dtype)
+        place = track.column[chosen]
+        upper[place], lower[place] = track.top[chosen], track.bottom[chosen]
+        tables.append((upper, lower))
+    return tables
 
 
 def _packed(segmentation: Any, size: tuple[int, int], blank: bytes, polygons: bool, name: str, frame: int) -> bytes:
@@ -167,31 +192,11 @@ def _tracks(packed: list[bytes], lengths: np.ndarray, size: tuple[int, int], whe
     offsets = np.concatenate([[0], np.cumsum(per_frame)])
     areas = sums[offsets[1:]] - sums[offsets[:-1]]
     bounds = np.concatenate([[0], np.cumsum(lengths)])
-    tracks = [Track(areas[a:b]) for a, b in zip(bounds[:-1], bounds[1:], strict=True)]
     column, top, bottom = _stretches(start, end, size[0])
-    for chosen in _layers(column):
-        _add_layers(tracks, bounds * size[1], column[chosen], top[chosen], bottom[chosen], size[1])
-    return tracks
-
-
-def _add_layers(tracks: list[Track], bounds: np.ndarray, column: np.ndarray, top: np.ndarray, bottom: np.ndarray,
-                width: int) -> None:
-    """Give each track its layer of stretches, cut to the frames and columns that it needs."""
-    cuts = np.searchsorted(column, bounds)
-    frame = column // width
-    x = column - frame * width
-    used = np.flatnonzero(np.diff(cuts))
-    left = np.minimum.reduceat(x, cuts[used])
-    right = np.maximum.reduceat(x, cuts[used])
-    for k, low, high in zip(used, left.tolist(), right.tolist(), strict=True):
-        part = slice(cuts[k], cuts[k + 1])
-        first, shape = int(frame[part.start]), (int(frame[part.stop - 1] - frame[part.start]) + 1, high - low + 1)
-        place = (frame[part] - first) * shape[1]
-        place += x[part]
-        place -= low
-        layer = np.zeros((2, shape[0] * shape[1]), top.dtype)
-        layer[0][place], layer[1][place] = top[part], bottom[part]
-        tracks[k].layers.append((first - int(bounds[k]) // width, low, *layer.reshape(2, *shape)))
+    cuts = np.searchsorted(column, bounds * size[1])
+    return [Track(areas[low:high], np.subtract(column[first:last], low * size[1], dtype=np.intp), top[first:last],
+                  bottom[first:last], int(high - low) * size[1])
+            for low, high, first, last in zip(bounds[:-1], bounds[1:], cuts[:-1], cuts[1:], strict=True)]
 
 
 def _stretches(start: np.ndarray, end: np.ndarray, height: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -209,18 +214,18 @@ def _stretches(start: np.ndarray, end: np.ndarray, height: int) -> tuple[np.ndar
 
 
 def _layers(column: np.ndarray) -> Iterator[Any]:
-    """Indices of the first stretch of every column, of the second ones, and so on; columns are in order."""
-    if not len(column):
-        return
-    new = np.ones(len(column), bool)
-    np.not_equal(column[1:], column[:-1], out=new[1:])
-    if new.all():
-        yield slice(None)
-        return
-    leading, rest = np.flatnonzero(new), np.flatnonzero(~new)
-    yield leading
-    rank = rest - leading[np.searchsorted(leading, rest) - 1]
-    for number in range(1, int(rank.max()) + 1):
+    """Indices of the stretches of each table; columns are in order.
+
+    The first table gets all stretches: they are written in order, so that of each column the last one remains. The
+    second gets the last but one of each column, and so on.
+    """
+    yield slice(None)
+    rest = np.flatnonzero(column[1:] == column[:-1])
+    place = np.arange(len(rest))
+    end = np.append(np.diff(rest) != 1, True)
+    # Stretches that come after one, of those that are not the last in their columns.
+    rank = np.minimum.accumulate(np.where(end, place, len(rest))[::-1])[::-1] - place
+    for number in range(int(rank.max()) + 1 if len(rank) else 0):
         yield rest[rank == number]
 
 
@@ -239,7 +244,7 @@ def _foreground(packed: list[bytes], size: tuple[int, int], where: Any) -> tuple
     # The second, fourth, ... run of every frame is foreground.
     odd = np.repeat((first[:-1] & 1).astype(np.uint8), count)
     odd[1::2] ^= 1
-    chosen = np.flatnonzero(odd)
+    chosen = np.flatnonzero(odd.view(bool))
     end, per_frame = np.cumsum(runs, dtype=np.int32)[chosen], count // 2
     start = end - runs[chosen]
     solid = end > start

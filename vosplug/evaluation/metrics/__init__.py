@@ -2,6 +2,7 @@
 
 from .davis import DavisMetric
 from .video_metric import VideoMetric
+from .youtube_vis import YouTubeVISMetric
 from .youtube_vos import YouTubeVOSMetric
 
-__all__ = ["DavisMetric", "VideoMetric", "YouTubeVOSMetric"]
+__all__ = ["DavisMetric", "VideoMetric", "YouTubeVISMetric", "YouTubeVOSMetric"]
