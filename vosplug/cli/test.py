@@ -45,8 +45,10 @@ def main(argv: list[str] | None = None) -> int:
 
     config = {} if options.config is None else load_config(options.config, cfg_options=options.cfg_options,
                                                            plugins=options.plugins)
+    if options.kind:
+        check_fit(config, KINDS[options.kind], options)
     dataset = build_dataset(config, options)
-    check_fit(config, dataset, options)
+    check_fit(config, dataset.metric if options.kind is None else KINDS[options.kind], options)
     check_outputs(dataset, options)
     if options.baseline:
         with process_group(options.launcher, pick_device("cpu")):
@@ -125,15 +127,15 @@ def check_arguments(options: argparse.Namespace) -> None:
         raise InputError("test needs CONFIG and CHECKPOINT (or --baseline copy|flow)")
 
 
-def check_fit(config: Mapping[str, Any], dataset: Any, options: argparse.Namespace) -> None:
-    """Raise :class:`InputError` if the model is not for this kind of data, or an option is not for the model."""
+def check_fit(config: Mapping[str, Any], metric: str | None, options: argparse.Namespace) -> None:
+    """Raise :class:`InputError` if the model is not for what ``metric`` scores, or an option is not for the model."""
     from ..inference.model_loading import is_vis
 
-    wants_tracks = (KINDS[options.kind] if options.kind else dataset.metric) == KINDS["youtube_vis"]
+    wants_tracks = metric == KINDS["youtube_vis"]
     finds_tracks = not options.baseline and is_vis(config)
     if wants_tracks and not finds_tracks:
-        raise InputError("--eval youtube_vis needs a model that finds instances (efficientvis_r50, ...); this one "
-                         "segments objects whose first masks are given")
+        raise InputError("--eval youtube_vis needs a method for video instance segmentation (efficientvis_r50, ...); this "
+                         "one segments objects whose first masks are given")
     if finds_tracks and not wants_tracks:
         raise InputError(f"{config['model']['type']} finds instances by itself: test it with --eval youtube_vis")
     used = [name for name in ("max_short_side", "scales", "flip", "show_dir") if getattr(options, name)]

@@ -180,6 +180,7 @@ def resolve_depth(depth: int | None, block: str | None, blocks: tuple | None, st
     default_block, default_blocks = DEPTHS.get(depth, (None, None))
     block, blocks = block or default_block, tuple(blocks or (default_blocks or ())[:stages])
     if block not in BLOCKS or len(blocks) != stages:
-        raise ConfigError(f"ResNet needs depth, or block ('basic' or 'bottleneck') and blocks ({stages} numbers); "
+        count = {3: "three", 4: "four"}[stages]
+        raise ConfigError(f"ResNet needs depth, or block ('basic' or 'bottleneck') and blocks ({count} numbers); "
                           f"got block={block!r}, blocks={blocks}")
     return BLOCKS[block], blocks
