@@ -1,4 +1,4 @@
-"""Segments the videos of a data set and scores them: DAVIS, YouTube-VOS, YouTube-VIS, or a data set that the config describes."""
+"""Segments the videos of a data set and scores them: DAVIS, YouTube-VOS, YouTube-VIS, or what the config describes."""
 
 import argparse
 from collections.abc import Mapping
@@ -128,14 +128,14 @@ def check_arguments(options: argparse.Namespace) -> None:
 
 
 def check_fit(config: Mapping[str, Any], metric: str | None, options: argparse.Namespace) -> None:
-    """Raise :class:`InputError` if the model is not for what ``metric`` scores, or an option is not for the model."""
+    """Raise :class:`InputError` if the model is not for what ``metric`` scores, or an option not for the model."""
     from ..inference.model_loading import is_vis
 
     wants_tracks = metric == KINDS["youtube_vis"]
     finds_tracks = not options.baseline and is_vis(config)
     if wants_tracks and not finds_tracks:
-        raise InputError("--eval youtube_vis needs a method for video instance segmentation (efficientvis_r50, ...); this "
-                         "one segments objects whose first masks are given")
+        raise InputError("--eval youtube_vis needs a method for video instance segmentation (efficientvis_r50, ...); "
+                         "this one segments objects whose first masks are given")
     if finds_tracks and not wants_tracks:
         raise InputError(f"{config['model']['type']} finds instances by itself: test it with --eval youtube_vis")
     used = [name for name in ("max_short_side", "scales", "flip", "show_dir") if getattr(options, name)]
