@@ -16,7 +16,7 @@ model = dict(
         fusion=dict(type="TopDownFusion", channels=96),
         fuser=dict(type="ResidualFuser", channels=128, norm=norm)),
     matching_head=dict(type="L2Matching", prior=dict(type="LocalityPrior")),
-    memory=dict(type="FrameBank", every=5, include_last=True, max_frames=6),
+    memory=dict(type="FrameBank", every=5, include_last=True, max_frames=12),
     decoder=dict(type="MaskDecoder", compress_channels=96, up_channels=(48,), previous_masks=True, norm=norm,
                  output_bias=-2.0),
     losses=[dict(type="BootstrappedCE", start_warm=0.2, end_warm=0.6, top_p=0.3), dict(type="DiceLoss")])

@@ -25,7 +25,11 @@ TINY_SMALL = {
     "model.decoder.up_channels": (16,), "model.key_encoder.key_channels": 16,
 }
 # One small instance of every registered segmentor family; a new family adds its line here.
-FAMILIES = {"STCN": [("_base_/stcn_r50_model.py", TINY_R50), ("_base_/stcn_small_model.py", TINY_SMALL)]}
+FAMILIES = {
+    "STCN": [("_base_/stcn_r50_model.py", TINY_R50), ("_base_/stcn_small_model.py", TINY_SMALL)],
+    "XMem": [("_base_/xmem_r50_model.py", {**TINY_R50, "model.sensory_channels": 8,
+                                           "model.normal_update.mid_channels": 8})],
+}
 
 
 def build_tiny(config: str, options: dict, seed: int = 0):

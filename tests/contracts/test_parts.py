@@ -18,19 +18,22 @@ CASES = {
     "BACKBONES": {"ResNet": [dict(depth=None, block=block, blocks=(1,) * len(widths), stem_channels=4, widths=widths)
                              for block in ("basic", "bottleneck") for widths in ((4, 6, 8), (4, 6, 8, 10))]},
     "ENCODERS": {
-        "KeyEncoder": [dict(key_channels=5, context_channels=c) for c in (None, 7)],
+        "KeyEncoder": [dict(key_channels=5, context_channels=c, anisotropic=c is None) for c in (None, 7)],
         "ValueEncoder": [dict(fuser=dict(type="ResidualFuser", channels=9), base_channels=11)]},
-    "MATCHING_HEADS": {"L2Matching": [dict(), dict(top_k=3), dict(prior=dict(type="LocalityPrior"))]},
+    "MATCHING_HEADS": {"L2Matching": [dict(), dict(top_k=3), dict(prior=dict(type="LocalityPrior"))],
+                       "AnisotropicL2Matching": [dict(), dict(top_k=3)]},
     "DECODERS": {"MaskDecoder": [dict(compress_channels=8, up_channels=(8, 8)),
-                                 dict(compress_channels=8, up_channels=(8, 8), previous_masks=True)]},
+                                 dict(compress_channels=8, up_channels=(8, 8), previous_masks=True),
+                                 dict(compress_channels=8, up_channels=(8, 8), fuser=dict(type="CBAMFuser"))]},
     "LOSSES": {"BootstrappedCE": [dict(), dict(start_warm=0, end_warm=0, top_p=0.2)], "DiceLoss": [dict()]},
-    "MEMORIES": {"FrameBank": [dict(), dict(include_last=True), dict(max_frames=3)]},
+    "MEMORIES": {"FrameBank": [dict(), dict(include_last=True), dict(max_frames=3)],
+                 "LongTermMemory": [dict(), dict(enable_long_term=False)]},
     "EVICTIONS": {"OldestFirst": [dict()], "EvenlySpaced": [dict()], "LeastUsed": [dict()]},
     "PREPROCESSORS": {"VOSPreprocessor": [dict(), dict(divisor=8)], "VISPreprocessor": [dict(divisor=32)]},
 }
 # Layers serve different purposes: the name of the test in this file that covers each.
 LAYERS = {"TopDownFusion": "fusion", "LastStage": "fusion", "CBAMFuser": "fuser", "ResidualFuser": "fuser",
-          "LocalityPrior": "prior"}
+          "LocalityPrior": "prior", "SensoryGRU": "update", "MultiScaleUpdate": "update"}
 
 
 def cases(kind, *, only=None):
@@ -220,3 +223,16 @@ def test_priors_prefer_what_is_near(part):
     rows, columns = prior(list(memory_of(FrameBank(every=1))), (2, 3), 3, CPU)
     bias = (rows @ columns).view(6, 3, 6)
     assert torch.equal(bias.argmax(dim=-1), torch.arange(6)[:, None].expand(6, 3))
+
+
+@pytest.mark.parametrize("part", [name for name, test in LAYERS.items() if test == "update"])
+def test_updates_keep_the_shape_and_the_bounds_of_the_state(part):
+    torch.manual_seed(0)
+    many = part == "MultiScaleUpdate"
+    update = registry.LAYERS.build(dict(type=part), in_channels=[5, 4] if many else 5, hidden_channels=3)
+    coarse, hidden = torch.randn(2, 5, 2, 3), torch.rand(2, 3, 2, 3) * 2 - 1
+    x = [coarse, torch.randn(2, 4, 4, 6), torch.randn(2, 1, 4, 6)] if many else coarse
+    out = update(x, hidden)
+    assert out.shape == hidden.shape and (out.abs() <= 1).all()
+    out.square().sum().backward()
+    assert all(p.grad is not None and torch.isfinite(p.grad).all() for p in update.parameters())

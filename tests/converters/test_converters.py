@@ -5,7 +5,7 @@ import json
 import pytest
 import torch
 
-from vosplug.converters import Converter, STCNConverter
+from vosplug.converters import Converter, STCNConverter, XMemConverter
 from vosplug.registry import CONVERTERS, SEGMENTORS
 from vosplug.utils.configs import load_config
 from vosplug.utils.errors import CheckpointError
@@ -32,7 +32,7 @@ def test_two_weights_may_not_get_one_name():
         Toy().convert({"a.x": torch.ones(1), "c.x": torch.ones(1)})
 
 
-@pytest.mark.parametrize("name", ["stcn"])
+@pytest.mark.parametrize("name", ["stcn", "xmem"])
 def test_foreign_weights_are_refused(name):
     with pytest.raises(CheckpointError, match="none of the 2 weights belongs to this family; first names: x, y"):
         CONVERTERS.get(name)().convert({"x": torch.ones(1), "y": torch.ones(1)})
@@ -64,6 +64,17 @@ def test_official_stcn_is_covered_both_ways(shared, own_shapes):
     assert not result.unknown and not result.dropped and len(result.state) == 405
     assert {name: tuple(value.shape) for name, value in result.state.items()} == own_shapes
     assert result.coverage() == "405 of 405 weights converted"
+
+
+@pytest.mark.shared
+def test_official_xmem_is_covered_both_ways(shared):
+    spec = json.loads((shared / "golden" / "xmem_2obj.json").read_text())
+    result = XMemConverter().convert({n: torch.empty(s, device="meta") for n, s in spec["state_dict"].items()})
+    assert not result.unknown and not result.dropped and len(result.state) == 412
+    with torch.device("meta"):
+        model = SEGMENTORS.build(load_config("xmem_r50.py").model)
+    assert {n: tuple(v.shape) for n, v in result.state.items()} == {
+        n: tuple(v.shape) for n, v in model.state_dict().items()}
 
 
 @pytest.mark.shared

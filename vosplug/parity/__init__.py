@@ -3,5 +3,6 @@
 from .compare import Row, compare
 from .manifest import Manifest
 from .stcn import STCNParity
+from .xmem import XMemParity
 
-__all__ = ["Manifest", "Row", "STCNParity", "compare"]
+__all__ = ["Manifest", "Row", "STCNParity", "XMemParity", "compare"]

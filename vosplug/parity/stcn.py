@@ -84,4 +84,8 @@ class STCNParity:
                 masks = torch.stack([label == i for i in ids])[None].to(self.dtype)
                 prompt = Prompt(ids=ids, masks=model.data_preprocessor.masks(masks, geometry))
             probs.append(model.step(state, x, prompt, last=t == len(frames) - 1).prob[0])
+            self.after_frame(state)
         return torch.stack(probs, dim=1), state
+
+    def after_frame(self, state) -> None:
+        """Called with the state after every frame: families with more states look into it here."""

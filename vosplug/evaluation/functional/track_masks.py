@@ -66,11 +66,17 @@ def read_tracks(tracks: Sequence[Sequence[Any]], size: tuple[int, int], names: S
     length = max((len(track) for track in tracks), default=0)
     # Pixels of a chunk are counted in 32 bits.
     step = max(1, min(_CHUNK // max(1, length * size[1]), (2**31 - 1) // max(1, length * size[0] * size[1])))
-    blank = _pack([size[0] * size[1]], size)
+    blank, stated = _pack([size[0] * size[1]], size), list(size)
     for first in range(0, len(tracks), step):
         part = tracks[first:first + step]
-        packed = [_packed(segmentation, size, blank, polygons, names[first + k], t)
-                  for k, track in enumerate(part) for t, segmentation in enumerate(track)]
+        packed = []
+        for name, track in zip(names[first:first + step], part, strict=True):
+            for t, entry in enumerate(track):
+                # The usual form without a call: there are very many of these.
+                if type(entry) is dict and type(entry.get("counts")) is str and entry.get("size") == stated:
+                    packed.append(entry["counts"].encode("utf-8", "surrogatepass"))  # not ASCII: refused later
+                else:
+                    packed.append(blank if entry is None else _packed(entry, size, polygons, name, t))
         lengths = np.array([len(track) for track in part])
 
         def where(row: int, first: int = first, lengths: np.ndarray = lengths) -> str:
@@ -140,10 +146,8 @@ def _tables(track: Track) -> list[tuple[np.ndarray, np.ndarray]]:
     return tables
 
 
-def _packed(segmentation: Any, size: tuple[int, int], blank: bytes, polygons: bool, name: str, frame: int) -> bytes:
+def _packed(segmentation: Any, size: tuple[int, int], polygons: bool, name: str, frame: int) -> bytes:
     """Compressed run lengths of one frame; their text is checked later, all frames at once."""
-    if segmentation is None:
-        return blank
     try:
         counts, stated = segmentation["counts"], segmentation["size"]
     except (TypeError, KeyError):
@@ -152,10 +156,7 @@ def _packed(segmentation: Any, size: tuple[int, int], blank: bytes, polygons: bo
         raise DataError(f"{name}, frame {frame}: the size of the run lengths is {stated!r}, but the video is "
                         f"{list(size)} (height, width)")
     if isinstance(counts, str):
-        try:
-            return counts.encode("ascii")
-        except UnicodeEncodeError:
-            return b"\x00"  # refused with the other characters that cannot occur
+        return counts.encode("utf-8", "surrogatepass")
     if isinstance(counts, bytes):
         return counts
     if isinstance(counts, list):

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ...registry import DECODERS
+from ...registry import DECODERS, LAYERS
 from ...structures import Pairs
 from ...utils.errors import ConfigError
 from ..encoders.key_encoder import FrameFeatures
@@ -47,23 +47,37 @@ class MaskDecoder(nn.Module):
         up_channels: output of the blocks at each finer stride.
         previous_masks: the previous soft masks (own, sum of the others) are further input channels.
         conv: config of the convolutions inside the residual blocks.
-        norm: config of norms inside the residual blocks.
+        norm: config of norms inside the residual blocks (a ``fuser`` has its own).
+        fuser: config (kind ``layer``) of what joins read-out and context, as XMem does; a residual block if None. It
+            has ``compress_channels`` outputs.
         output_bias: initial bias of the prediction layer; a negative one starts with empty masks.
+
+    Attributes:
+        scale_channels: channels of the refined feature at each stride, coarsest first.
     """
 
     def __init__(self, value_channels: int, context_channels: int, pyramid_channels: dict[int, int], stride: int,
                  compress_channels: int = 512, up_channels: Sequence[int] = (256, 256), previous_masks: bool = False,
-                 conv: dict | None = None, norm: dict | None = None, output_bias: float = 0.0):
+                 conv: dict | None = None, norm: dict | None = None, output_bias: float = 0.0,
+                 fuser: dict | None = None):
         super().__init__()
         self.uses_previous_masks = previous_masks
         extra = 2 if previous_masks else 0
-        self.compress = PreActBlock(value_channels + context_channels + extra, compress_channels, conv=conv, norm=norm)
+        self.fuses = fuser is not None
+        if self.fuses:
+            given = {} if conv is None else {"conv": conv}
+            self.compress = LAYERS.build(fuser, value_channels=value_channels + extra, base_channels=context_channels,
+                                         channels=compress_channels, **given)
+        else:
+            self.compress = PreActBlock(value_channels + context_channels + extra, compress_channels, conv=conv,
+                                        norm=norm)
         self.skip_strides = [stride >> (i + 1) for i in range(len(up_channels))]
         lacking = [s for s in self.skip_strides if s not in pyramid_channels]
         if lacking:
             raise ConfigError(f"MaskDecoder.up_channels has {len(up_channels)} steps from stride {stride}, but the "
                               f"backbone has no feature of stride {lacking[0]} (it has {sorted(pyramid_channels)})")
         channels = [compress_channels, *up_channels]
+        self.scale_channels = channels
         self.ups = nn.ModuleList(
             UpsampleBlock(pyramid_channels[s], c_in, c_out, conv=conv, norm=norm)
             for s, c_in, c_out in zip(self.skip_strides, channels[:-1], channels[1:], strict=True))
@@ -72,7 +86,7 @@ class MaskDecoder(nn.Module):
             nn.init.constant_(self.pred.bias, output_bias)
 
     def forward(self, readout: Tensor, features: FrameFeatures, pairs: Pairs, size: tuple[int, int],
-                previous: Tensor | None = None) -> Tensor:
+                previous: Tensor | None = None, return_scales: bool = False) -> Tensor | tuple[Tensor, list[Tensor]]:
         """Decode the existing pairs.
 
         Args:
@@ -80,18 +94,24 @@ class MaskDecoder(nn.Module):
             features: of the frame.
             size: (H, W) of the padded frame.
             previous: (B, O, H, W) soft masks of the previous frame; only with ``previous_masks``.
+            return_scales: also return the refined features, coarsest first, and the logits at the finest stride.
 
         Returns:
             (P, H, W) logits.
         """
-        inputs = [readout, pairs.expand(features.context)]
-        if self.uses_previous_masks:
-            inputs.append(self.previous_planes(previous, pairs, readout))
-        x = self.compress(torch.cat(inputs, dim=1))
+        context = pairs.expand(features.context)
+        planes = [self.previous_planes(previous, pairs, readout)] if self.uses_previous_masks else []
+        if self.fuses:
+            x = self.compress(torch.cat([readout, *planes], dim=1), context)
+        else:
+            x = self.compress(torch.cat([readout, context, *planes], dim=1))
+        scales = [x]
         for stride, up in zip(self.skip_strides, self.ups, strict=True):
             x = up(features.pyramid[stride], x, pairs)
+            scales.append(x)
         logits = self.pred(F.relu(x))
-        return F.interpolate(logits, size=size, mode="bilinear", align_corners=False)[:, 0]
+        masks = F.interpolate(logits, size=size, mode="bilinear", align_corners=False)[:, 0]
+        return (masks, [*scales, logits]) if return_scales else masks
 
     @staticmethod
     def previous_planes(previous: Tensor, pairs: Pairs, like: Tensor) -> Tensor:

@@ -1,6 +1,7 @@
 """Object-independent features of a frame."""
 
 from dataclasses import dataclass
+from typing import Any
 
 from torch import Tensor, nn
 
@@ -16,12 +17,18 @@ class FrameFeatures:
         context: (B, Cc, h, w), what the decoder gets beside the read-out.
         base: (B, Cb, h, w), the feature that keys are made of; the value encoder gets it too.
         pyramid: stride -> (B, C, H/stride, W/stride), for skip connections.
+        shrinkage: (B, 1, h, w), at least 1: how sharply the tokens of this frame are told from others once memorised.
+        selection: (B, Ck, h, w) in (0, 1): which key channels count when this frame asks.
+        decoded: what a method keeps of decoding this frame until it is memorised.
     """
 
     key: Tensor
     context: Tensor
     base: Tensor
     pyramid: dict[int, Tensor]
+    shrinkage: Tensor | None = None
+    selection: Tensor | None = None
+    decoded: Any = None
 
 
 @ENCODERS.register_module()
@@ -35,13 +42,15 @@ class KeyEncoder(nn.Module):
         fusion: config (kind ``layer``) of what makes ``base`` of the pyramid; the last stage if None.
         key_channels: Ck.
         context_channels: Cc; None uses ``base`` itself as context.
+        anisotropic: also predict shrinkage d^2 + 1 and selection (sigmoid) with 3x3 convolutions, as XMem (Cheng and
+            Schwing, 2022) does.
 
     Attributes:
         stride, key_channels, context_channels, base_channels, pyramid_channels: of the output.
     """
 
     def __init__(self, backbone: dict, fusion: dict | None = None, key_channels: int = 64,
-                 context_channels: int | None = 512):
+                 context_channels: int | None = 512, anisotropic: bool = False):
         super().__init__()
         self.backbone = BACKBONES.build(backbone)
         self.pyramid_channels = self.backbone.out_channels
@@ -56,10 +65,18 @@ class KeyEncoder(nn.Module):
         if context_channels is not None:
             self.context_proj = nn.Conv2d(self.base_channels, context_channels, 3, padding=1)
         self.context_channels = context_channels or self.base_channels
+        self.anisotropic = anisotropic
+        if anisotropic:
+            self.shrinkage_proj = nn.Conv2d(self.base_channels, 1, 3, padding=1)
+            self.selection_proj = nn.Conv2d(self.base_channels, key_channels, 3, padding=1)
 
     def forward(self, frame: Tensor) -> FrameFeatures:
         """Encode (B, 3, H, W)."""
         pyramid = self.backbone(frame)
         base = self.fusion(pyramid)
         context = base if self.context_proj is None else self.context_proj(base)
-        return FrameFeatures(key=self.key_proj(base), context=context, base=base, pyramid=pyramid)
+        features = FrameFeatures(key=self.key_proj(base), context=context, base=base, pyramid=pyramid)
+        if self.anisotropic:
+            features.shrinkage = self.shrinkage_proj(base).square() + 1
+            features.selection = self.selection_proj(base).sigmoid()
+        return features

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from ...registry import LAYERS, MATCHING_HEADS
 from ...structures import Pairs
+from ..layers.similarity import anisotropic_l2
 from ..memories.frame_bank import FrameBankState, MemoryEntry
 
 
@@ -34,7 +35,12 @@ class AffinityMatching(nn.Module):
         """(B, Ck, L), (B, Ck, N) -> (B, L, N) in float32 or float64."""
         raise NotImplementedError
 
-    def forward(self, query: Tensor, memory: FrameBankState, pairs: Pairs, frame: int) -> Tensor:
+    def weights(self, entries: list[MemoryEntry], selection: Tensor | None, span: slice) -> tuple[Tensor, ...]:
+        """What :meth:`similarity` takes beside keys, for the queries numbered ``span``: nothing by default."""
+        return ()
+
+    def forward(self, query: Tensor, memory: FrameBankState, pairs: Pairs, frame: int,
+                selection: Tensor | None = None) -> Tensor:
         """Read the memory.
 
         Args:
@@ -42,6 +48,7 @@ class AffinityMatching(nn.Module):
             memory: of the video.
             pairs: the objects to read for.
             frame: index of the current frame.
+            selection: (B, Ck, h, w) of the current frame, for heads that weigh key channels.
 
         Returns:
             (P, Cv, h, w); zeros for an object that has no memory.
@@ -52,17 +59,17 @@ class AffinityMatching(nn.Module):
         out = value.new_zeros(len(pairs), value.shape[2], grid[0] * grid[1])
         for members, used in groups_of_objects(entries, pairs):
             parts = []
-            for affinity in self.affinities(query, used, grid, frame):
+            for affinity in self.affinities(query, used, grid, frame, selection):
                 parts.append(self.read(affinity, used, members, pairs))
                 if memory.counts_usage:
-                    count_usage(affinity, used)
+                    count_usage(affinity, used, queries=grid[0] * grid[1])
             part = parts[0] if len(parts) == 1 else torch.cat(parts, dim=-1)
             # Under autocast the product may have another type than the values.
             out = part if len(members) == len(pairs) else out.index_copy(0, members, part.to(out.dtype))
         return out.unflatten(-1, grid)
 
     def affinities(self, query: Tensor, entries: list[MemoryEntry], grid: tuple[int, int],
-                   frame: int) -> Iterator[Tensor]:
+                   frame: int, selection: Tensor | None = None) -> Iterator[Tensor]:
         """Yield (B, L', N) affinities over all tokens of ``entries``, for one chunk of queries after the other."""
         keys = torch.cat([entry.key for entry in entries], dim=-1)
         queries = query.flatten(2)
@@ -72,7 +79,8 @@ class AffinityMatching(nn.Module):
         for start in range(0, length, step):
             span = slice(start, min(start + step, length))
             with torch.autocast(query.device.type, enabled=False):
-                scores = self.similarity(precise(queries[..., span]), precise(keys))
+                scores = self.similarity(precise(queries[..., span]), precise(keys),
+                                         *self.weights(entries, selection, span))
                 if bias is not None:
                     scores = scores + (bias[0][span] @ bias[1]).to(scores)
                 affinity = self.normalize(scores)
@@ -114,6 +122,30 @@ class L2Matching(AffinityMatching):
         """(B, Ck, L), (B, Ck, N) -> (B, L, N)."""
         norm = memory.square().sum(dim=1, keepdim=True)
         return torch.baddbmm(norm, query.transpose(1, 2), memory, beta=-1, alpha=2) / math.sqrt(memory.shape[1])
+
+
+@MATCHING_HEADS.register_module()
+class AnisotropicL2Matching(AffinityMatching):
+    """XMem's anisotropic L2 similarity: see :func:`~vosplug.models.layers.similarity.anisotropic_l2`.
+
+    In training all tokens take part, since ``top_k`` would starve most of them of gradients.
+    """
+
+    def weights(self, entries: list[MemoryEntry], selection: Tensor | None, span: slice) -> tuple[Tensor, ...]:
+        """Selection (B, Ck, L') of the queries and shrinkage (B, 1, N) of the memory."""
+        if selection is None or any(entry.shrinkage is None for entry in entries):
+            return ()
+        shrinkage = torch.cat([entry.shrinkage for entry in entries], dim=-1)
+        return precise(selection.flatten(2)[..., span]), precise(shrinkage)
+
+    def similarity(self, query: Tensor, memory: Tensor, selection: Tensor | None = None,
+                   shrinkage: Tensor | None = None) -> Tensor:
+        """(B, Ck, L), (B, Ck, N), (B, Ck, L), (B, 1, N) -> (B, L, N)."""
+        return anisotropic_l2(query, memory, selection, shrinkage)
+
+    def normalize(self, scores: Tensor) -> Tensor:
+        """Softmax over tokens, (B, L, N); over the top k outside training."""
+        return scores.softmax(dim=-1) if self.training else super().normalize(scores)
 
 
 @LAYERS.register_module()
@@ -170,10 +202,18 @@ def groups_of_objects(entries: list[MemoryEntry], pairs: Pairs) -> Iterator[tupl
             yield torch.tensor(members, device=pairs.batch.device), used
 
 
-def count_usage(affinity: Tensor, entries: list[MemoryEntry]) -> None:
-    """Add the attention (B, L, N) that each entry received."""
+def count_usage(affinity: Tensor, entries: list[MemoryEntry], queries: int) -> None:
+    """Add the attention (B, L', N) that each entry, or each token where tokens are counted, received.
+
+    ``queries`` is the number of queries of the whole read-out, of which these are L'.
+    """
     start = 0
     for entry in entries:
+        if entry.use_count is not None:
+            entry.use_count += affinity[..., start : start + entry.tokens].sum(dim=1).detach()
+            entry.life_count += affinity.shape[1] / queries
+            start += entry.tokens
+            continue
         entry.usage += float(affinity[..., start : start + entry.tokens].sum())
         entry.reads += affinity.shape[0] * affinity.shape[1]
         start += entry.tokens

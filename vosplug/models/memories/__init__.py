@@ -2,5 +2,7 @@
 
 from .eviction import EvenlySpaced, LeastUsed, OldestFirst
 from .frame_bank import FrameBank, FrameBankState, MemoryEntry
+from .long_term import LongTermMemory, LongTermMemoryState
 
-__all__ = ["EvenlySpaced", "FrameBank", "FrameBankState", "LeastUsed", "MemoryEntry", "OldestFirst"]
+__all__ = ["EvenlySpaced", "FrameBank", "FrameBankState", "LeastUsed", "LongTermMemory", "LongTermMemoryState",
+           "MemoryEntry", "OldestFirst"]

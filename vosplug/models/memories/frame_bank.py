@@ -23,6 +23,10 @@ class MemoryEntry:
         prompted: an object was started at this frame: its only certain mask, kept as long as the object.
         usage: attention mass received since the entry was written; only counted for policies that ask.
         reads: number of queries that could give it (each gives a mass of 1 to all entries together).
+        shrinkage: (B, 1, N), see :class:`~vosplug.models.encoders.FrameFeatures`; None where the method has none.
+        selection: (B, Ck, N), likewise.
+        use_count: (B, N) attention mass that each token received; None unless tokens are counted one by one.
+        life_count: (B, N) read-outs that each token took part in, likewise.
     """
 
     frame: int
@@ -33,6 +37,10 @@ class MemoryEntry:
     prompted: bool = False
     usage: float = 0.0
     reads: int = 0
+    shrinkage: Tensor | None = None
+    selection: Tensor | None = None
+    use_count: Tensor | None = None
+    life_count: Tensor | None = None
 
     @property
     def tokens(self) -> int:

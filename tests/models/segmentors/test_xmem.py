@@ -1,0 +1,133 @@
+"""What only XMem does. What every segmentor must do stands in tests/contracts."""
+
+import pytest
+import torch
+
+from tests.contracts.helpers import (
+    CONFIGS,
+    FAMILIES,
+    TINY_R50,
+    advance,
+    boxes,
+    build_tiny,
+    random_frames,
+    track,
+    training_batch,
+)
+from vosplug.registry import SEGMENTORS
+from vosplug.structures import Prompt
+from vosplug.utils.configs import load_config
+from vosplug.utils.errors import ConfigError
+
+SIZE = (33, 47)
+CASE = FAMILIES["XMem"][0]
+
+
+@pytest.fixture
+def model():
+    return build_tiny(*CASE)
+
+
+def updates(model, frames, prompts):
+    """Kinds of updates of the sensory memory, one string per frame."""
+    calls = []
+    handles = [model.normal_update.register_forward_hook(lambda *_: calls.append("n")),
+               model.deep_update.register_forward_hook(lambda *_: calls.append("d"))]
+    state, seen = model.init_state(), []
+    with torch.no_grad():
+        for t in range(frames):
+            x, geometry = model.data_preprocessor.frames(random_frames(frames, SIZE)[t][None])
+            prompt = None
+            if t in prompts:
+                prompt = Prompt(ids=(t + 1,), masks=model.data_preprocessor.masks(boxes(1, SIZE), geometry))
+            model.step(state, x, prompt, last=t == frames - 1)
+            seen.append("".join(calls))
+            calls.clear()
+    for handle in handles:
+        handle.remove()
+    return seen
+
+
+def test_memorised_frames_update_deeply_and_the_others_normally(model):
+    model.memory.every = 3
+    assert updates(model, 8, (0, 4)) == ["d", "n", "n", "d", "d", "n", "n", ""]
+
+
+def test_deep_updates_at_intervals_come_beside_normal_ones(model):
+    model.memory.every, model.deep_update_every = 2, 4
+    assert updates(model, 8, (0,)) == ["d", "n", "n", "n", "nd", "n", "n", ""]
+
+
+def test_sensory_memory_is_zero_for_new_objects_and_dropped_with_them(model):
+    model.memory.every = 100
+    frames, masks = random_frames(5, SIZE), boxes(2, SIZE)
+    state = model.init_state()
+    track(model, frames[:2], {0: ((1,), masks[:, :1])}, state=state)
+    features = model.encode(model.data_preprocessor.frames(frames[:1])[0], state)
+    state.ids, state.active = state.ids.add((7,)), torch.ones(1, 2, dtype=torch.bool)
+    held = model.sensory(state, features)
+    assert held.shape[1] == 2 and held[:, 0].abs().sum() > 0 and held[:, 1].abs().sum() == 0
+    state.ids, state.active = state.ids.remove([7]), torch.ones(1, 1, dtype=torch.bool)
+    with torch.no_grad():
+        advance(model, state, frames[2], ((2,), masks[:, 1:]))
+    both = state.cache["sensory"].clone()
+    model.remove_objects(state, [1])
+    assert torch.equal(state.cache["sensory"], both[:, 1:])
+
+
+def test_selection_and_shrinkage_reach_the_memory(model):
+    state = model.init_state()
+    track(model, random_frames(1, SIZE), {0: ((1,), boxes(1, SIZE))}, state=state)
+    entry = next(iter(state.memory))
+    assert (entry.shrinkage >= 1).all() and ((entry.selection > 0) & (entry.selection < 1)).all()
+    assert entry.shrinkage.shape == (1, 1, entry.tokens) and entry.selection.shape == entry.key.shape
+
+
+def test_long_video_has_constant_memory():
+    options = {**CASE[1], "model.memory.every": 1, "model.memory.max_mid_term_frames": 4,
+               "model.memory.min_mid_term_frames": 2, "model.memory.max_long_term_elements": 60,
+               "model.memory.num_prototypes": 10}
+    model = build_tiny(CASE[0], options)
+    state, frames, masks, tokens = model.init_state(), random_frames(20, SIZE), boxes(3, SIZE), []
+    prompts = {0: ((1, 2), masks[:, :2]), 40: ((3,), masks[:, 2:])}
+    with torch.no_grad():
+        for t in range(150):
+            if t == 90:
+                model.remove_objects(state, [1])
+            logits = advance(model, state, frames[t % 20], prompts.get(t))
+            assert torch.isfinite(logits).all()
+            tokens.append(state.memory.tokens)
+    grid = 9  # 48x48 at stride 16
+    assert max(tokens) <= 60 + (4 + 1) * grid
+    assert max(tokens[100:]) <= max(tokens[:100]) and state.memory.long_term_tokens > 0
+    assert len(state.memory.long_term) <= 3 and state.ids.ids == (2, 3)
+
+
+def test_without_long_term_memory_it_grows():
+    model = build_tiny(CASE[0], {**CASE[1], "model.memory.every": 1, "model.memory.enable_long_term": False})
+    state = model.init_state()
+    track(model, random_frames(15, SIZE), {0: ((1,), boxes(1, SIZE))}, state=state)
+    assert state.memory.tokens == 15 * 9 and state.memory.long_term_tokens == 0
+
+
+def test_draws_of_training_follow_the_seed_of_torch(model):
+    model.train()
+    batch = training_batch(model, length=5)
+    values = {}
+    for seed in (0, 0, 1, 2, 3):
+        torch.manual_seed(seed)
+        with torch.no_grad():
+            value = float(model.loss(**batch)["loss_ce"])
+        assert values.setdefault(seed, value) == value
+    assert len(set(values.values())) > 1
+
+
+def test_interval_of_deep_updates_is_checked():
+    with pytest.raises(ConfigError, match="deep_update_every must be -1"):
+        build_tiny(CASE[0], {**TINY_R50, "model.deep_update_every": 0})
+
+
+def test_full_size_model_has_the_published_size():
+    with torch.device("meta"):
+        model = SEGMENTORS.build(load_config(CONFIGS / "xmem_r50.py").model)
+    assert round(sum(p.numel() for p in model.parameters()) * 4 / 2**20, 2) == 237.22

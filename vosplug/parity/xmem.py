@@ -1,0 +1,109 @@
+"""Recomputing the golden outputs of XMem."""
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from ..converters import XMemConverter
+from ..models.memories import LongTermMemoryState, MemoryEntry
+from ..registry import PARITY_RUNS, SEGMENTORS
+from ..utils.checkpoint import load_weights
+from ..utils.configs import load_config
+from ..utils.errors import CheckpointError
+from .stcn import STCNParity
+
+BUDGET = ("enable_long_term", "max_mid_term_frames", "min_mid_term_frames", "max_long_term_elements", "num_prototypes")
+
+
+class RecordingMemory(LongTermMemoryState):
+    """A memory that keeps what its consolidations and removals did."""
+
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.removals: list[tuple[int, int]] = []
+        self.consolidations: list[dict[str, Tensor]] = []
+
+    def forget(self) -> None:
+        before = self.long_term_tokens
+        super().forget()
+        if self.long_term_tokens != before:
+            self.removals.append((before, self.long_term_tokens))
+
+    def choose_prototypes(self, usage: Tensor) -> Tensor:
+        index = super().choose_prototypes(usage)
+        self.consolidations.append({"prototype_index": index.clone(), "usage": usage.clone()})
+        return index
+
+    def consolidate(self, candidates: list[MemoryEntry]) -> list[MemoryEntry]:
+        parts = super().consolidate(candidates)
+        if len(parts) != 1:
+            raise ValueError("objects of a manifest start together, so that prototypes form one entry")
+        self.consolidations[-1].update(
+            prototype_key=parts[0].key[0, ::4], prototype_shrinkage=parts[0].shrinkage[0],
+            prototype_value=parts[0].value[0, :, ::32])
+        return parts
+
+
+@PARITY_RUNS.register_module(name="xmem")
+class XMemParity(STCNParity):
+    """Runs ``configs/xmem_r50.py`` on the clip of a manifest, with its weights, in float64.
+
+    The option ``enable_long_term_count_usage`` of the source has no counterpart: usage is always counted, which
+    matters only when long-term tokens are removed.
+    """
+
+    def build(self) -> nn.Module:
+        """The model with the weights of the manifest, loaded strictly."""
+        options = self.manifest.hyperparameters["config"]
+        cfg = load_config(XMemConverter.model_config).model
+        cfg.matching_head.top_k = options["top_k"]
+        cfg.deep_update_every = options["deep_update_every"]
+        cfg.memory.update(every=options["mem_every"], **{name: options[name] for name in BUDGET if name in options})
+        model = SEGMENTORS.build(cfg)
+        conversion = XMemConverter().convert({k: torch.from_numpy(v) for k, v in self.manifest.weights().items()})
+        if conversion.unknown or conversion.dropped:
+            raise CheckpointError(f"{self.manifest.path}: not all weights are used: {conversion.coverage()}")
+        load_weights(model, conversion.state)
+        return model.to(self.dtype).eval()
+
+    @torch.no_grad()
+    def run(self) -> dict[str, np.ndarray]:
+        """Outputs by the names and with the subsampling of the manifest."""
+        model = self.build()
+        self.watch(model.key_encoder, "features")
+        self.watch(model.value_encoder, "value")
+        self.watch(model.matching_head, "readout")
+        self.sensory: list[Tensor] = []
+        self.sizes: list[tuple[int, int]] = []
+        model.memory.new = lambda training=False: RecordingMemory(model.memory, training=training)
+        prob, state = self.propagate(model)
+        preprocessor = model.data_preprocessor
+        prob = preprocessor.restore(prob, preprocessor.geometry(self.manifest.label().shape))
+        frame0, frame1 = self.seen["features"][:2]
+        outputs = {
+            "prob": prob[:, :, ::4, ::4],
+            "argmax": prob.argmax(dim=0)[:, ::4, ::4],
+            "key_frame1": frame1.key[0],
+            "selection_frame1": frame1.selection[0],
+            "shrinkage_frame0": frame0.shrinkage[0],
+            "f16_frame1": frame1.pyramid[16][0, ::32],
+            "f8_frame1": frame1.pyramid[8][0, ::32, ::2, ::2],
+            "f4_frame1": frame1.pyramid[4][0, ::16, ::4, ::4],
+            "readout_frame1": self.seen["readout"][0][:, ::16],
+            "readout_last": self.seen["readout"][-1][:, ::16],
+            "hidden_frame0": self.sensory[0][:, ::4],
+            "hidden_frame1": self.sensory[1][:, ::4],
+            "hidden_before_last": self.sensory[-2][:, ::4],
+            "value_frame0": self.seen["value"][0][:, ::16],
+            "work_memory_size": torch.tensor([work for work, _ in self.sizes]),
+            "long_memory_size": torch.tensor([long for _, long in self.sizes]),
+            "removals": torch.tensor(state.memory.removals, dtype=torch.int64).reshape(-1, 2),
+        }
+        for number, parts in enumerate(state.memory.consolidations):
+            outputs.update({f"consolidation{number}_{name}": value for name, value in parts.items()})
+        return {name: value.numpy() for name, value in outputs.items()}
+
+    def after_frame(self, state) -> None:
+        """Keep the sensory memory (O, Ch, h, w) and the sizes of working and long-term memory."""
+        self.sensory.append(state.cache["sensory"][0].clone())
+        self.sizes.append((sum(entry.tokens for entry in state.memory.working), state.memory.long_term_tokens))
