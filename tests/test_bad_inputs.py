@@ -205,7 +205,7 @@ DATA = [
     Bad("first-mask-rgb", TEST, ("two/00000.png", "RGB picture"), picture(FIRST_OF_TWO, RGB)),
     Bad("no-reference-and-no-out", f"{TEST} --set test-dev", ("no reference masks", "give --out DIR")),
     Bad("eval-of-another-kind", f"{TEST} --eval davs", ("invalid choice: 'davs'",), usage=True),
-    Bad("eval-not-there-yet", f"{TEST} --eval youtube_vis", ("youtube_vis", "has none yet")),
+    Bad("eval-of-another-task", f"{TEST} --eval youtube_vis", ("youtube_vis", "efficientvis_r50")),
     Bad("eval-without-data", "test run.py tiny.pth --eval davis", ("needs --data-root",)),
     Bad("meta-missing", VOS, ("file not found", "meta.json"), remove("youtube/valid/meta.json")),
     Bad("meta-broken", VOS, ("meta.json", "not valid JSON", "line 1"), cut("youtube/valid/meta.json")),
