@@ -309,7 +309,7 @@ SCORES = [
     Bad("scored-disk-full", SCORE, ("cannot write scores.json", "No space left"), full_disk()),
     Bad("scored-csv-is-a-file", f"{SCORE} --csv first.png", ("first.png",)),
     Bad("scored-no-meta", "eval_masks youtube_vos --gt davis --pred pred", ("meta.json",)),
-    Bad("scored-vis", "eval_masks youtube_vis --gt davis --pred pred", ("not implemented yet",)),
+    Bad("scored-vis", "eval_masks youtube_vis --gt davis --pred pred", ("cannot read davis",)),
 ]
 
 OTHERS = [

@@ -48,13 +48,11 @@ class Converter:
         rules: pairs of a regular expression for the whole source name and its replacement.
         drop: pairs of a regular expression and the reason why such weights have no place in our model.
         model_config: name of the config of the model that the weights fit.
-        tell_tale: source names that only this family has, to recognise a checkpoint.
     """
 
     rules: Sequence[tuple[str, str]] = ()
     drop: Sequence[tuple[str, str]] = ()
     model_config: str = ""
-    tell_tale: Sequence[str] = ()
 
     def convert(self, state: Mapping[str, Tensor]) -> Conversion:
         """Rename a source state dict.

@@ -101,7 +101,6 @@ class QueryInstConverter(DetectorConverter):
         (MASK + r"instance_interactive_conv\.(.*)", r"interactions.\1.mask_head.dynamic_conv.\2"),
         (MASK + r"((?:convs|upsample|conv_logits)\..*)", r"interactions.\1.mask_head.\2"),
     )
-    tell_tale = ("rpn_head.init_proposal_features.weight", "roi_head.mask_head.0.conv_logits.weight")
 
 
 @CONVERTERS.register_module(name="sparse_rcnn")
@@ -109,7 +108,6 @@ class SparseRCNNConverter(DetectorConverter):
     """mmdet's Sparse R-CNN -> EfficientVIS, whose mask heads keep their start values."""
 
     rules = (*DetectorConverter.rules, *QUERY_RULES)
-    tell_tale = ("rpn_head.init_proposal_features.weight",)
 
 
 @CONVERTERS.register_module(name="mask_rcnn")
@@ -117,4 +115,3 @@ class MaskRCNNConverter(DetectorConverter):
     """mmdet's Mask R-CNN (and Faster R-CNN with FPN) -> backbone and pyramid of EfficientVIS."""
 
     drop = ((r"(?:rpn_head|roi_head)\..*", "proposals and heads of another kind"),)
-    tell_tale = ("rpn_head.rpn_conv.weight", "neck.fpn_convs.0.conv.weight")

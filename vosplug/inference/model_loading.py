@@ -45,7 +45,8 @@ def build_segmentor(config: str | os.PathLike | Mapping[str, Any], checkpoint: s
 
 def is_vis(config: Mapping[str, Any]) -> bool:
     """Whether the model of a config segments instances of videos (clip by clip, without prompts)."""
-    name = (config.get("model") or {}).get("type")
+    model = config.get("model")
+    name = model.get("type") if isinstance(model, Mapping) else None
     cls = MODELS.get(name) if isinstance(name, str) else name
     return cls in VIS_SEGMENTORS.members().values()
 
