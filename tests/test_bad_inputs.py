@@ -205,7 +205,7 @@ DATA = [
     Bad("first-mask-rgb", TEST, ("two/00000.png", "RGB picture"), picture(FIRST_OF_TWO, RGB)),
     Bad("no-reference-and-no-out", f"{TEST} --set test-dev", ("no reference masks", "give --out DIR")),
     Bad("eval-of-another-kind", f"{TEST} --eval davs", ("invalid choice: 'davs'",), usage=True),
-    Bad("eval-not-there-yet", f"{TEST} --eval youtube_vis", ("youtube_vis", "has none yet")),
+    Bad("eval-of-another-task", f"{TEST} --eval youtube_vis", ("youtube_vis", "efficientvis_r50")),
     Bad("eval-without-data", "test run.py tiny.pth --eval davis", ("needs --data-root",)),
     Bad("meta-missing", VOS, ("file not found", "meta.json"), remove("youtube/valid/meta.json")),
     Bad("meta-broken", VOS, ("meta.json", "not valid JSON", "line 1"), cut("youtube/valid/meta.json")),
@@ -309,7 +309,7 @@ SCORES = [
     Bad("scored-disk-full", SCORE, ("cannot write scores.json", "No space left"), full_disk()),
     Bad("scored-csv-is-a-file", f"{SCORE} --csv first.png", ("first.png",)),
     Bad("scored-no-meta", "eval_masks youtube_vos --gt davis --pred pred", ("meta.json",)),
-    Bad("scored-vis", "eval_masks youtube_vis --gt davis --pred pred", ("not implemented yet",)),
+    Bad("scored-vis", "eval_masks youtube_vis --gt davis --pred pred", ("cannot read davis",)),
 ]
 
 OTHERS = [

@@ -246,6 +246,14 @@ LOSSES = Kind("loss", MODELS)
 LAYERS = Kind("layer", MODELS)
 DISTILLERS = Kind("distiller", MODELS)
 PREPROCESSORS = Kind("preprocessor", MODELS)
+VIS_SEGMENTORS = Kind("VIS segmentor", MODELS)
+NECKS = Kind("neck", MODELS)
+ROI_EXTRACTORS = Kind("RoI extractor", MODELS)
+QUERIES = Kind("tracklet query", MODELS)
+QUERY_ATTENTIONS = Kind("query attention", MODELS)
+DYNAMIC_CONVS = Kind("dynamic convolution", MODELS)
+TRACKLET_HEADS = Kind("tracklet head", MODELS)
+LINKERS = Kind("linker", MODELS)
 
 REGISTRIES: dict[str, Registry] = {
     registry.name: registry

@@ -97,7 +97,7 @@ def test_youtube_vos(shared, tmp_path):
 
 @pytest.mark.parametrize(("arguments", "message"), [
     ([], "needs CONFIG and CHECKPOINT"),
-    (["--eval", "youtube_vis"], "video instance segmentation"),
+    (["CONFIG", "WEIGHTS", "--eval", "youtube_vis"], "video instance segmentation"),
     (["c.py", "w.pth", "--baseline", "copy"], "takes no checkpoint"),
     (["--baseline", "copy", "--eval", "davis"], "needs --data-root"),
     (["--baseline", "copy"], "say what to test on"),

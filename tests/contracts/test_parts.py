@@ -15,8 +15,8 @@ FRAME = (32, 48)
 
 # kind -> part -> options of one small instance and more. What a segmentor passes on is added by the tests.
 CASES = {
-    "BACKBONES": {"ResNet": [dict(depth=None, block=block, blocks=(1, 1, 1), stem_channels=4, widths=(4, 6, 8))
-                             for block in ("basic", "bottleneck")]},
+    "BACKBONES": {"ResNet": [dict(depth=None, block=block, blocks=(1,) * len(widths), stem_channels=4, widths=widths)
+                             for block in ("basic", "bottleneck") for widths in ((4, 6, 8), (4, 6, 8, 10))]},
     "ENCODERS": {
         "KeyEncoder": [dict(key_channels=5, context_channels=c, anisotropic=c is None) for c in (None, 7)],
         "ValueEncoder": [dict(fuser=dict(type="ResidualFuser", channels=9), base_channels=11)]},
@@ -32,7 +32,7 @@ CASES = {
     "MEMORIES": {"FrameBank": [dict(), dict(include_last=True), dict(max_frames=3)],
                  "LongTermMemory": [dict(), dict(enable_long_term=False)]},
     "EVICTIONS": {"OldestFirst": [dict()], "EvenlySpaced": [dict()], "LeastUsed": [dict()]},
-    "PREPROCESSORS": {"VOSPreprocessor": [dict(), dict(divisor=8)]},
+    "PREPROCESSORS": {"VOSPreprocessor": [dict(), dict(divisor=8)], "VISPreprocessor": [dict(divisor=32)]},
 }
 # Layers serve different purposes: the name of the test in this file that covers each.
 LAYERS = {"TopDownFusion": "fusion", "LastStage": "fusion", "CBAMFuser": "fuser", "ResidualFuser": "fuser",
@@ -86,7 +86,7 @@ def test_backbones_publish_their_pyramid(case, channels):
     backbone = build("BACKBONES", case, in_channels=channels)
     pyramid = backbone(torch.randn(2, channels, *FRAME))
     assert {stride: tuple(x.shape) for stride, x in pyramid.items()} == {
-        stride: (2, c, FRAME[0] // stride, FRAME[1] // stride) for stride, c in backbone.out_channels.items()}
+        stride: (2, c, -(-FRAME[0] // stride), -(-FRAME[1] // stride)) for stride, c in backbone.out_channels.items()}
     assert list(backbone.out_channels) == sorted(backbone.out_channels)
     sum(x.square().sum() for x in pyramid.values()).backward()
     assert all(p.grad is not None for p in backbone.parameters())

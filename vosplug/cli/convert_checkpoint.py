@@ -15,7 +15,7 @@ from .common import check_targets, command, load_config
 def build_parser() -> argparse.ArgumentParser:
     """Options of the command."""
     parser = argparse.ArgumentParser(prog="convert_checkpoint", description=__doc__)
-    parser.add_argument("family", help="family of the source: stcn")
+    parser.add_argument("family", help="family of the source: stcn, queryinst, sparse_rcnn or mask_rcnn")
     parser.add_argument("source", help="published checkpoint (.pth), read without executing anything in it")
     parser.add_argument("target", help="where the converted checkpoint is written")
     parser.add_argument("--config", help="config whose model has to accept the weights (default: the family's own)")
@@ -43,6 +43,8 @@ def main(argv: list[str] | None = None) -> None:
         raise CheckpointError(f"{args.source} is not a {args.family} checkpoint, or a variant that is not known: "
                               f"{result.coverage()}")
     config = args.config or converter.model_config
-    load_weights(build_segmentor(load_config(config)), result.state)
+    model = build_segmentor(load_config(config), seed=0)
+    result = converter.fit(result, model)
+    load_weights(model, result.state)
     save_checkpoint_file({"state_dict": result.state, "meta": {"family": args.family, "config": config}}, args.target)
     Console().print(f"{result.coverage()}; they fit {config}; written to {args.target}", soft_wrap=True)

@@ -1,4 +1,4 @@
-"""Segments the videos of a data set and scores them: DAVIS, YouTube-VOS, or a data set that the config describes."""
+"""Segments the videos of a data set and scores them: DAVIS, YouTube-VOS, YouTube-VIS, or what the config describes."""
 
 import argparse
 from collections.abc import Mapping
@@ -9,8 +9,8 @@ from ..utils.errors import ConfigError, InputError
 from .common import add_config_options, check_targets, command, load_config
 from .session_options import add_session_options, session_options
 
-KINDS = {"davis": "DavisMetric", "youtube_vos": "YouTubeVOSMetric"}
-DATASETS_OF_KINDS = {"davis": "DavisDataset", "youtube_vos": "YouTubeVOSDataset"}
+KINDS = {"davis": "DavisMetric", "youtube_vos": "YouTubeVOSMetric", "youtube_vis": "YouTubeVISMetric"}
+DATASETS_OF_KINDS = {"davis": "DavisDataset", "youtube_vos": "YouTubeVOSDataset", "youtube_vis": "YouTubeVISDataset"}
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -20,7 +20,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("checkpoint", nargs="?", help="weights")
     parser.add_argument("--baseline", choices=("copy", "flow"),
                         help="instead of a model: copy the first mask, or warp it by optical flow (no CHECKPOINT then)")
-    parser.add_argument("--eval", choices=(*KINDS, "youtube_vis"), dest="kind",
+    parser.add_argument("--eval", choices=tuple(KINDS), dest="kind",
                         help="protocol; by default that of test_dataset in the config")
     parser.add_argument("--set", dest="split", help="split, e.g. val, test-dev, valid, valid_all_frames")
     parser.add_argument("--year", help="2016 or 2017 (DAVIS), 2018 or 2019 (YouTube-VOS)")
@@ -45,7 +45,10 @@ def main(argv: list[str] | None = None) -> int:
 
     config = {} if options.config is None else load_config(options.config, cfg_options=options.cfg_options,
                                                            plugins=options.plugins)
+    if options.kind:
+        check_fit(config, KINDS[options.kind], options)
     dataset = build_dataset(config, options)
+    check_fit(config, dataset.metric if options.kind is None else KINDS[options.kind], options)
     check_outputs(dataset, options)
     if options.baseline:
         with process_group(options.launcher, pick_device("cpu")):
@@ -62,8 +65,12 @@ def main(argv: list[str] | None = None) -> int:
 def run(model: Any, session: dict, dataset: Any, metric: Any, options: argparse.Namespace) -> int:
     """Segment and score; the first process reports."""
     from ..evaluation.loop import VideoEvaluator, rank_and_size
+    from ..evaluation.vis_loop import VISEvaluator
 
-    evaluator = VideoEvaluator(model, session_options=session, out_dir=options.out, show_dir=options.show_dir)
+    if kind_of(dataset, options) == "youtube_vis":
+        evaluator = VISEvaluator(model, session_options=session, out_dir=options.out)
+    else:
+        evaluator = VideoEvaluator(model, session_options=session, out_dir=options.out, show_dir=options.show_dir)
     scores = evaluator.run(dataset, metric)
     if rank_and_size()[0] == 0:
         report(scores, evaluator, dataset, metric, options)
@@ -82,7 +89,7 @@ def report(scores: dict | None, evaluator: Any, dataset: Any, metric: Any, optio
     else:
         console.print("No numbers: reference masks are missing, so nothing was scored.")
         if options.out is not None:
-            path = write_submission(dataset, options)
+            path = write_submission(dataset, metric, options)
             console.print(f"Submission for the server, checked: {path}", soft_wrap=True)
     console.print(f"{evaluator.frames} frames, {evaluator.fps:.2f} frames per second and process")
     for name, folder in (("masks", options.out), ("overlay videos", options.show_dir)):
@@ -92,11 +99,15 @@ def report(scores: dict | None, evaluator: Any, dataset: Any, metric: Any, optio
         write_json(options.json, {**(scores or {}), "fps": evaluator.fps, "frames": evaluator.frames})
 
 
-def write_submission(dataset: Any, options: argparse.Namespace) -> Path:
+def write_submission(dataset: Any, metric: Any, options: argparse.Namespace) -> Path:
     """Write and check the zip file for the server of the benchmark; return its path."""
     from ..evaluation import submission
+    from ..evaluation.vis_submission import write_vis_submission
 
     path = options.out / "submission.zip"
+    if kind_of(dataset, options) == "youtube_vis":
+        write_vis_submission(path, metric.predictions(), dataset.file)
+        return path
     writers = {"davis": submission.write_davis_submission, "youtube_vos": submission.write_youtube_vos_submission}
     writers[kind_of(dataset, options)](options.out, dataset.videos(), path)
     return path
@@ -104,8 +115,6 @@ def write_submission(dataset: Any, options: argparse.Namespace) -> Path:
 
 def check_arguments(options: argparse.Namespace) -> None:
     """Raise :class:`InputError` for what argparse cannot know."""
-    if options.kind == "youtube_vis":
-        raise InputError("--eval youtube_vis needs a method for video instance segmentation, and vosplug has none yet")
     if options.baseline:
         if options.checkpoint is not None:
             raise InputError(f"--baseline {options.baseline} takes no checkpoint, got {options.checkpoint}")
@@ -116,6 +125,23 @@ def check_arguments(options: argparse.Namespace) -> None:
             raise InputError(f"--{name} has no effect on --baseline {options.baseline}: leave it out")
     elif options.checkpoint is None:
         raise InputError("test needs CONFIG and CHECKPOINT (or --baseline copy|flow)")
+
+
+def check_fit(config: Mapping[str, Any], metric: str | None, options: argparse.Namespace) -> None:
+    """Raise :class:`InputError` if the model is not for what ``metric`` scores, or an option not for the model."""
+    from ..inference.model_loading import is_vis
+
+    wants_tracks = metric == KINDS["youtube_vis"]
+    finds_tracks = not options.baseline and is_vis(config)
+    if wants_tracks and not finds_tracks:
+        raise InputError("--eval youtube_vis needs a method for video instance segmentation (efficientvis_r50, ...); "
+                         "this one segments objects whose first masks are given")
+    if finds_tracks and not wants_tracks:
+        raise InputError(f"{config['model']['type']} finds instances by itself: test it with --eval youtube_vis")
+    used = [name for name in ("max_short_side", "scales", "flip", "show_dir") if getattr(options, name)]
+    if finds_tracks and used:
+        raise InputError(f"--{used[0].replace('_', '-')} has no effect on {config['model']['type']}: leave it out "
+                         "(the size of frames is test_session.size of the config)")
 
 
 def check_outputs(dataset: Any, options: argparse.Namespace) -> None:
@@ -169,5 +195,5 @@ def build_metric(config: Mapping[str, Any], dataset: Any, options: argparse.Name
 
 
 def kind_of(dataset: Any, options: argparse.Namespace) -> str:
-    """``davis`` or ``youtube_vos``."""
+    """``davis``, ``youtube_vos`` or ``youtube_vis``."""
     return options.kind or next(kind for kind, metric in KINDS.items() if metric == dataset.metric)

@@ -4,7 +4,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from ..utils.errors import CheckpointError
 
@@ -18,21 +18,26 @@ class Conversion:
         sources: our name -> name in the source.
         dropped: source names that are left out on purpose, with the reason.
         unknown: source names that no rule covers.
+        kept: our names of weights in ``state`` that are not the source's but the model's own, with the reason.
     """
 
     state: dict[str, Tensor] = field(default_factory=dict)
     sources: dict[str, str] = field(default_factory=dict)
     dropped: dict[str, str] = field(default_factory=dict)
     unknown: list[str] = field(default_factory=list)
+    kept: dict[str, str] = field(default_factory=dict)
 
     def coverage(self) -> str:
         """One line: how many of the source's weights found a place."""
-        total = len(self.state) + len(self.dropped) + len(self.unknown)
-        text = f"{len(self.state)} of {total} weights converted"
+        converted = len(self.state) - len(self.kept)
+        total = converted + len(self.dropped) + len(self.unknown)
+        text = f"{converted} of {total} weights converted"
         if self.dropped:
             text += f", {len(self.dropped)} left out on purpose ({'; '.join(sorted(set(self.dropped.values())))})"
         if self.unknown:
             text += f", {len(self.unknown)} unknown: {', '.join(self.unknown[:4])}"
+        if self.kept:
+            text += f"; {len(self.kept)} weights of the model start anew ({'; '.join(sorted(set(self.kept.values())))})"
         return text
 
 
@@ -43,13 +48,11 @@ class Converter:
         rules: pairs of a regular expression for the whole source name and its replacement.
         drop: pairs of a regular expression and the reason why such weights have no place in our model.
         model_config: name of the config of the model that the weights fit.
-        tell_tale: source names that only this family has, to recognise a checkpoint.
     """
 
     rules: Sequence[tuple[str, str]] = ()
     drop: Sequence[tuple[str, str]] = ()
     model_config: str = ""
-    tell_tale: Sequence[str] = ()
 
     def convert(self, state: Mapping[str, Tensor]) -> Conversion:
         """Rename a source state dict.
@@ -74,6 +77,10 @@ class Converter:
         if not result.state:
             raise CheckpointError(f"none of the {len(state)} weights belongs to this family; first names: "
                                   f"{', '.join(list(state)[:3])}")
+        return result
+
+    def fit(self, result: Conversion, model: nn.Module) -> Conversion:
+        """Adapt what :meth:`convert` gave to ``model``, if the family allows models that differ from its own."""
         return result
 
     def prepare(self, state: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -33,7 +33,6 @@ class STCNConverter(Converter):
         (r"(decoder\.(?:compress|pred)\..*)", r"\1"),
     )
     model_config = "stcn_r50.py"
-    tell_tale = ("key_proj.key_proj.weight", "key_comp.weight")
 
     def prepare(self, state: dict[str, Tensor]) -> dict[str, Tensor]:
         """Add the channel of the other objects' masks where it is missing."""

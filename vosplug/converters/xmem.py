@@ -27,4 +27,3 @@ class XMemConverter(STCNConverter):
         *(rule for rule in STCNConverter.rules if "key_comp" not in rule[0]),
     )
     model_config = "xmem_r50.py"
-    tell_tale = ("key_proj.key_proj.weight", "key_proj.d_proj.weight", "key_proj.e_proj.weight")

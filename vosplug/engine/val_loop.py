@@ -42,14 +42,17 @@ class VideoValLoop(BaseLoop):
     def run(self) -> dict[str, float] | None:
         """Validate; return the numbers, which hooks get as well."""
         from ..evaluation.loop import evaluate_videos  # here, as inference is not needed for training alone
+        from ..evaluation.vis_loop import evaluate_tracks
+        from ..models.segmentors.vis_base import BaseVISSegmentor
 
         runner = self.runner
         runner.call_hook("before_val")
         runner.call_hook("before_val_epoch")
         model = unwrapped(runner.model)
         share_buffers(model)
-        self.metrics = evaluate_videos(model, self.dataset, METRICS.build(self.evaluator),
-                                       session_options=self.session_options, progress=sys.stdout.isatty())
+        evaluate = evaluate_tracks if isinstance(model, BaseVISSegmentor) else evaluate_videos
+        self.metrics = evaluate(model, self.dataset, METRICS.build(self.evaluator),
+                                session_options=self.session_options, progress=sys.stdout.isatty())
         runner.call_hook("after_val_epoch", metrics=self.metrics or {})
         runner.call_hook("after_val")
         return self.metrics

@@ -8,7 +8,7 @@ import torch
 from mmengine.config import Config, ConfigDict
 from torch import nn
 
-from ..registry import SEGMENTORS
+from ..registry import MODELS, SEGMENTORS, VIS_SEGMENTORS
 from ..utils.checkpoint import load_weights
 from ..utils.errors import ConfigError
 from .session import prepare_model
@@ -36,10 +36,19 @@ def build_segmentor(config: str | os.PathLike | Mapping[str, Any], checkpoint: s
     if seed is not None:
         torch.manual_seed(seed)
     settings = config["model"]
-    model = SEGMENTORS.build(ConfigDict(settings) if isinstance(settings, Mapping) else settings)
+    kind = VIS_SEGMENTORS if is_vis(config) else SEGMENTORS
+    model = kind.build(ConfigDict(settings) if isinstance(settings, Mapping) else settings)
     if checkpoint is not None:
         load_weights(model, checkpoint)
     return prepare_model(model, device, channels_last=False)
+
+
+def is_vis(config: Mapping[str, Any]) -> bool:
+    """Whether the model of a config segments instances of videos (clip by clip, without prompts)."""
+    model = config.get("model")
+    name = model.get("type") if isinstance(model, Mapping) else None
+    cls = MODELS.get(name) if isinstance(name, str) else name
+    return cls in VIS_SEGMENTORS.members().values()
 
 
 def as_config(config: str | os.PathLike | Mapping[str, Any]) -> Mapping[str, Any]:

@@ -1,7 +1,8 @@
 """All network parts. Importing this package registers them."""
 
-from . import backbones, decoders, encoders, layers, losses, matching_heads, memories, segmentors
+from . import backbones, decoders, encoders, layers, losses, matching_heads, memories, necks, segmentors, tracklets
 from .preprocessor import VOSPreprocessor
+from .vis_preprocessor import VISPreprocessor
 
-__all__ = ["VOSPreprocessor", "backbones", "decoders", "encoders", "layers", "losses", "matching_heads", "memories",
-           "segmentors"]
+__all__ = ["VISPreprocessor", "VOSPreprocessor", "backbones", "decoders", "encoders", "layers", "losses",
+           "matching_heads", "memories", "necks", "segmentors", "tracklets"]

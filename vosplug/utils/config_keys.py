@@ -33,6 +33,7 @@ def _section_keys(parts: list[str]) -> list[str]:
     from ..engine.optim import BUILDING
     from ..engine.stages import STAGE_KEYS
     from ..inference.session import VOSSession
+    from ..inference.vis_session import VISSession
 
     if parts[0] == "stages" and len(parts) >= 2:
         parts = parts[2:]
@@ -56,7 +57,7 @@ def _section_keys(parts: list[str]) -> list[str]:
         case ["default_hooks", name]:
             return [*options_of(HOOK_TYPES.get(name)), "type", "priority"]
         case ["test_session"]:
-            return options_of(VOSSession)
+            return [*options_of(VOSSession), *options_of(VISSession)]
     return []
 
 

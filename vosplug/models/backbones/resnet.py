@@ -10,9 +10,9 @@ from ...utils.errors import ConfigError
 from ..layers.build import build_conv, build_norm, conv_norm_relu
 from .sparse_convs.gates import Gate
 
-DEPTHS = {18: ("basic", (2, 2, 2)), 34: ("basic", (3, 4, 6)), 50: ("bottleneck", (3, 4, 6)),
-          101: ("bottleneck", (3, 4, 23))}
-WIDTHS = (64, 128, 256)
+DEPTHS = {18: ("basic", (2, 2, 2, 2)), 34: ("basic", (3, 4, 6, 3)), 50: ("bottleneck", (3, 4, 6, 3)),
+          101: ("bottleneck", (3, 4, 23, 3))}
+WIDTHS = (64, 128, 256)  # the fourth stage is added by a fourth width: widths=(64, 128, 256, 512)
 
 
 class BasicBlock(nn.Module):
@@ -73,22 +73,24 @@ def shortcut(in_channels: int, out_channels: int, stride: int, norm: dict, bias:
 
 @BACKBONES.register_module()
 class ResNet(nn.Module):
-    """ResNet up to stride 16: stem and three stages. Parameter names are those of torchvision.
+    """ResNet up to stride 16: stem and three stages; with four ``widths`` up to 32. Parameter names are torchvision's.
 
     Args:
         depth: 18, 34, 50 or 101, or None with ``block`` and ``blocks`` given.
         in_channels: of the input (image and masks for a value encoder).
         stem_channels, stem_kernel: of the first convolution (stride 2).
         stem_pool: a 3x3 max-pooling of stride 2 follows the stem; without it the first stage has stride 2.
-        widths: of the three stages (times 4 at the output of bottlenecks).
+        widths: of the three or four stages (times 4 at the output of bottlenecks).
         block: ``basic`` or ``bottleneck``; by ``depth`` if None.
         blocks: number of blocks per stage; by ``depth`` if None.
         conv: config of the convolutions inside the blocks (kind ``sparse convolution``); dense if None.
         shortcut_conv: the same for the convolutions on their shortcuts.
         norm: config of the norms, see :func:`~vosplug.models.layers.build.build_norm`.
         bias: convolutions have biases.
+        frozen_stages: the stem (1 and more) and the stages before this number, itself included, are not trained.
         freeze_norm_stats: batch norms use their running statistics in training too, as STCN and XMem train.
-        weights: path of a torchvision-style state dict to start from; ``fc`` and ``layer4`` are not used.
+        weights: path of a torchvision-style state dict to start from; ``fc``, and with three stages ``layer4``, are not
+            used.
 
     Attributes:
         out_channels: stride -> channels of the pyramid ``forward`` returns.
@@ -96,19 +98,21 @@ class ResNet(nn.Module):
 
     def __init__(self, depth: int | None = 50, in_channels: int = 3, stem_channels: int = 64, stem_kernel: int = 7,
                  stem_pool: bool = True, widths: tuple = WIDTHS, block: str | None = None, blocks: tuple | None = None,
-                 conv: dict | None = None, norm: dict | None = None, bias: bool = False,
-                 freeze_norm_stats: bool = True, weights: str | None = None, shortcut_conv: dict | None = None):
+                 conv: dict | None = None, norm: dict | None = None, bias: bool = False, freeze_norm_stats: bool = True,
+                 frozen_stages: int = 0, weights: str | None = None, shortcut_conv: dict | None = None):
         super().__init__()
-        block_class, counts = resolve_depth(depth, block, blocks)
-        if len(widths) != len(counts):
-            raise ConfigError(f"ResNet.widths must be three numbers, one per stage, got {widths}")
+        if len(widths) not in (3, 4):
+            raise ConfigError(f"ResNet.widths must be three or four numbers, one per stage, got {widths}")
+        block_class, counts = resolve_depth(depth, block, blocks, stages=len(widths))
+        if not 0 <= frozen_stages <= len(widths):
+            raise ConfigError(f"ResNet.frozen_stages must lie in 0..{len(widths)}, got {frozen_stages}")
         norm = norm or dict(type="BN")
         self.freeze_norm_stats = freeze_norm_stats
         self.stem_pool = stem_pool
         self.conv1 = nn.Conv2d(in_channels, stem_channels, stem_kernel, stride=2, padding=stem_kernel // 2, bias=bias)
         self.bn1 = build_norm(norm, stem_channels)
         channels = stem_channels
-        strides = (1 if stem_pool else 2, 2, 2)
+        strides = (1 if stem_pool else 2, 2, 2, 2)[: len(widths)]
         self.out_channels: dict[int, int] = {}
         for stage, (width, count, stride) in enumerate(zip(widths, counts, strides, strict=True), start=1):
             layers = []
@@ -121,6 +125,8 @@ class ResNet(nn.Module):
         self.reset_parameters()
         if weights:
             self.load_pretrained(weights)
+        for name in ("conv1", "bn1", *(f"layer{n}" for n in range(1, frozen_stages + 1))) if frozen_stages else ():
+            getattr(self, name).requires_grad_(False)
         self.train()  # a new module is in training mode without having been told so
 
     def reset_parameters(self) -> None:
@@ -138,7 +144,7 @@ class ResNet(nn.Module):
         not have, become zero; counters of batch norms, which old files lack, and gates keep their start value.
         """
         state = {k: v for k, v in model_state(load_checkpoint_file(path)).items()
-                 if not k.startswith(("fc.", "layer4."))}
+                 if not k.startswith("fc.") and (len(self.out_channels) == 4 or not k.startswith("layer4."))}
         stem = self.conv1.weight.detach().clone()
         given = state.get("conv1.weight")
         fits = given is not None and given.ndim == 4 and (given[:, 0].shape == stem[:, 0].shape)
@@ -163,22 +169,26 @@ class ResNet(nn.Module):
         return self
 
     def forward(self, x: Tensor) -> dict[int, Tensor]:
-        """(N, in_channels, H, W) -> {4: (N, C4, H/4, W/4), 8: ..., 16: ...}."""
+        """(N, in_channels, H, W) -> {4: (N, C4, H/4, W/4), 8: ..., 16: ...}, and 32 with four stages."""
         x = F.relu(self.bn1(self.conv1(x)))
         if self.stem_pool:
             x = F.max_pool2d(x, 3, stride=2, padding=1)
         f4 = self.layer1(x)
         f8 = self.layer2(f4)
-        return {4: f4, 8: f8, 16: self.layer3(f8)}
+        pyramid = {4: f4, 8: f8, 16: self.layer3(f8)}
+        if 32 in self.out_channels:
+            pyramid[32] = self.layer4(pyramid[16])
+        return pyramid
 
 
-def resolve_depth(depth: int | None, block: str | None, blocks: tuple | None) -> tuple[type, tuple]:
-    """Block class and number of blocks per stage."""
+def resolve_depth(depth: int | None, block: str | None, blocks: tuple | None, stages: int = 3) -> tuple[type, tuple]:
+    """Block class and number of blocks of each of the first ``stages`` stages."""
     if depth is not None and depth not in DEPTHS:
         raise ConfigError(f"ResNet depth must be one of {sorted(DEPTHS)} or None, got {depth}")
     default_block, default_blocks = DEPTHS.get(depth, (None, None))
-    block, blocks = block or default_block, tuple(blocks or default_blocks or ())
-    if block not in BLOCKS or len(blocks) != 3:
-        raise ConfigError("ResNet needs depth, or block ('basic' or 'bottleneck') and blocks (three numbers); "
+    block, blocks = block or default_block, tuple(blocks or (default_blocks or ())[:stages])
+    if block not in BLOCKS or len(blocks) != stages:
+        count = {3: "three", 4: "four"}[stages]
+        raise ConfigError(f"ResNet needs depth, or block ('basic' or 'bottleneck') and blocks ({count} numbers); "
                           f"got block={block!r}, blocks={blocks}")
     return BLOCKS[block], blocks

@@ -1,8 +1,10 @@
 """One file per family of methods."""
 
 from .base import VOSSegmentor
+from .efficientvis import EfficientVIS
 from .sparse_processing import SparseProcessing
 from .stcn import STCN
+from .vis_base import BaseVISSegmentor
 from .xmem import XMem
 
-__all__ = ["STCN", "SparseProcessing", "VOSSegmentor", "XMem"]
+__all__ = ["STCN", "BaseVISSegmentor", "EfficientVIS", "SparseProcessing", "VOSSegmentor", "XMem"]

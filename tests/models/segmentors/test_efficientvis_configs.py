@@ -1,0 +1,18 @@
+"""The configs of EfficientVIS that come with vosplug can be built, and say what the paper says."""
+
+import pytest
+
+from vosplug.registry import VIS_SEGMENTORS
+from vosplug.utils.configs import load_config
+
+
+@pytest.mark.parametrize("name, length, layers", [("efficientvis_r50", 36, 6), ("efficientvis_r50_t9", 9, 6),
+                                                  ("efficientvis_r101", 36, 6), ("efficientvis_small", 4, 3)])
+def test_configs_build(name, length, layers, root):
+    config = load_config(root / "configs" / f"{name}.py")
+    model = VIS_SEGMENTORS.build(config.model)
+    assert model.clip_length == config.clip.length == length and len(model.interactions) == layers
+    assert model.backbone.out_channels.keys() == {4, 8, 16} | ({32} if name != "efficientvis_small" else set())
+    if name != "efficientvis_small":
+        assert model.queries.num_queries == 10 and config.optim_wrapper.optimizer.lr == 2.5e-5
+        assert config.param_scheduler[0].milestones[0] / config.train_cfg.max_iters == pytest.approx(27 / 33, abs=1e-3)
