@@ -4,10 +4,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ..registry import DATASETS
-from ..structures import Video, VideoDataset
+from ..structures import Video
 from ..utils.errors import DataError, did_you_mean
 from ..utils.masks import object_ids, read_mask
 from .layout import check_choice, choose_sequences, list_images, list_masks, need_folder
+from .named_videos import NamedVideos
 
 LAYOUT = ("JPEGImages/<resolution>/<sequence>/00000.jpg, Annotations/<resolution>/<sequence>/00000.png, "
           "ImageSets/<year>/<split>.txt")
@@ -16,7 +17,7 @@ PROMPT_ONLY = ("test-dev", "test-challenge")
 
 
 @DATASETS.register_module()
-class DavisDataset(VideoDataset):
+class DavisDataset(NamedVideos):
     """Videos of DAVIS. Every object starts in the first frame.
 
     Args:
@@ -45,17 +46,7 @@ class DavisDataset(VideoDataset):
         self.split = split
         self.image_root = need_folder(self.data_root / "JPEGImages" / resolution, LAYOUT)
         self.mask_root = self._mask_root(resolution)
-        self.names = choose_sequences(self._listed(resolution), sequences, f"DAVIS {self.year} {split}")
-        self._videos: list[Video] | None = None
-
-    def videos(self) -> list[Video]:
-        """All videos of the split, in the order of its list."""
-        if self._videos is None:
-            self._videos = [self._video(name) for name in self.names]
-        return self._videos
-
-    def __len__(self) -> int:
-        return len(self.names)
+        super().__init__(choose_sequences(self._listed(resolution), sequences, f"DAVIS {self.year} {split}"))
 
     def _mask_root(self, resolution: str) -> Path:
         binary = self.data_root / "Annotations_2016" / resolution

@@ -4,10 +4,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ..registry import DATASETS
-from ..structures import Video, VideoDataset
+from ..structures import Video
 from ..utils.errors import DataError
 from ..utils.masks import object_ids, read_mask
 from .layout import choose_sequences, list_folders, list_images, list_masks, need_folder
+from .named_videos import NamedVideos
 
 LAYOUT = ("<video>/images/00000.jpg (or the pictures in <video> itself) and <video>/masks/00000.png, named like the "
           "frames in which objects start, or one <video>/mask.png for the first frame")
@@ -15,7 +16,7 @@ FIRST_MASK = "mask.png"
 
 
 @DATASETS.register_module()
-class FolderVideos(VideoDataset):
+class FolderVideos(NamedVideos):
     """A folder of videos, or a single video.
 
     ``<video>/images`` holds the frames (``<video>`` itself will do), ``<video>/masks`` index PNGs named like their
@@ -41,18 +42,8 @@ class FolderVideos(VideoDataset):
         self.folders = video_folders(self.data_root)
         if not self.folders:
             raise DataError(f"{self.data_root} has no videos. Expected layout: {LAYOUT}")
-        self.names = choose_sequences(list(self.folders), sequences, str(self.data_root))
+        super().__init__(choose_sequences(list(self.folders), sequences, str(self.data_root)))
         self.dense = dense
-        self._videos: list[Video] | None = None
-
-    def videos(self) -> list[Video]:
-        """All videos, sorted by name."""
-        if self._videos is None:
-            self._videos = [self._video(name) for name in self.names]
-        return self._videos
-
-    def __len__(self) -> int:
-        return len(self.names)
 
     def _video(self, name: str) -> Video:
         images, masks = video_files(self.folders[name])

@@ -1,6 +1,5 @@
 """Small helpers that every folder layout needs; each failure names the path and the layout that was expected."""
 
-import json
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -64,18 +63,6 @@ def list_masks(folder: Path) -> dict[str, Path]:
 def list_folders(folder: Path) -> list[str]:
     """Names of the folders in ``folder``, sorted, without hidden ones."""
     return sorted(p.name for p in folder.iterdir() if p.is_dir() and not p.name.startswith("."))
-
-
-def read_json(path: Path) -> Any:
-    """Read a JSON file; raise :class:`DataError` with line and column if it is not JSON."""
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise DataError(f"cannot read {path}: {error.strerror}") from error
-    except UnicodeDecodeError as error:
-        raise DataError(f"{path}: not a text file in UTF-8") from error
-    except json.JSONDecodeError as error:
-        raise DataError(f"{path}: not valid JSON (line {error.lineno}, column {error.colno}: {error.msg})") from error
 
 
 def choose_sequences(names: Sequence[str], sequences: Iterable[str] | None, where: str) -> list[str]:

@@ -4,9 +4,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ..registry import DATASETS
-from ..structures import Video, VideoDataset
+from ..structures import Video
 from ..utils.errors import DataError
 from .layout import check_choice, choose_sequences, list_images, list_masks, need_file, need_folder
+from .named_videos import NamedVideos
 from .youtube_vos_meta import TRAINING_CATEGORIES, VideoMeta, read_meta, read_seen_unseen
 
 LAYOUT = ("<split>/JPEGImages/<video>/00000.jpg, <split>/Annotations/<video>/00000.png, <split>/meta.json with split = "
@@ -15,7 +16,7 @@ SPLITS = ("train", "valid", "valid_all_frames", "test", "test_all_frames")
 
 
 @DATASETS.register_module()
-class YouTubeVOSDataset(VideoDataset):
+class YouTubeVOSDataset(NamedVideos):
     """Videos of YouTube-VOS. Objects may start at any frame; each is predicted on the frames that ``meta.json`` lists.
 
     In ``valid`` and ``test`` an object starts at its first listed frame, from the mask of that frame; of a later mask
@@ -54,18 +55,11 @@ class YouTubeVOSDataset(VideoDataset):
         self.reference_root = self._reference_root(reference_root)
         self.meta = read_meta(need_file(self.split_root / "meta.json", LAYOUT))
         self.seen_categories = self._seen_categories()
-        self.names = choose_sequences(sorted(self.meta), sequences, f"YouTube-VOS {split}")
-        self._videos: list[Video] | None = None
+        super().__init__(choose_sequences(sorted(self.meta), sequences, f"YouTube-VOS {split}"))
 
-    def videos(self) -> list[Video]:
-        """All videos of the split, sorted by name."""
-        if self._videos is None:
-            build = self._training_video if self.split == "train" else self._prompted_video
-            self._videos = [build(name, self.meta[name]) for name in self.names]
-        return self._videos
-
-    def __len__(self) -> int:
-        return len(self.names)
+    def _video(self, name: str) -> Video:
+        build = self._training_video if self.split == "train" else self._prompted_video
+        return build(name, self.meta[name])
 
     def _image_root(self) -> Path:
         if self.split == self.base:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..utils.errors import DataError
+from ..utils.files import read_json
 from .functional.youtube_vos import VideoScorer, scored_frames
 from .reading import choose, need_folder, predicted_paths, read_ids
 
@@ -83,7 +84,6 @@ def seen_categories(gt: Path, given: Sequence[str] | None = None) -> list[str]:
     Raises:
         DataError: the file is not one of these two.
     """
-    from ..datasets.layout import read_json
     from ..datasets.youtube_vos_meta import TRAINING_CATEGORIES, read_meta, read_seen_unseen
 
     if given and not (len(given) == 1 and given[0].endswith(".json")):

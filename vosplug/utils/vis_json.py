@@ -1,6 +1,5 @@
 """Reading the annotation and result files of YouTube-VIS. Loads no framework."""
 
-import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -8,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from .errors import DataError, did_you_mean
+from .files import read_json
 
 RESULT_HINT = "a result is {'video_id', 'category_id', 'score', 'segmentations'}"
 
@@ -38,29 +38,13 @@ class VISFile:
         return self.videos[video]["height"], self.videos[video]["width"]
 
 
-def load_json(path: str | Path) -> Any:
-    """The content of a JSON file.
-
-    Raises:
-        DataError: it cannot be read, or is not JSON.
-    """
-    try:
-        return json.loads(Path(path).read_bytes())
-    except OSError as error:
-        raise DataError(f"cannot read {path}: {error.strerror}") from error
-    except UnicodeDecodeError as error:
-        raise DataError(f"{path}: not a text file in UTF-8") from error
-    except json.JSONDecodeError as error:
-        raise DataError(f"{path}: not valid JSON (line {error.lineno}, column {error.colno}: {error.msg})") from error
-
-
 def read_vis_file(path: str | Path) -> VISFile:
     """Read an annotation file in the YouTube-VIS layout; segmentations are checked when they are used.
 
     Raises:
         DataError: the first fault.
     """
-    return parse_vis_file(load_json(path), path)
+    return parse_vis_file(read_json(path), path)
 
 
 def parse_vis_file(content: Any, path: str | Path) -> VISFile:
@@ -88,7 +72,7 @@ def parse_vis_file(content: Any, path: str | Path) -> VISFile:
 
 def read_vis_results(path: str | Path, reference: VISFile) -> dict[int, list[dict]]:
     """Read a result file: id of the video -> its predictions in file order; see :func:`check_vis_results`."""
-    return check_vis_results(load_json(path), reference, str(path))
+    return check_vis_results(read_json(path), reference, str(path))
 
 
 def check_vis_results(results: Any, reference: VISFile, where: str) -> dict[int, list[dict]]:

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from ...utils.errors import DataError, did_you_mean
-from ..layout import read_json
+from ...utils.files import read_json
 from .base import Job, Result, job_of_faults
 from .rle import segmentation_fault
 

@@ -5,8 +5,9 @@ from pathlib import Path
 from typing import Any
 
 from ...utils.errors import DataError, did_you_mean
+from ...utils.files import read_json
 from ...utils.masks import object_ids
-from ..layout import list_folders, list_images, list_masks, read_json
+from ..layout import list_folders, list_images, list_masks
 from ..youtube_vos import LAYOUT
 from ..youtube_vos_meta import meta_faults, read_seen_unseen
 from .base import Job, Result, folders_or_faults, job_of_faults, lists_agree
