@@ -11,5 +11,5 @@ train_dataloader = dict(
     weights=[0.8, 0.2])
 curriculum = [dict(begin=0.5, length=5, batch_size=3), dict(begin=0.75, weights=[0.6, 0.4])]
 default_hooks = dict(ema=dict(momentum=0.004))
-train_cfg = dict(max_iters=5_200)
+train_cfg = dict(max_iters=4_400)
 test_dataset = dict(type="DavisDataset", data_root=data_root, split="val", year="2017")
