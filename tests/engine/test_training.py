@@ -164,8 +164,10 @@ def test_a_used_folder_is_not_overwritten(tmp_path):
 def test_resume_of_another_run_is_refused(tmp_path):
     with pytest.raises(StopError):
         train(tmp_path, custom_hooks=[dict(type="StopAt", stage=0, iteration=4)])
+    config = (tmp_path / "config.py").read_text()
     with pytest.raises(CheckpointError, match=r"seed 0, this run has seed 3: resume with --seed 0"):
         train(tmp_path, resume=True, seed=3)
+    assert (tmp_path / "config.py").read_text() == config
     wider = dict(type="TinySegmentor", width=9, preprocessor=dict(type="VOSPreprocessor"), losses=[dict(type="TinyCE")])
     with pytest.raises(CheckpointError, match=r"another model.*net\.0\.weight"):
         train(tmp_path, resume=True, model=wider)

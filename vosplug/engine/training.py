@@ -53,10 +53,9 @@ def run_training(cfg: Config, *, resume: bool = False, overwrite: bool = False,
     root = Path(cfg.work_dir)
     if is_main_process():
         prepare_work_dir(root, stages, resume=resume, overwrite=overwrite)
-        write_text(root / CONFIG, cfg.pretty_text)
     barrier()
     results = []
-    with disk_errors(root):
+    with disk_errors(root), written_config(root / CONFIG, cfg.pretty_text):
         for stage in stages:
             results.append(run_stage(stage, stages, resume=resume, device=device))
             barrier()
@@ -75,6 +74,22 @@ def disk_errors(root: Path) -> Iterator[None]:
         if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO):
             raise OutputError(f"cannot write to {root}: {error.strerror}; checkpoints written so far are intact, "
                               "make room and go on with --resume") from error
+        raise
+
+
+@contextmanager
+def written_config(path: Path, text: str) -> Iterator[None]:
+    """Write the config of a run; if its checkpoint turns out not to fit, the config that did comes back."""
+    if not is_main_process():
+        yield
+        return
+    earlier = path.read_text(encoding="utf-8") if path.is_file() else None
+    write_text(path, text)
+    try:
+        yield
+    except CheckpointError:
+        if earlier is not None:
+            write_text(path, earlier)
         raise
 
 
