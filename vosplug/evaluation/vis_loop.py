@@ -74,7 +74,7 @@ class VISEvaluator(VideoEvaluator):
         if not all(video.has_reference for video in videos):
             return None
         scores = metric.compute()
-        if self.out_dir is not None and rank_and_size()[0] == 0:
+        if scores is not None and self.out_dir is not None and rank_and_size()[0] == 0:
             write_json(self.out_dir / "scores.json", scores)
         return scores
 

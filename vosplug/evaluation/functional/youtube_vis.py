@@ -25,7 +25,7 @@ ALL = "all"
 NOTHING = -1.0
 """Value of a measure that nothing contributes to."""
 
-_CERTAIN = 1 - 1e-10
+_LIMITS = np.minimum(THRESHOLDS, 1 - 1e-10)
 
 
 def track_ious(predictions: Sequence[Sequence[Any]], references: Sequence[Sequence[Any]],
@@ -132,17 +132,33 @@ def match_group(group: Mapping) -> Matches:
     matched, ignored = np.zeros(shape, bool), np.zeros(shape, bool)
     if aside.size:
         ious = np.array(group["ious"], float).reshape(len(own), len(areas))
-        taken = np.zeros((*shape[:2], len(areas)), bool)
-        for d in np.flatnonzero(ious.max(axis=1) >= THRESHOLDS[0] - 1e-10):
-            matched[:, :, d], ignored[:, :, d] = _choose(ious[d], taken, crowd, aside)
+        near = ious >= THRESHOLDS[0] - 1e-10
+        hopeful = np.flatnonzero(near.any(axis=1))
+        if np.count_nonzero(near) == len(hopeful):
+            matched[:, :, hopeful], ignored[:, :, hopeful] = _alone(ious[hopeful], crowd, aside)
+        else:
+            taken = np.zeros((*shape[:2], len(areas)), bool)
+            for d in hopeful:
+                matched[:, :, d], ignored[:, :, d] = _choose(ious[d], taken, crowd, aside)
     outside = (own < low) | (own > high)
     ignored |= ~matched & outside[:, None]
     return Matches(np.array(group["scores"], float), matched, ignored, ~aside)
 
 
+def _alone(ious: np.ndarray, crowd: np.ndarray, aside: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The choices of predictions (D, G) each of which is near one reference only: its first one gets it."""
+    chosen = ious.argmax(axis=1)
+    found = ious.max(axis=1) >= _LIMITS[:, None]  # (10, D)
+    for reference in set(chosen.tolist()):
+        if not crowd[reference]:
+            mine = np.flatnonzero(chosen == reference)
+            found[:, mine] &= np.cumsum(found[:, mine], axis=1) == 1
+    return np.broadcast_to(found, (len(aside), *found.shape)), found & aside[:, None, chosen]
+
+
 def _choose(ious: np.ndarray, taken: np.ndarray, crowd: np.ndarray, aside: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """The choice of one prediction in all ranges and at all thresholds; ``taken`` (A, 10, G) is brought up to date."""
-    fits = (ious >= np.minimum(THRESHOLDS, _CERTAIN)[:, None]) & (~taken | crowd)
+    fits = (ious >= _LIMITS[:, None]) & (~taken | crowd)
     regular = fits & ~aside[:, None]
     fits = np.where(regular.any(axis=2, keepdims=True), regular, fits)
     best = len(ious) - 1 - np.argmax(np.where(fits, ious, -1.0)[..., ::-1], axis=2)
