@@ -153,10 +153,10 @@ def check_fit(config: Mapping[str, Any], metric: str | None, options: argparse.N
 def check_outputs(dataset: Any, options: argparse.Namespace) -> None:
     """Raise :class:`InputError` if the run could give nothing."""
     nothing = options.out is None and options.show_dir is None
-    if nothing and kind_of(dataset, options) == "youtube_vis" and not any(v.tracks for v in dataset.videos()):
-        if dataset.file.annotations is not None:
-            raise DataError(f"{dataset.file.path}: the list of annotations is empty, so there is nothing to score "
-                            "against; give --out DIR to write what is found")
+    if (nothing and kind_of(dataset, options) == "youtube_vis" and dataset.file.annotations is not None
+            and not any(v.tracks for v in dataset.videos())):
+        raise DataError(f"{dataset.file.path}: the list of annotations is empty, so there is nothing to score against; "
+                        "give --out DIR to write what is found")
     unscored = [video.name for video in dataset.videos() if not video.has_reference]
     if unscored and nothing:
         raise InputError(f"{len(unscored)} videos have no reference masks ({unscored[0]}, ...), so there will be no "

@@ -66,15 +66,16 @@ def _lanes(texts: Sequence[str], where: Callable[[int], str]) -> tuple[np.ndarra
     sizes = np.fromiter(map(len, texts), np.int64, len(texts))
     stops = np.cumsum(sizes + 1)  # behind the number 0 that is put behind every picture
     codes, more = _codes(texts, sizes, stops, where)
-    groups = np.searchsorted(np.flatnonzero(more), stops)
-    counts = np.diff(stops - groups, prepend=0)
+    gone = np.flatnonzero(more)
+    counts = np.diff(stops - np.searchsorted(gone, stops), prepend=0)
     even = (counts & 1).astype(bool)  # without the added number, which is then not wanted
-    dropped = more
-    dropped[stops[even] - 1] = True
+    if even.any():
+        more[stops[even] - 1] = True
+        gone = np.flatnonzero(more)
     first = np.concatenate([[0], np.cumsum(counts >> 1)])
-    numbers = ((codes[~dropped] ^ np.uint8(16)) - np.uint8(16)).view(np.int8)
+    numbers = ((codes[~more] ^ np.uint8(16)) - np.uint8(16)).view(np.int8)
     lanes = numbers[0::2].astype(np.int32), numbers[1::2].astype(np.int32)
-    _add_groups(lanes, numbers, codes, np.flatnonzero(dropped), stops, where)
+    _add_groups(lanes, numbers, codes, gone, stops, where)
     long = first[:-1][counts > 3]
     lanes[0][long + 1] -= lanes[0][long]  # the third number is no difference
     for lane in lanes:
@@ -105,25 +106,24 @@ def _codes(texts: Sequence[str], sizes: np.ndarray, stops: np.ndarray,
 def _add_groups(lanes: tuple[np.ndarray, np.ndarray], numbers: np.ndarray, codes: np.ndarray, dropped: np.ndarray,
                 stops: np.ndarray, where: Callable[[int], str]) -> None:
     """Put the groups among the places ``dropped`` before the last groups of their numbers."""
-    owner = dropped - np.arange(len(dropped))  # the number that a group belongs to
     low = codes[dropped]
     leading = low > 31
-    owner, low = owner[leading], low[leading] & 31
+    owner = dropped - np.arange(len(dropped))  # the number that a group belongs to
+    if not leading.all():
+        owner, low, dropped = owner[leading], low[leading], dropped[leading]
     if not len(owner):
         return
-    begin = np.flatnonzero(np.diff(owner, prepend=-1))
-    groups = np.diff(begin, append=len(owner))
+    low &= 31
+    final = np.append(owner[1:] != owner[:-1], True)  # the last of the leading groups of a number
+    place = np.flatnonzero(final)
+    owner, groups = owner[place], np.diff(place, prepend=-1)
     if groups.max() >= _LONGEST:
-        row = int(np.searchsorted(stops, dropped[leading][begin[np.argmax(groups)]], side="right"))
+        row = int(np.searchsorted(stops, dropped[place[np.argmax(groups)]], side="right"))
         raise DataError(f"{where(row)}: bad run lengths: a number is too large")
-    owner = owner[begin]
-    values, place, depth = numbers[owner].astype(np.int32), begin + groups - 1, 0
-    chosen = np.arange(len(owner))
-    while len(chosen):
-        values[chosen] = values[chosen] * 32 + low[place]
-        depth += 1
-        keep = groups[chosen] > depth
-        chosen, place = chosen[keep], place[keep] - 1
+    values = numbers[owner].astype(np.int32) * 32 + low[place]
+    for depth in range(1, int(groups.max())):
+        more = np.flatnonzero(groups > depth)
+        values[more] = values[more] * 32 + low[place[more] - depth]
     for parity, lane in enumerate(lanes):
         mine = (owner & 1) == parity
         lane[owner[mine] >> 1] = values[mine]

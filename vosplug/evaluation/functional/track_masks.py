@@ -27,20 +27,35 @@ class Track:
 
     Attributes:
         areas: (T,) pixels per frame, 0 where there is no mask.
-        column: (S,) frame * W + x of each stretch of rows, in order; a column may have several.
-        span: (S, 2) -top and bottom of each stretch: its rows are top <= y < bottom.
+        first, last: its stretches of rows are those in ``stretches`` from ``first`` up to, not including, ``last``.
+        stretches: of this and of other tracks.
         cells: T * W.
     """
 
     areas: np.ndarray
-    column: np.ndarray
-    span: np.ndarray
+    first: int
+    last: int
+    stretches: "Stretches"
     cells: int
 
     @property
     def mean_area(self) -> float:
         """Mean area over the frames that have a mask, 0 if none has."""
         return mean_area(self.areas.tolist())
+
+
+@dataclass(eq=False)
+class Stretches:
+    """Stretches of rows of several tracks, one track after the other.
+
+    Attributes:
+        column: (S,) frame * W + x within the track, in order; a column may have several.
+        span: (S,) -top and bottom as one number of twice their size (so that they are fetched together): the rows are
+            top <= y < bottom.
+    """
+
+    column: np.ndarray
+    span: np.ndarray
 
 
 def mean_area(areas: Sequence[float | None]) -> float:
@@ -50,14 +65,14 @@ def mean_area(areas: Sequence[float | None]) -> float:
 
 
 def read_tracks(tracks: Sequence[Sequence[Any]], size: tuple[int, int], names: Sequence[str],
-                polygons: bool = False) -> list[Track]:
+                polygons: int = 0) -> list[Track]:
     """Read the segmentations of tracks of one video.
 
     Args:
         tracks: per track T segmentations: compressed or plain run lengths, None for no mask.
         size: (H, W) of the video.
         names: what to call each track in messages.
-        polygons: whether polygons are allowed, too (reference files).
+        polygons: in so many tracks, the first ones, polygons are allowed too (reference files).
 
     Raises:
         DataError: a segmentation is not a mask of that size.
@@ -74,13 +89,16 @@ def read_tracks(tracks: Sequence[Sequence[Any]], size: tuple[int, int], names: S
             k = int(np.searchsorted(np.cumsum(lengths), row, side="right"))
             return f"{names[first + k]}, frame {row - int(lengths[:k].sum())}"
 
-        texts = _texts(part, size, polygons, where)
+        texts = _texts(part, size, int(lengths[:max(0, polygons - first)].sum()), where)
         result += _tracks(texts, lengths, size, where) if texts else [_nothing(size) for _ in part]
     return result
 
 
-def _texts(tracks: Sequence[Sequence[Any]], size: tuple[int, int], polygons: bool, where: Any) -> list[str]:
-    """Compressed run lengths of all frames of all tracks, an empty mask for None; their text is checked later."""
+def _texts(tracks: Sequence[Sequence[Any]], size: tuple[int, int], polygons: int, where: Any) -> list[str]:
+    """Compressed run lengths of all frames of all tracks, an empty mask for None; their text is checked later.
+
+    Polygons are allowed in the first ``polygons`` frames.
+    """
     entries = list(itertools.chain.from_iterable(tracks))
     blank, stated = _pack([size[0] * size[1]], size), list(size)
     try:  # the usual form with no work for each entry: there are very many of them
@@ -91,14 +109,14 @@ def _texts(tracks: Sequence[Sequence[Any]], size: tuple[int, int], polygons: boo
         usual = False
     if usual:
         return texts
-    return [blank if entry is None else _packed(entry, size, polygons, functools.partial(where, row))
+    return [blank if entry is None else _packed(entry, size, row < polygons, functools.partial(where, row))
             for row, entry in enumerate(entries)]
 
 
 def _nothing(size: tuple[int, int]) -> Track:
     """A track without frames."""
-    kind = _kind(size[0])
-    return Track(np.zeros(0, np.int64), np.zeros(0, np.intp), np.zeros((0, 2), kind), 0)
+    none = np.zeros(0, np.int32)
+    return Track(none, 0, 0, Stretches(*_stretches(none, none, size[0])), 0)
 
 
 def overlaps(first: Sequence[Track], second: Sequence[Track]) -> np.ndarray:
@@ -122,37 +140,47 @@ def overlaps(first: Sequence[Track], second: Sequence[Track]) -> np.ndarray:
 def intersections(first: Sequence[Track], second: Sequence[Track]) -> np.ndarray:
     """Number of pixels that tracks of one video have in common, over all frames: (len(first), len(second)) int64."""
     result = np.zeros((len(first), len(second)), np.int64)
-    used = [i for i, track in enumerate(first) if len(track.column)]
+    used = [i for i, track in enumerate(first) if track.last > track.first]
     if not used or not len(second):
         return result
-    column, span = (np.concatenate([getattr(first[i], name) for i in used]) for name in ("column", "span"))
-    starts = np.cumsum([0, *(len(first[i].column) for i in used[:-1])])
+    column, span, starts = _joined([first[i] for i in used])
     for j, track in enumerate(second):
         table, *more = _tables(track)
         result[used, j] = np.add.reduceat(_common(column, span, table), starts, dtype=np.int64)
-        if more:
-            chosen = np.flatnonzero((more[0][:, 1] > 0)[column])
+        if more:  # few columns have several stretches
+            chosen = np.flatnonzero(more[0].take(column))
             owner = np.searchsorted(starts, chosen, side="right") - 1
             height = sum(_common(column[chosen], span[chosen], table).astype(np.int64) for table in more)
             result[used, j] += np.bincount(owner, weights=height, minlength=len(used)).astype(np.int64)
     return result
 
 
+def _joined(tracks: Sequence[Track]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Columns and spans of all stretches of tracks, and where each track begins; no copy if they lie in a row."""
+    owner, first, last = tracks[0].stretches, tracks[0].first, tracks[-1].last
+    if all(a.stretches is b.stretches and a.last == b.first for a, b in itertools.pairwise(tracks)):
+        return owner.column[first:last], owner.span[first:last], np.array([track.first - first for track in tracks])
+    column, span = (np.concatenate([getattr(track.stretches, name)[track.first:track.last] for track in tracks])
+                    for name in ("column", "span"))
+    return column, span, np.cumsum([0, *(track.last - track.first for track in tracks[:-1])])
+
+
 def _common(column: np.ndarray, span: np.ndarray, table: np.ndarray) -> np.ndarray:
     """Rows that stretches share with those of a table."""
-    pair = np.dtype(f"i{2 * table.itemsize}")  # top and bottom are fetched together
-    found = table.view(pair)[:, 0].take(column).view(table.dtype).reshape(-1, 2)
-    np.minimum(found, span, out=found)
-    height = found[:, 0] + found[:, 1]
+    half = np.dtype(f"i{span.itemsize // 2}")
+    rows = table.take(column).view(half)
+    np.minimum(rows, span.view(half), out=rows)
+    height = rows[0::2] + rows[1::2]
     return np.maximum(height, 0, out=height)
 
 
 def _tables(track: Track) -> list[np.ndarray]:
-    """(T * W, 2) span of one stretch of each column (0, 0 where there is none), then of a second one, and so on."""
+    """(T * W,) span of one stretch of each column (0 where there is none), then of a second one, and so on."""
+    column, span = (values[track.first:track.last] for values in (track.stretches.column, track.stretches.span))
     tables = []
-    for chosen in _layers(track.column):
-        table = np.zeros((track.cells, 2), track.span.dtype)
-        table[track.column[chosen]] = track.span[chosen]
+    for chosen in _layers(column):
+        table = np.zeros(track.cells, span.dtype)
+        table[column[chosen]] = span[chosen]
         tables.append(table)
     return tables
 
@@ -203,9 +231,11 @@ def _tracks(texts: list[str], lengths: np.ndarray, size: tuple[int, int], where:
     bounds = np.concatenate([[0], np.cumsum(lengths)])
     column, span = _stretches(runs.start, runs.end, size[0])
     cuts = np.searchsorted(column, bounds * size[1])
-    return [Track(runs.areas[low:high], np.subtract(column[first:last], low * size[1], dtype=np.intp), span[first:last],
-                  int(high - low) * size[1])
-            for low, high, first, last in zip(bounds[:-1], bounds[1:], cuts[:-1], cuts[1:], strict=True)]
+    within = np.subtract(column[:cuts[-1]], np.repeat(bounds[:-1] * size[1], np.diff(cuts)), dtype=np.intp)
+    stretches = Stretches(within, span)
+    return [Track(runs.areas[low:high], first, last, stretches, (high - low) * size[1])
+            for low, high, first, last in zip(*(values.tolist() for values in (bounds[:-1], bounds[1:], cuts[:-1],
+                                                                             cuts[1:])), strict=True)]
 
 
 def _stretches(start: np.ndarray, end: np.ndarray, height: int) -> tuple[np.ndarray, np.ndarray]:
@@ -224,7 +254,7 @@ def _stretches(start: np.ndarray, end: np.ndarray, height: int) -> tuple[np.ndar
         start, end = np.maximum(start[order], base), np.minimum(end[order], base + height)
     span = np.empty((len(column), 2), _kind(height))
     span[:, 0], span[:, 1] = base - start, end - base
-    return column, span
+    return column, span.view(f"i{2 * span.itemsize}")[:, 0]
 
 
 def _kind(height: int) -> type:

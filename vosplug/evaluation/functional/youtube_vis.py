@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from .track_masks import mean_area, overlaps, read_tracks
+from .track_masks import Track, mean_area, overlaps, read_tracks
 
 THRESHOLDS = np.linspace(0.5, 0.95, 10)
 RECALLS = np.linspace(0.0, 1.0, 101)
@@ -43,8 +43,17 @@ def track_ious(predictions: Sequence[Sequence[Any]], references: Sequence[Sequen
     Raises:
         DataError: a segmentation is not a mask of that size.
     """
-    return overlaps(read_tracks(predictions, size, [f"prediction {i}" for i in range(len(predictions))]),
-                    read_tracks(references, size, [f"reference {i}" for i in range(len(references))], polygons=True))
+    targets, tracks = _read(references, predictions, [f"reference {i}" for i in range(len(references))],
+                            [f"prediction {i}" for i in range(len(predictions))], size)
+    return overlaps(tracks, targets)
+
+
+def _read(references: Sequence, predictions: Sequence, reference_names: Sequence[str],
+          prediction_names: Sequence[str], size: tuple[int, int]) -> tuple[list[Track], list[Track]]:
+    """Tracks of references and of predictions, read together."""
+    tracks = read_tracks([*references, *predictions], size, [*reference_names, *prediction_names],
+                         polygons=len(references))
+    return tracks[:len(references)], tracks[len(references):]
 
 
 def score_video(references: Sequence[Mapping], predictions: Sequence[Mapping], size: tuple[int, int],
@@ -66,17 +75,19 @@ def score_video(references: Sequence[Mapping], predictions: Sequence[Mapping], s
     Raises:
         DataError: a segmentation is not a mask of that size.
     """
-    targets = read_tracks([r["segmentations"] for r in references], size,
-                          [r.get("name", f"reference {i}") for i, r in enumerate(references)], polygons=True)
-    names = [p.get("name", f"prediction {i}") for i, p in enumerate(predictions)]
-    tracks = read_tracks([p["segmentations"] for p in predictions], size, names)
+    targets, tracks = _read([r["segmentations"] for r in references], [p["segmentations"] for p in predictions],
+                            [r.get("name", f"reference {i}") for i, r in enumerate(references)],
+                            [p.get("name", f"prediction {i}") for i, p in enumerate(predictions)], size)
     groups = {}
     for key, (refs, preds) in _groups(references, predictions, class_agnostic).items():
         areas = [_reference_area(references[i], targets[i]) for i in refs]
+        order = sorted(preds)  # as they were read: so they need not be put together
+        place = {i: k for k, i in enumerate(order)}
+        ious = overlaps([tracks[i] for i in order], [targets[i] for i in refs])
         groups[str(key)] = {
             "scores": [float(predictions[i]["score"]) for i in preds], "areas": [tracks[i].mean_area for i in preds],
             "reference_areas": areas, "crowd": [bool(references[i].get("iscrowd", 0)) for i in refs],
-            "ious": overlaps([tracks[i] for i in preds], [targets[i] for i in refs]).tolist()}
+            "ious": ious[[place[i] for i in preds]].tolist()}
     return {"groups": groups}
 
 
