@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 import torch
 from torch import nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 from ..structures import Prompt
@@ -164,7 +165,7 @@ def measure_clip(model: nn.Module, size: tuple[int, int] = (360, 640), frames: i
     clip, geometry = model.data_preprocessor.frames(images)
     result.settings["padded_shape"] = list(clip.shape[-2:])
     counter = StageCounter(model, parts)
-    with without_fast_attention(), counter.count():
+    with without_fast_attention(), without_gradients(model), counter.count():
         model.step(model.init_state(), clip[None], [geometry.size])
     result.macs["clip"] = {name: value for name, value in counter.counts.items() if value}
     result.macs["frame"] = {name: value / length for name, value in result.macs["clip"].items()}
@@ -186,13 +187,27 @@ def parts_of(model: nn.Module) -> dict[str, list[nn.Module]]:
 
 @contextmanager
 def without_fast_attention():
-    """Let attention layers run step by step: torch has no FLOP formula for their fused form."""
+    """Let attention layers run step by step: torch has no FLOP formula for their fused forms on every device."""
     before = torch.backends.mha.get_fastpath_enabled()
     torch.backends.mha.set_fastpath_enabled(False)
     try:
-        yield
+        with sdpa_kernel(SDPBackend.MATH):
+            yield
     finally:
         torch.backends.mha.set_fastpath_enabled(before)
+
+
+@contextmanager
+def without_gradients(model: nn.Module):
+    """Let no weight require a gradient: torch's counter would register hooks for gradients that never come."""
+    wanted = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    for parameter in wanted:
+        parameter.requires_grad_(False)
+    try:
+        yield
+    finally:
+        for parameter in wanted:
+            parameter.requires_grad_(True)
 
 
 def count(result: Complexity, kind: str, model: nn.Module, state, frame, prompt, last: bool = False) -> None:

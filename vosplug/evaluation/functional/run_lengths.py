@@ -74,7 +74,8 @@ def _lanes(texts: Sequence[str], where: Callable[[int], str]) -> tuple[np.ndarra
         gone = np.flatnonzero(more)
     first = np.concatenate([[0], np.cumsum(counts >> 1)])
     numbers = ((codes[~more] ^ np.uint8(16)) - np.uint8(16)).view(np.int8)
-    lanes = numbers[0::2].astype(np.int32), numbers[1::2].astype(np.int32)
+    lanes = np.empty((2, len(numbers) // 2), np.int32)
+    lanes[0], lanes[1] = numbers[0::2], numbers[1::2]
     _add_groups(lanes, numbers, codes, gone, stops, where)
     long = first[:-1][counts > 3]
     lanes[0][long + 1] -= lanes[0][long]  # the third number is no difference
@@ -103,9 +104,9 @@ def _codes(texts: Sequence[str], sizes: np.ndarray, stops: np.ndarray,
     return codes, more
 
 
-def _add_groups(lanes: tuple[np.ndarray, np.ndarray], numbers: np.ndarray, codes: np.ndarray, dropped: np.ndarray,
-                stops: np.ndarray, where: Callable[[int], str]) -> None:
-    """Put the groups among the places ``dropped`` before the last groups of their numbers."""
+def _add_groups(lanes: np.ndarray, numbers: np.ndarray, codes: np.ndarray, dropped: np.ndarray, stops: np.ndarray,
+                where: Callable[[int], str]) -> None:
+    """Put the groups among the places ``dropped`` before the last groups of their numbers, in ``lanes`` (2, R)."""
     low = codes[dropped]
     leading = low > 31
     owner = dropped - np.arange(len(dropped))  # the number that a group belongs to
@@ -124,6 +125,4 @@ def _add_groups(lanes: tuple[np.ndarray, np.ndarray], numbers: np.ndarray, codes
     for depth in range(1, int(groups.max())):
         more = np.flatnonzero(groups > depth)
         values[more] = values[more] * 32 + low[place[more] - depth]
-    for parity, lane in enumerate(lanes):
-        mine = (owner & 1) == parity
-        lane[owner[mine] >> 1] = values[mine]
+    lanes.ravel()[(owner & 1) * lanes.shape[1] + (owner >> 1)] = values
