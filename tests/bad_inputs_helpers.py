@@ -151,6 +151,34 @@ def contents(folder: Path) -> dict[str, int]:
             for path in sorted(folder.rglob("*")) if path.is_file()}
 
 
+def check_bad(bad: Bad, world: World, capfd: Any) -> None:
+    """Run the line of a bad input: one clear line, the status it should have, and nothing that existed is lost."""
+    bad.spoil(world)
+    before = contents(world.folder)
+    capfd.readouterr()
+    try:
+        status = run_line(bad.line)
+    finally:
+        world.restore()
+    said = capfd.readouterr()
+    lines = said.err.splitlines()
+    if bad.usage:
+        assert lines[0].startswith("usage: ") and "error: " in lines[-1], said.err
+    elif bad.status == 130:
+        assert lines == ["interrupted"]
+    else:
+        assert len(lines) == 1 and lines[0].startswith("error: "), said.err
+    for piece in bad.says:
+        assert piece in lines[-1], said.err
+    assert status == bad.status and "Traceback" not in said.out
+    after = contents(world.folder)
+    lost = [path for path in before if after.get(path) != before[path] and path not in bad.rewrites]
+    assert not lost
+    assert not [path for path in after if path not in before and "/." in f"/{path}"], "something half-written is left"
+    assert not [path for path in bad.keeps if path not in after]
+    assert not (world.folder / "executed").exists()
+
+
 # What spoils a world: each of these returns a function of it.
 
 

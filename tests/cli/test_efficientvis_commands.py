@@ -37,11 +37,11 @@ test_session = dict(size=(48, 64), min_score=0.0)
 """
 
 
-def write_split(root, split: str, annotated: bool = True) -> None:
+def write_split(root, split: str, annotated: bool = True, gone: int | None = 2) -> None:
     """Two videos of 5 frames with two squares each, in the layout of YouTube-VIS."""
     videos, annotations = [], []
     for number in (1, 2):
-        pictures, sample = moving_squares(length=5, start=number, gone=2)
+        pictures, sample = moving_squares(length=5, start=number, gone=gone)
         folder = root / split / "JPEGImages" / f"video{number}"
         folder.mkdir(parents=True)
         names = [f"video{number}/{t:05d}.jpg" for t in range(5)]
@@ -89,6 +89,35 @@ def test_it_trains_validates_resumes_and_is_scored(place):
     assert {t["video_id"] for t in tracks} == {1, 2}
     hand = ("--cfg-options", "model.linker={'type': 'HandCraftedLinking'}")
     assert run(score, place, work / "final.pth", "--eval", "youtube_vis", *hand) == 0
+
+
+def test_demo_and_overlays_of_a_test(place, capsys):
+    from vosplug.cli.demo import main as demo
+    from vosplug.inference import VideoReader
+
+    work, video = place / "work", place / "data" / "valid" / "JPEGImages" / "video1"
+    assert run(train, place, "--work-dir", work, "--cfg-options", "train_cfg.max_iters=1", "val_dataset=None") == 0
+    command = [str(place / "tiny.py"), str(work / "final.pth"), str(video), "--device", "cpu"]
+    out = [place / "o.mp4", place / "o", place / "o.json"]
+    assert demo([*command, "--min-score", "0", *(a for path in out for a in ("--out", str(path)))]) == 0
+    assert len(list(VideoReader(out[0]))) == len(list(out[1].iterdir())) == 5
+    content = json.loads(out[2].read_text())
+    assert len(content["frames"]) == 5 and {track["category"] for track in content["tracks"]} <= set("abc")
+    said = " ".join(capsys.readouterr().out.split())
+    assert f"5 frames of 64 x 48, {len(content['tracks'])} tracks" in said and "category" in said
+    (place / "names.txt").write_text("one\ntwo\n\nthree\n")
+    for names in ("names.txt", "data/valid.json"):
+        assert demo([*command, "--min-score", "0", "--out", str(out[2]), "--classes", str(place / names),
+                     "--clip-length", "2", "--max-frames", "3"]) == 0
+        content = json.loads(out[2].read_text())
+        known = {"one", "two", "three"} if names == "names.txt" else set("abc")
+        assert len(content["frames"]) == 3 and {track["category"] for track in content["tracks"]} <= known
+    assert demo([*command, "--min-score", "1", "--out", str(out[2])]) == 0  # nothing is that certain
+    assert json.loads(out[2].read_text())["tracks"] == []
+    show = place / "show"
+    assert run(score, place, work / "final.pth", "--eval", "youtube_vis", "--show-dir", show, "--show-score", "0") == 0
+    assert sorted(path.name for path in show.iterdir()) == ["video1.mp4", "video2.mp4"]
+    assert len(list(VideoReader(show / "video2.mp4"))) == 5
 
 
 def test_without_annotations_there_is_a_submission_and_no_number(place, capsys):

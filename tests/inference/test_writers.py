@@ -136,7 +136,7 @@ def test_unwritable_outputs(tmp_path, kind):
 def test_a_full_disk_is_reported_and_leaves_no_rubbish(tmp_path, monkeypatch):
     writer = RleJsonWriter(tmp_path / "r.json")
     with open("/dev/full", "wb", buffering=0) as full:
-        monkeypatch.setattr(writer, "_stream", full)
+        monkeypatch.setattr(writer.file, "_stream", full)
         with pytest.raises(OutputError, match="No space left"):
             fill(writer)
     writer.close()

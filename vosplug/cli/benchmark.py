@@ -10,9 +10,10 @@ from typing import Any
 
 from ..utils.errors import InputError
 from .common import add_config_options, check_targets, command, load_config, object_count, positive_int
-from .session_options import add_session_options, session_options
+from .session_options import add_session_options, refuse_options, session_options
 
 ROUNDS = 3
+SIZES = {False: (480, 854), True: (360, 640)}
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -25,11 +26,14 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--video", metavar="PATH", help="video file or folder of images (default: synthetic frames)")
     parser.add_argument("--mask", metavar="PNG", help="objects of the first frame of --video (default: discs)")
     parser.add_argument("--size", type=positive_int, nargs=2, metavar=("H", "W"),
-                        help="size of the frames (default 480 854, or that of the video)")
+                        help="size of the frames (default 480 854, for instances 360 640, or that of the video)")
     parser.add_argument("--objects", type=object_count, metavar="N", help="number of objects (default 1)")
     parser.add_argument("--frames", type=positive_int, default=20, metavar="N",
-                        help="frames timed per run (default 20)")
-    parser.add_argument("--warm-up", type=int, default=3, metavar="N", help="frames before them (default 3)")
+                        help="frames timed per run (default 20); whole clips where a method works by clips")
+    parser.add_argument("--warm-up", type=int, default=3, metavar="N",
+                        help="frames before them (default 3); whole clips likewise")
+    parser.add_argument("--clip-length", type=positive_int, metavar="T",
+                        help="frames per clip, for methods that work by clips (default: the model's)")
     parser.add_argument("--rounds", type=positive_int, metavar="N",
                         help=f"runs per model (default 1, with --compare {ROUNDS})")
     parser.add_argument("--threads", type=positive_int, metavar="N", help="threads of torch")
@@ -41,13 +45,14 @@ def build_parser() -> argparse.ArgumentParser:
 
 @dataclass
 class Candidate:
-    """A model that is measured: its config, options and results."""
+    """A model that is measured: its config, options and results; ``clip`` frames per clip, None if it takes frames."""
 
     name: str
     model: Any
     session: dict
     measurement: Any
     weights_mib: float = 0.0
+    clip: int | None = None
 
 
 @command
@@ -59,11 +64,13 @@ def main(argv: list[str] | None = None) -> int:
     from ..engine.processes import pick_device
 
     device = pick_device(options.device)
-    frames, labels = load_frames(options)
+    names = [options.config, *([options.compare] if options.compare is not None else [])]
+    configs = [load_config(name, cfg_options=options.cfg_options, plugins=options.plugins) for name in names]
+    clips = clip_lengths(configs, options)
+    frames, labels = load_frames(options, clips)
     with thread_count(options.threads):
-        candidates = [build(options, options.config, options.checkpoint, device)]
-        if options.compare is not None:
-            candidates.append(build(options, options.compare, options.checkpoint2, device))
+        candidates = [build(options, *given, device)
+                      for given in zip(names, configs, (options.checkpoint, options.checkpoint2), clips, strict=False)]
         rounds = options.rounds or (ROUNDS if options.compare else 1)
         ratios = run(candidates, frames, labels, rounds=rounds, warm_up=options.warm_up, device=device)
         result = report_of(candidates, ratios, frames, labels, options, device, rounds)
@@ -87,24 +94,43 @@ def check_arguments(options: argparse.Namespace) -> None:
         raise InputError("--objects has no effect with --mask: the mask tells the objects")
 
 
-def build(options: argparse.Namespace, config: str, checkpoint: str | None, device: Any) -> Candidate:
+def clip_lengths(configs: list, options: argparse.Namespace) -> list[int | None]:
+    """Frames per clip of each config, None where a method takes frame by frame; refuses options without a meaning."""
+    from ..inference.model_loading import clip_length, is_vis
+
+    if len({is_vis(config) for config in configs}) > 1:
+        raise InputError("--compare needs two methods of one kind: one of these finds instances, the other follows "
+                         "objects that are given")
+    if not is_vis(configs[0]):
+        refuse_options(options, ("clip_length",), "this method works frame by frame")
+        return [None] * len(configs)
+    refuse_options(options, ("objects", "mask", "max_short_side", "scales", "flip"), "this method finds instances by "
+                   "itself, in frames of test_session.size of the config")
+    return [options.clip_length or clip_length(config) for config in configs]
+
+
+def build(options: argparse.Namespace, name: str, config: Any, checkpoint: str | None, clip: int | None,
+          device: Any) -> Candidate:
     """Build one model, and measure how much memory its weights take."""
     from ..inference.measuring import Measurement
     from ..inference.memory_log import resident_mib
     from ..inference.model_loading import build_segmentor, session_defaults
 
-    loaded = load_config(config, cfg_options=options.cfg_options, plugins=options.plugins)
     before = resident_mib()
-    model = build_segmentor(loaded, checkpoint, device=device, seed=0)
+    model = build_segmentor(config, checkpoint, device=device, seed=0)
     weights = 0.0 if device.type == "cuda" else max(0.0, resident_mib() - before)
-    session = session_options(options, session_defaults(loaded))
-    return Candidate(config, model, session, Measurement(), weights)
+    session = session_options(options, session_defaults(config))
+    if clip is not None:
+        session["clip_length"] = clip
+        if checkpoint is None:
+            session["min_score"] = 0.0  # random weights find nothing: so that the masks of all tracklets are made
+    return Candidate(name, model, session, Measurement(), weights, clip)
 
 
 def run(candidates: list[Candidate], frames: list, labels: Any, *, rounds: int, warm_up: int,
         device: Any) -> list[float]:
     """Measure all candidates ``rounds`` times in turn; return the ratios of their times, round by round."""
-    from ..inference.measuring import PeakMemory, measure
+    from ..inference.measuring import PeakMemory, measure, measure_clips
 
     ratios = []
     for _ in range(rounds):
@@ -112,8 +138,11 @@ def run(candidates: list[Candidate], frames: list, labels: Any, *, rounds: int, 
         for candidate in candidates:
             with PeakMemory(device) as peak:
                 known = len(candidate.measurement.seconds)
-                measure(candidate.model, frames, labels, session_options=candidate.session, warm_up=warm_up,
-                        result=candidate.measurement)
+                given = dict(session_options=candidate.session, result=candidate.measurement)
+                if candidate.clip is None:
+                    measure(candidate.model, frames, labels, warm_up=warm_up, **given)
+                else:
+                    measure_clips(candidate.model, frames, warm_up=-(-warm_up // candidate.clip), **given)
             times.append(statistics.median(candidate.measurement.seconds[known:]))
             candidate.measurement.peak_mib = max(candidate.measurement.peak_mib, candidate.weights_mib + peak.mib)
         if len(candidates) == 2:
@@ -121,18 +150,20 @@ def run(candidates: list[Candidate], frames: list, labels: Any, *, rounds: int, 
     return ratios
 
 
-def load_frames(options: argparse.Namespace) -> tuple[list, Any]:
-    """The frames of a run, read beforehand, and the labels of the first one."""
+def load_frames(options: argparse.Namespace, clips: list[int | None]) -> tuple[list, Any]:
+    """The frames of a run, read beforehand, and the labels of the first one; enough for whole clips of ``clips``."""
     from ..inference.given_masks import resize_labels
     from ..inference.opening import open_reader
     from ..inference.synthetic_frames import WanderingDiscs
     from ..inference.view import resize_image
     from ..utils.masks import read_mask
 
-    count = 1 + options.warm_up + options.frames
+    count = max(1 + options.warm_up + options.frames if clip is None else
+                clip * (-(-options.warm_up // clip) - -options.frames // clip) for clip in clips)
+    default = SIZES[clips[0] is not None]
     size = None if options.size is None else tuple(options.size)
     if options.video is None:
-        discs = WanderingDiscs(count, size or (480, 854), options.objects or 1)
+        discs = WanderingDiscs(count, size or default, options.objects or 1)
         return list(discs), discs.labels(0)
     with open_reader(options.video, prefetch=0) as reader:
         frames = [frame.image if size is None else resize_image(frame.image, size)
@@ -159,13 +190,15 @@ def report_of(candidates: list[Candidate], ratios: list[float], frames: list, la
         result["speedup"] = statistics.median(ratios)
         result["compare"] = {"config": options.compare, **candidates[1].measurement.numbers()}
     height, width = frames[0].shape[:2]
-    on_gpu = device.type == "cuda"
+    on_gpu, first = device.type == "cuda", candidates[0]
+    clip = {} if first.clip is None else {"clip_length": first.clip}
     result["measured"] = {
-        "size": [height, width], "objects": len(object_ids(labels)), "frames": options.frames, "rounds": rounds,
+        "size": [height, width], **clip, "objects": len(object_ids(labels)),
+        "frames": first.measurement.frames * len(first.measurement.seconds) // rounds, "rounds": rounds,
         "warm_up": options.warm_up, "video": options.video, "weights": options.checkpoint or "random",
         "device": torch.cuda.get_device_name(device) if on_gpu else platform.processor() or platform.machine(),
         "threads": torch.get_num_threads(), "torch": torch.__version__,
-        "options": {k: v for k, v in candidates[0].session.items() if k != "device"}}
+        "options": {k: v for k, v in first.session.items() if k != "device"}}
     return result
 
 
@@ -185,8 +218,10 @@ def print_report(result: dict, candidates: list[Candidate]) -> None:
         first, second = (candidate.name for candidate in candidates)
         console.print(f"{second} is {result['speedup']:.3f} x as fast as {first}", soft_wrap=True)
     m = result["measured"]
+    clips = f", clips of {m['clip_length']} frames (latencies are those of a clip)" if "clip_length" in m else ""
     console.print(f"{m['size'][0]} x {m['size'][1]} pixels, {m['objects']} objects, {m['frames']} frames x "
-                  f"{m['rounds']}, {m['threads']} threads, {m['device']}, weights: {m['weights']}", soft_wrap=True)
+                  f"{m['rounds']}{clips}, {m['threads']} threads, {m['device']}, weights: {m['weights']}",
+                  soft_wrap=True)
 
 
 @contextlib.contextmanager

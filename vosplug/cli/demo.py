@@ -1,14 +1,17 @@
-"""Segments a video, starting from a mask of its first frame, and writes an overlay video, masks or JSON."""
+"""Segments a video and writes an overlay video, masks or JSON: objects of a given mask, or the instances it shows."""
 
 import argparse
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from ..utils.errors import InputError
 from .common import add_config_options, check_targets, command, load_config, positive_int
-from .session_options import add_session_options, session_options
+from .session_options import add_session_options, refuse_options, session_options
+
+WITH_MASKS = ("mask", "binary_mask", "skip_known_ids", "max_short_side", "scales", "flip")
+WITHOUT_MASKS = ("min_score", "clip_length", "classes")
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -17,17 +20,25 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("config", help="config file, or the name of one that comes with vosplug")
     parser.add_argument("checkpoint", help="weights")
     parser.add_argument("input", help="video file, folder of images, or number of a camera")
-    parser.add_argument("--mask", required=True,
-                        help="PNG for the first frame, or folder of PNGs named like the frames in which objects start")
     parser.add_argument("--out", required=True, action="append", metavar="PATH",
                         help="overlay video (.mp4), folder (palette PNGs) or .json (run-length codes); may be repeated")
-    parser.add_argument("--binary-mask", action="store_true", help="masks are 0/255 foreground masks of one object")
-    parser.add_argument("--skip-known-ids", action="store_true",
-                        help="ignore ids of later masks that are tracked already, instead of refusing them")
     parser.add_argument("--max-frames", type=positive_int, metavar="N", help="stop after N frames")
     parser.add_argument("--prefetch", type=int, default=4, metavar="N", help="frames to read ahead (default 4)")
     parser.add_argument("--memory-log", type=Path, metavar="FILE",
                         help="record the resident memory per frame: .csv, .json, or .png for a plot")
+    group = parser.add_argument_group("methods that follow given objects")
+    group.add_argument("--mask", help="PNG for the first frame, or folder of PNGs named like the frames in which "
+                                      "objects start; needed")
+    group.add_argument("--binary-mask", action="store_true", help="masks are 0/255 foreground masks of one object")
+    group.add_argument("--skip-known-ids", action="store_true",
+                       help="ignore ids of later masks that are tracked already, instead of refusing them")
+    group = parser.add_argument_group("methods that find instances (EfficientVIS)")
+    group.add_argument("--min-score", type=float, metavar="S",
+                       help="show tracks whose mean class score is at least this (default 0.3)")
+    group.add_argument("--clip-length", type=positive_int, metavar="T", help="frames per clip (default: the model's)")
+    group.add_argument("--classes", type=Path, metavar="FILE",
+                       help="names of the classes: a text file, one per line, or an annotation file of YouTube-VIS "
+                            "(default: those in the checkpoint)")
     add_session_options(parser)
     add_config_options(parser, data_root=False, work_dir=False)
     return parser
@@ -40,36 +51,98 @@ def main(argv: list[str] | None = None) -> int:
     if options.prefetch < 0:
         raise InputError(f"--prefetch must be at least 0, got {options.prefetch}")
     check_targets(options.memory_log)
-    from ..engine.processes import pick_device
-    from ..inference.inferencer import VOSInferencer
     from ..inference.memory_log import MemoryLog
-    from ..inference.model_loading import session_defaults
-    from ..inference.opening import open_reader
+    from ..inference.model_loading import is_vis
 
     log = None if options.memory_log is None else MemoryLog(options.memory_log)
     config = load_config(options.config, cfg_options=options.cfg_options, plugins=options.plugins)
-    reader = open_reader(options.input, prefetch=0)
-    if options.max_frames is not None:
-        from ..inference.readers import LimitedReader
-
-        reader = LimitedReader(reader, options.max_frames)
-    inferencer = VOSInferencer(config, options.checkpoint, device=pick_device(options.device),
-                               session_options=session_options(options, session_defaults(config)))
+    finds_tracks = is_vis(config)
+    check_options(options, config, finds_tracks)
+    reader = limited_reader(options)
+    start = (start_tracks if finds_tracks else start_objects)(config, options)
     with contextlib.ExitStack() as stack:
         if log is not None:
             stack.enter_context(log)
         advance = stack.enter_context(progress_bar(reader.num_frames))
 
-        def on_frame(frame: Any, labels: Any) -> None:
+        def on_frame(frame: Any, result: Any) -> None:
             advance()
             if log is not None:
                 log.record(frame.index)
 
-        summary = inferencer(reader, options.mask, out=options.out, prefetch=options.prefetch,
-                             binary=options.binary_mask, on_frame=on_frame,
-                             known_ids="skip" if options.skip_known_ids else "refuse")
+        summary = start(reader, out=options.out, prefetch=options.prefetch, on_frame=on_frame)
     print_summary(summary, options)
     return 0
+
+
+def check_options(options: argparse.Namespace, config: Mapping[str, Any], finds_tracks: bool) -> None:
+    """Raise :class:`InputError` if an option is missing, or has no meaning for the method."""
+    if finds_tracks:
+        refuse_options(options, WITH_MASKS, f"{config['model']['type']} finds instances by itself")
+        if options.min_score is not None and not 0 <= options.min_score <= 1:
+            raise InputError(f"--min-score must lie in 0..1, got {options.min_score}")
+        return
+    method = config["model"].get("type") if isinstance(config.get("model"), Mapping) else "this method"
+    refuse_options(options, WITHOUT_MASKS, f"{method} follows objects that are given")
+    if options.mask is None:
+        raise InputError(f"--mask is needed: {method} follows objects that are given, in a PNG for the first frame or "
+                         "a folder of PNGs")
+
+
+def limited_reader(options: argparse.Namespace) -> Any:
+    """The input, up to ``--max-frames``."""
+    from ..inference.opening import open_reader
+    from ..inference.readers import LimitedReader
+
+    reader = open_reader(options.input, prefetch=0)
+    return reader if options.max_frames is None else LimitedReader(reader, options.max_frames)
+
+
+def start_objects(config: Any, options: argparse.Namespace) -> Callable[..., Any]:
+    """What segments given objects: a function of the reader."""
+    from ..engine.processes import pick_device
+    from ..inference.inferencer import VOSInferencer
+    from ..inference.model_loading import session_defaults
+
+    segment = VOSInferencer(config, options.checkpoint, device=pick_device(options.device),
+                            session_options=session_options(options, session_defaults(config)))
+    known = "skip" if options.skip_known_ids else "refuse"
+    return lambda reader, **more: segment(reader, options.mask, binary=options.binary_mask, known_ids=known, **more)
+
+
+def start_tracks(config: Any, options: argparse.Namespace) -> Callable[..., Any]:
+    """What finds instances: a function of the reader."""
+    from ..engine.processes import pick_device
+    from ..inference.model_loading import session_defaults
+    from ..inference.vis_inferencer import MIN_SCORE, VISInferencer
+
+    session = session_options(options, session_defaults(config))
+    if options.clip_length is not None:
+        session["clip_length"] = options.clip_length
+    find = VISInferencer(config, options.checkpoint, device=pick_device(options.device), session_options=session,
+                         classes=None if options.classes is None else read_classes(options.classes))
+    score = MIN_SCORE if options.min_score is None else options.min_score
+    return lambda reader, **more: find(reader, min_score=score, keep_masks=False, **more)
+
+
+def read_classes(path: Path) -> list[str]:
+    """Names of classes of a text file, or of the categories of an annotation file in the order of their ids.
+
+    Raises:
+        InputError: the file cannot be read, or names nothing.
+        DataError: it is an annotation file with a fault.
+    """
+    if path.suffix.lower() == ".json":
+        from ..utils.vis_json import read_vis_file
+
+        return list(read_vis_file(path).categories.values())
+    try:
+        names = [line.strip() for line in path.read_text().splitlines() if line.strip()]
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"--classes {path} cannot be read: {getattr(error, 'strerror', None) or error}") from error
+    if not names:
+        raise InputError(f"--classes {path} names no class: one name per line is expected")
+    return names
 
 
 @contextlib.contextmanager
@@ -89,7 +162,22 @@ def print_summary(summary: Any, options: argparse.Namespace) -> None:
         print("the input gave no frame: nothing was written")
         return
     height, width = summary.size
-    print(f"{summary.frames} frames of {width} x {height}, {len(summary.ids)} objects, "
-          f"{summary.fps:.2f} frames per second in the model")
+    tracks = getattr(summary, "tracks", None)
+    found = f"{len(summary.ids)} objects" if tracks is None else f"{len(tracks)} tracks"
+    print(f"{summary.frames} frames of {width} x {height}, {found}, {summary.fps:.2f} frames per second in the model")
+    if tracks:
+        print_tracks(tracks)
     for path in (*options.out, *([options.memory_log] if options.memory_log else [])):
         print(f"written: {path}")
+
+
+def print_tracks(tracks: list[dict]) -> None:
+    """A table of tracks, best first."""
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table("track", "category", "score", "frames", "first", "last")
+    for track in tracks:
+        table.add_row(str(track["id"]), track["category"], f"{track['score']:.3f}",
+                      *(str(track[key]) for key in ("frames", "first", "last")))
+    Console().print(table)

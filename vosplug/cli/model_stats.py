@@ -6,23 +6,27 @@ from rich.console import Console
 from rich.table import Table
 from torch import nn
 
-from ..evaluation.complexity import Complexity, measure
+from ..evaluation.complexity import Complexity, measure, measure_clip
 from ..evaluation.sparsity import SparsityReport, construct_density
-from ..inference.model_loading import build_segmentor
+from ..inference.model_loading import build_segmentor, is_vis, session_defaults
 from ..utils.errors import InputError
 from ..utils.files import write_json
 from .common import add_config_options, check_targets, command, load_config, object_count, positive_int
+from .session_options import refuse_options
 
 
 def build_parser() -> argparse.ArgumentParser:
     """Options of the command."""
     parser = argparse.ArgumentParser(prog="model_stats", description=__doc__)
     parser.add_argument("config")
-    parser.add_argument("--shape", type=positive_int, nargs=2, metavar=("H", "W"), default=(480, 854),
-                        help="size of the frame before padding (default: 480 854)")
-    parser.add_argument("--objects", type=object_count, default=1, help="number of objects (default: 1)")
-    parser.add_argument("--memory-frames", type=positive_int, default=1,
+    parser.add_argument("--shape", type=positive_int, nargs=2, metavar=("H", "W"),
+                        help="size of the frame before padding (default: 480 854; with methods that work by clips "
+                             "test_session.size of the config, or 360 640)")
+    parser.add_argument("--objects", type=object_count, help="number of objects (default: 1)")
+    parser.add_argument("--memory-frames", type=positive_int,
                         help="frames in memory when the query frame is segmented (default: 1)")
+    parser.add_argument("--frames", type=positive_int, metavar="T",
+                        help="frames of a clip, for methods that work by clips (default: clip_length of the model)")
     parser.add_argument("--density", type=float, help="share of sites that sparse convolutions compute (0..1)")
     parser.add_argument("--json", metavar="F", help="write the numbers as JSON")
     add_config_options(parser, data_root=False, work_dir=False)
@@ -31,7 +35,7 @@ def build_parser() -> argparse.ArgumentParser:
 
 def table_of(result: Complexity, title: str) -> Table:
     """Table for people: a row per module, a column per kind of frame."""
-    table = Table("module", "params (M)", "MiB", *(f"GMACs, {kind} frame" for kind in result.macs), title=title,
+    table = Table("module", "params (M)", "MiB", *(heading(kind) for kind in result.macs), title=title,
                   title_justify="left")
     for column in table.columns[1:]:
         column.justify = "right"
@@ -47,6 +51,11 @@ def table_of(result: Complexity, title: str) -> Table:
     table.add_row("total", f"{result.params / 1e6:.3f}", f"{result.state_mib:.2f}",
                   *(f"{result.total(kind) / 1e9:.2f}" for kind in result.macs))
     return table
+
+
+def heading(kind: str) -> str:
+    """Heading of a column."""
+    return f"GMACs, {kind}" if kind in ("clip", "frame") else f"GMACs, {kind} frame"
 
 
 def set_density(model: nn.Module, density: float, config: str) -> None:
@@ -77,16 +86,35 @@ def main(argv: list[str] | None = None) -> None:
     args = build_parser().parse_args(argv)
     check_targets(args.json)
     cfg = load_config(args.config, cfg_options=args.cfg_options, plugins=args.plugins)
-    model = build_segmentor(cfg)
-    if args.density is not None:
-        set_density(model, args.density, args.config)
-    result = measure(model, tuple(args.shape), args.objects, args.memory_frames)
-    padded = "x".join(map(str, result.settings["padded_shape"]))
-    title = (f"{args.config}: {args.shape[0]}x{args.shape[1]} (padded to {padded}), {args.objects} object(s), "
-             f"{args.memory_frames} frame(s) in memory")
+    work = stats_of_clip if is_vis(cfg) else stats_of_frames
+    result, title = work(cfg, args)
     if args.json:
         write_json(args.json, result.as_json())
     console = Console()
     console.print(table_of(result, title))
     if "query" in result.sparse:
         console.print(density_line(result.sparse["query"], args.density is not None), soft_wrap=True)
+
+
+def stats_of_frames(cfg, args: argparse.Namespace) -> tuple[Complexity, str]:
+    """Numbers of a method that works frame by frame, and the title of the table."""
+    refuse_options(args, ("frames",), "this method works frame by frame")
+    model = build_segmentor(cfg)
+    if args.density is not None:
+        set_density(model, args.density, args.config)
+    shape, objects, frames = tuple(args.shape or (480, 854)), args.objects or 1, args.memory_frames or 1
+    result = measure(model, shape, objects, frames)
+    padded = "x".join(map(str, result.settings["padded_shape"]))
+    return result, (f"{args.config}: {shape[0]}x{shape[1]} (padded to {padded}), {objects} object(s), "
+                    f"{frames} frame(s) in memory")
+
+
+def stats_of_clip(cfg, args: argparse.Namespace) -> tuple[Complexity, str]:
+    """Numbers of a method that works clip by clip, and the title of the table."""
+    refuse_options(args, ("objects", "memory_frames", "density"),
+                   "this method works clip by clip, whatever the number of objects")
+    shape = tuple(args.shape or session_defaults(cfg).get("size") or (360, 640))
+    result = measure_clip(build_segmentor(cfg), shape, args.frames)
+    padded = "x".join(map(str, result.settings["padded_shape"]))
+    return result, (f"{args.config}: {shape[0]}x{shape[1]} (padded to {padded}), clip of "
+                    f"{result.settings['frames']} frame(s)")

@@ -1,10 +1,11 @@
 """Options of a session, shared by the commands that segment videos."""
 
 import argparse
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ..inference.session import AMP_TYPES
+from ..utils.errors import InputError
 
 
 def add_session_options(parser: argparse.ArgumentParser) -> None:
@@ -31,3 +32,10 @@ def session_options(options: argparse.Namespace, defaults: Mapping[str, Any]) ->
     if merged.get("amp") == "none":
         merged["amp"] = None
     return merged
+
+
+def refuse_options(options: argparse.Namespace, names: Sequence[str], reason: str) -> None:
+    """Raise :class:`InputError` if one of the options ``names`` is given: ``reason`` says why it has no effect."""
+    used = next((name for name in names if getattr(options, name, None) not in (None, False)), None)
+    if used is not None:
+        raise InputError(f"--{used.replace('_', '-')} has no effect: {reason}; leave it out")

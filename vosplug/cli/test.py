@@ -5,9 +5,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ..utils.errors import ConfigError, InputError
+from ..utils.errors import ConfigError, DataError, InputError
 from .common import add_config_options, check_targets, command, load_config
-from .session_options import add_session_options, session_options
+from .session_options import add_session_options, refuse_options, session_options
 
 KINDS = {"davis": "DavisMetric", "youtube_vos": "YouTubeVOSMetric", "youtube_vis": "YouTubeVISMetric"}
 DATASETS_OF_KINDS = {"davis": "DavisDataset", "youtube_vos": "YouTubeVOSDataset", "youtube_vis": "YouTubeVISDataset"}
@@ -28,6 +28,8 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--out", type=Path, metavar="DIR", help="write masks and results.json; where there are no "
                                                                 "reference masks also submission.zip")
     parser.add_argument("--show-dir", type=Path, metavar="DIR", help="write an overlay video per video")
+    parser.add_argument("--show-score", type=float, metavar="S",
+                        help="youtube_vis: draw tracks whose mean class score is at least this (default 0.3)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the numbers")
     parser.add_argument("--launcher", default="none", help="none or pytorch (under torchrun: videos are split)")
     add_session_options(parser)
@@ -68,7 +70,8 @@ def run(model: Any, session: dict, dataset: Any, metric: Any, options: argparse.
     from ..evaluation.vis_loop import VISEvaluator
 
     if kind_of(dataset, options) == "youtube_vis":
-        evaluator = VISEvaluator(model, session_options=session, out_dir=options.out)
+        show = {} if options.show_score is None else {"show_score": options.show_score}
+        evaluator = VISEvaluator(model, session_options=session, out_dir=options.out, show_dir=options.show_dir, **show)
     else:
         evaluator = VideoEvaluator(model, session_options=session, out_dir=options.out, show_dir=options.show_dir)
     scores = evaluator.run(dataset, metric)
@@ -125,6 +128,8 @@ def check_arguments(options: argparse.Namespace) -> None:
             raise InputError(f"--{name} has no effect on --baseline {options.baseline}: leave it out")
     elif options.checkpoint is None:
         raise InputError("test needs CONFIG and CHECKPOINT (or --baseline copy|flow)")
+    if options.show_score is not None and (options.show_dir is None or not 0 <= options.show_score <= 1):
+        raise InputError(f"--show-score needs --show-dir, and a number in 0..1, got {options.show_score}")
 
 
 def check_fit(config: Mapping[str, Any], metric: str | None, options: argparse.Namespace) -> None:
@@ -138,16 +143,22 @@ def check_fit(config: Mapping[str, Any], metric: str | None, options: argparse.N
                          "this one segments objects whose first masks are given")
     if finds_tracks and not wants_tracks:
         raise InputError(f"{config['model']['type']} finds instances by itself: test it with --eval youtube_vis")
-    used = [name for name in ("max_short_side", "scales", "flip", "show_dir") if getattr(options, name)]
-    if finds_tracks and used:
-        raise InputError(f"--{used[0].replace('_', '-')} has no effect on {config['model']['type']}: leave it out "
-                         "(the size of frames is test_session.size of the config)")
+    if finds_tracks:
+        refuse_options(options, ("max_short_side", "scales", "flip"),
+                       f"the size of frames of {config['model']['type']} is test_session.size of the config")
+    else:
+        refuse_options(options, ("show_score",), "only tracks have scores")
 
 
 def check_outputs(dataset: Any, options: argparse.Namespace) -> None:
     """Raise :class:`InputError` if the run could give nothing."""
+    nothing = options.out is None and options.show_dir is None
+    if (nothing and kind_of(dataset, options) == "youtube_vis" and dataset.file.annotations is not None
+            and not any(v.tracks for v in dataset.videos())):
+        raise DataError(f"{dataset.file.path}: the list of annotations is empty, so there is nothing to score against; "
+                        "give --out DIR to write what is found")
     unscored = [video.name for video in dataset.videos() if not video.has_reference]
-    if unscored and options.out is None and options.show_dir is None:
+    if unscored and nothing:
         raise InputError(f"{len(unscored)} videos have no reference masks ({unscored[0]}, ...), so there will be no "
                          "numbers: give --out DIR to write the masks and the submission")
 

@@ -11,7 +11,8 @@ from ..utils.vis_json import VISFile, read_vis_file
 from .layout import check_choice, choose_sequences, need_folder
 
 LAYOUT = ("<split>.json (or <split>/instances.json) and <split>/JPEGImages/<video>/00000.jpg with split = train, valid "
-          "or test; tools/make_synthetic.py makes such a folder, OUT/youtube_vis")
+          "or test, in data_root of the config or --data-root. Without data, `python tools/make_synthetic.py "
+          "data/synthetic` makes such a folder, data/synthetic/youtube_vis")
 SPLITS = ("train", "valid", "test")
 YEARS = ("2019", "2021")
 

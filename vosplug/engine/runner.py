@@ -33,8 +33,8 @@ class VOSRunner(Runner):
 
     A checkpoint is a dict of tensors and plain values: ``state_dict`` (the weights to use: averaged ones with EMA),
     ``train_state_dict`` (with EMA: the weights that training goes on with), ``optimizer`` (with the loss scale),
-    ``param_schedulers``, ``ema`` and ``meta`` (iteration, stage, seed, processes, config, best score). No state of
-    random numbers is needed: every iteration seeds itself, and a clip is a function of its request.
+    ``param_schedulers``, ``ema`` and ``meta`` (iteration, stage, seed, processes, config, best score, class
+    names). No state of random numbers is needed: every iteration seeds itself, and a clip is a function of its request.
 
     Args:
         stage: the stage.
@@ -254,9 +254,11 @@ class VOSRunner(Runner):
 
     def _meta(self) -> dict:
         stage = self.stage
+        clips = getattr(getattr(self.train_dataloader, "dataset", None), "dataset", None)
+        classes = getattr(clips, "classes", None)  # names that inference can show
         return dict(iter=self.iter, stage=stage.index, stage_name=stage.name, seed=self.seed, best=self.best,
                     cfg=self.config_text, vosplug=__version__, time=time.strftime("%Y-%m-%d %H:%M:%S"),
-                    **self._conditions())
+                    **({} if classes is None else {"classes": list(classes)}), **self._conditions())
 
     def save_checkpoint(self, out_dir: str, filename: str, **_: Any) -> None:
         """Write a checkpoint from which training can go on; to be called between two iterations, not within one.

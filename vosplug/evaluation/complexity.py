@@ -2,11 +2,13 @@
 
 import copy
 from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 import torch
 from torch import nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 from ..structures import Prompt
@@ -24,8 +26,9 @@ class Complexity:
         state_mib: MiB of the state dict as stored (buffers included).
         module_params, module_mib: the same per direct child of the model.
         macs: kind of frame -> module -> multiply-accumulates really done for one frame. Kinds: ``first`` (starts the
-            objects), ``query`` (segmented, not memorised), ``memory`` (segmented and memorised).
-        settings: size of the frame, objects, frames in memory.
+            objects), ``query`` (segmented, not memorised), ``memory`` (segmented and memorised); for clip-level models
+            ``clip`` (a whole clip) and ``frame`` (a frame of it).
+        settings: size of the frame, objects, frames in memory, frames of a clip.
         sparse: kind of frame -> what its sparse convolutions computed; empty for a model without any.
     """
 
@@ -37,16 +40,21 @@ class Complexity:
     settings: dict[str, object] = field(default_factory=dict)
     sparse: dict[str, SparsityReport] = field(default_factory=dict)
 
-    def total(self, kind: str = "query") -> int:
-        """Multiply-accumulates of one frame of a kind."""
-        return sum(self.macs[kind].values())
+    @property
+    def main_kind(self) -> str:
+        """The kind that the totals are of."""
+        return "query" if "query" in self.macs else "clip"
+
+    def total(self, kind: str | None = None) -> float:
+        """Multiply-accumulates of one frame of a kind, by default of the main one."""
+        return sum(self.macs[kind or self.main_kind].values())
 
     def as_json(self) -> dict:
-        """Stable keys: ``params``, ``state_mib``, ``macs_g`` (one query frame) and the same per module."""
+        """Stable keys: ``params``, ``state_mib``, ``macs_g`` (one query frame, or clip) and the same per module."""
         modules = {}
         for name in self.module_params:
             modules[name] = {"params": self.module_params[name], "state_mib": self.module_mib[name],
-                             "macs_g": self.macs["query"].get(name, 0) / 1e9}
+                             "macs_g": self.macs[self.main_kind].get(name, 0) / 1e9}
             modules[name].update({f"macs_g_{kind}": self.macs[kind].get(name, 0) / 1e9 for kind in self.macs})
         return {"params": self.params, "state_mib": self.state_mib, "macs_g": self.total() / 1e9,
                 **{f"macs_g_{kind}": self.total(kind) / 1e9 for kind in self.macs}, "modules": modules, **self.settings,
@@ -59,22 +67,27 @@ def state_mib(module: nn.Module) -> float:
 
 
 class StageCounter:
-    """Counts multiply-accumulates per direct child of a model (torch's FLOP formulas: two FLOPs are one MAC)."""
+    """Counts multiply-accumulates per part of a model (torch's FLOP formulas: two FLOPs are one MAC).
 
-    def __init__(self, model: nn.Module):
-        self.model = model
+    Args:
+        model: the model.
+        parts: name -> modules that are counted together; none may contain another. By default the direct children.
+    """
+
+    def __init__(self, model: nn.Module, parts: Mapping[str, Sequence[nn.Module]] | None = None):
+        self.parts = {name: [child] for name, child in model.named_children()} if parts is None else dict(parts)
         self.counts: dict[str, int] = defaultdict(int)
 
     @contextmanager
     def count(self):
-        """Count everything that runs inside; what no child does is counted as ``other``."""
+        """Count everything that runs inside; what no part does is counted as ``other``."""
         counter = FlopCounterMode(display=False)
         spans: dict[str, int] = {}
         handles = []
-        for name, child in self.model.named_children():
-            handles.append(child.register_forward_pre_hook(
+        for name, module in ((name, module) for name, modules in self.parts.items() for module in modules):
+            handles.append(module.register_forward_pre_hook(
                 lambda _m, _i, name=name: spans.__setitem__(name, counter.get_total_flops())))
-            handles.append(child.register_forward_hook(
+            handles.append(module.register_forward_hook(
                 lambda _m, _i, _o, name=name: self.add(name, counter.get_total_flops() - spans[name])))
         before = sum(self.counts.values())
         try:
@@ -86,7 +99,7 @@ class StageCounter:
         self.counts["other"] += counter.get_total_flops() // 2 - (sum(self.counts.values()) - before)
 
     def add(self, name: str, flops: int) -> None:
-        """Book FLOPs of a child."""
+        """Book FLOPs of a part."""
         self.counts[name] += flops // 2
 
 
@@ -127,6 +140,74 @@ def measure(model: nn.Module, size: tuple[int, int] = (480, 854), objects: int =
     state.frame_index = next_memory_frame(state)
     count(result, "memory", model, state, frame, None)
     return result
+
+
+@torch.no_grad()
+def measure_clip(model: nn.Module, size: tuple[int, int] = (360, 640), frames: int | None = None) -> Complexity:
+    """Weigh a clip-level model and count the work of one clip.
+
+    Interpolation (RoIAlign, resizing) is not counted, as torch has no formula for it.
+
+    Args:
+        model: a :class:`~vosplug.models.segmentors.BaseVISSegmentor`.
+        size: (H, W) of the frames before padding.
+        frames: T; by default the clip length of the model.
+    """
+    model, length = model.eval(), frames or model.clip_length
+    parts = parts_of(model)
+    result = Complexity(
+        params=sum(p.numel() for p in model.parameters()), state_mib=state_mib(model),
+        module_params={n: sum(p.numel() for m in part for p in m.parameters()) for n, part in parts.items()},
+        module_mib={n: sum(state_mib(m) for m in part) for n, part in parts.items()},
+        settings={"shape": list(size), "frames": length})
+    generator = torch.Generator().manual_seed(0)
+    images = torch.randint(0, 256, (length, 3, *size), generator=generator, dtype=torch.uint8)
+    clip, geometry = model.data_preprocessor.frames(images)
+    result.settings["padded_shape"] = list(clip.shape[-2:])
+    counter = StageCounter(model, parts)
+    with without_fast_attention(), without_gradients(model), counter.count():
+        model.step(model.init_state(), clip[None], [geometry.size])
+    result.macs["clip"] = {name: value for name, value in counter.counts.items() if value}
+    result.macs["frame"] = {name: value / length for name, value in result.macs["clip"].items()}
+    return result
+
+
+def parts_of(model: nn.Module) -> dict[str, list[nn.Module]]:
+    """The direct children of a model; a list of alike modules is split into their children, added up over the list."""
+    parts: dict[str, list[nn.Module]] = {}
+    for name, child in model.named_children():
+        if isinstance(child, nn.ModuleList):
+            for item in child:
+                for key, part in item.named_children():
+                    parts.setdefault(f"{name}.{key}", []).append(part)
+        else:
+            parts[name] = [child]
+    return parts
+
+
+@contextmanager
+def without_fast_attention():
+    """Let attention layers run step by step: torch has no FLOP formula for their fused forms on every device."""
+    before = torch.backends.mha.get_fastpath_enabled()
+    torch.backends.mha.set_fastpath_enabled(False)
+    try:
+        with sdpa_kernel(SDPBackend.MATH):
+            yield
+    finally:
+        torch.backends.mha.set_fastpath_enabled(before)
+
+
+@contextmanager
+def without_gradients(model: nn.Module):
+    """Let no weight require a gradient: torch's counter would register hooks for gradients that never come."""
+    wanted = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    for parameter in wanted:
+        parameter.requires_grad_(False)
+    try:
+        yield
+    finally:
+        for parameter in wanted:
+            parameter.requires_grad_(True)
 
 
 def count(result: Complexity, kind: str, model: nn.Module, state, frame, prompt, last: bool = False) -> None:

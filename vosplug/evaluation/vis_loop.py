@@ -1,10 +1,15 @@
 """Finds the instances of the videos of a data set and scores their tracks."""
 
-import time
+import contextlib
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from ..inference.vis_session import VISSession
+from ..inference.prefetch import PrefetchReader
+from ..inference.readers import DatasetVideoReader
+from ..inference.track_writers import TrackVideoWriter
+from ..inference.vis_inferencer import MIN_SCORE
+from ..inference.vis_session import VISSession, follow
 from ..structures import VISVideo
 from ..utils.errors import ConfigError, VosplugError
 from ..utils.files import write_json
@@ -28,6 +33,8 @@ class VISEvaluator(VideoEvaluator):
         model: a clip-level model.
         session_options: of :class:`~vosplug.inference.vis_session.VISSession`.
         out_dir: folder for ``results.json``, the tracks as a server takes them, and ``scores.json``.
+        show_dir: folder for overlay videos, ``<video>.mp4``.
+        show_score: tracks whose mean score so far is lower are not drawn.
         progress: show a progress bar.
 
     Attributes:
@@ -35,9 +42,10 @@ class VISEvaluator(VideoEvaluator):
     """
 
     def __init__(self, model: Any, *, session_options: dict | None = None, out_dir: str | Path | None = None,
-                 progress: bool = True):
-        super().__init__(model, out_dir=out_dir, progress=progress)
-        self.session_options = dict(session_options or {})
+                 show_dir: str | Path | None = None, show_score: float = MIN_SCORE, progress: bool = True):
+        super().__init__(model, out_dir=out_dir, show_dir=show_dir, progress=progress)
+        self.session_options = {**(session_options or {}), "keep_masks": True}
+        self.show_score = show_score
 
     def run(self, dataset: Any, metric: Any) -> dict[str, float] | None:
         """Segment all videos of ``dataset``; the numbers, or None where a video has no annotations.
@@ -66,7 +74,7 @@ class VISEvaluator(VideoEvaluator):
         if not all(video.has_reference for video in videos):
             return None
         scores = metric.compute()
-        if self.out_dir is not None and rank_and_size()[0] == 0:
+        if scores is not None and self.out_dir is not None and rank_and_size()[0] == 0:
             write_json(self.out_dir / "scores.json", scores)
         return scores
 
@@ -76,32 +84,38 @@ class VISEvaluator(VideoEvaluator):
             with self._bar(sum(map(len, videos))) as advance:
                 for video in videos:
                     metric.start(video)
-                    metric.add_tracks(self._tracks(video, dataset.category_ids, share, advance))
+                    metric.add_tracks(self._tracks(video, dataset, share, advance))
                     share.results[video.name] = metric.finish()
         except Exception as error:  # the other processes wait in gather()
             share.error = error if isinstance(error, VosplugError) or not distributed() else portable(error)
         return share
 
-    def _tracks(self, video: VISVideo, category_ids: tuple[int, ...], share: Share, advance: Any) -> list[dict]:
+    def _tracks(self, video: VISVideo, dataset: Any, share: Share, advance: Any) -> list[dict]:
         session = VISSession(self.model, **self.session_options)
-        try:
-            for index in range(len(video)):
-                image = video.read_frame(index)
-                begin = time.perf_counter()
-                session.add(image)
-                share.seconds += time.perf_counter() - begin
-                share.frames += 1
-                advance()
-            begin = time.perf_counter()
-            tracks = session.finish()
-            share.seconds += time.perf_counter() - begin
-        except VosplugError as error:
-            raise type(error)(f"video {video.name}: {error}") from error
-        return [dict(category_id=category_ids[t["label"]], score=t["score"], segmentations=t["segmentations"])
+        with contextlib.ExitStack() as stack:
+            reader = stack.enter_context(PrefetchReader(DatasetVideoReader(video)))
+            pictures = None
+            if self.show_dir is not None:
+                pictures = stack.enter_context(TrackVideoWriter(self.show_dir / f"{video.name}.mp4"))
+            try:
+                for frame, masks in follow(session, reader):
+                    share.frames += 1
+                    if pictures is not None:
+                        pictures.write(frame, [replace(mask, category=dataset.classes[mask.label]) for mask in masks
+                                               if mask.score >= self.show_score])
+                    advance()
+                tracks = session.finish()
+            except VosplugError as error:
+                raise type(error)(f"video {video.name}: {error}") from error
+        share.seconds += session.seconds
+        return [dict(category_id=dataset.category_ids[t["label"]], score=t["score"], segmentations=t["segmentations"])
                 for t in tracks]
 
 
 def evaluate_tracks(model: Any, dataset: Any, metric: Any, *, session_options: dict | None = None,
-                    out_dir: str | Path | None = None, progress: bool = True) -> dict[str, float] | None:
+                    out_dir: str | Path | None = None, show_dir: str | Path | None = None,
+                    progress: bool = True) -> dict[str, float] | None:
     """Find and score the tracks of all videos of a data set; see :class:`VISEvaluator`."""
-    return VISEvaluator(model, session_options=session_options, out_dir=out_dir, progress=progress).run(dataset, metric)
+    evaluator = VISEvaluator(model, session_options=session_options, out_dir=out_dir, show_dir=show_dir,
+                             progress=progress)
+    return evaluator.run(dataset, metric)

@@ -6,7 +6,7 @@ import gc
 import sys
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ import torch
 
 from .memory_log import MIB, resident_mib
 from .session import VOSSession
+from .vis_session import VISSession
 
 
 @dataclass
@@ -23,18 +24,21 @@ class Measurement:
     """Times of single frames and the peak of memory.
 
     Attributes:
-        seconds: of each measured frame.
+        seconds: of each measured frame, or clip.
+        frames: frames that such a time is of.
         peak_mib: largest memory in use so far: resident memory above that before the model was built (CPU), or memory
             that torch allocated on the GPU, weights included in both.
     """
 
     seconds: list[float] = field(default_factory=list)
     peak_mib: float = 0.0
+    frames: int = 1
 
     def numbers(self) -> dict[str, float]:
         """``fps``, ``latency_ms_p50``, ``latency_ms_p95``, ``peak_mem_mib``."""
         times = np.array(self.seconds)
-        return {"fps": float(len(times) / times.sum()), "latency_ms_p50": float(1000 * np.percentile(times, 50)),
+        return {"fps": float(self.frames * len(times) / times.sum()),
+                "latency_ms_p50": float(1000 * np.percentile(times, 50)),
                 "latency_ms_p95": float(1000 * np.percentile(times, 95)), "peak_mem_mib": float(self.peak_mib)}
 
 
@@ -99,6 +103,30 @@ def measure(model: Any, frames: Any, labels: np.ndarray | None, *, session_optio
         session.step(image, labels if index == 0 else None)  # the labels come back to the CPU, so the GPU has finished
         if index > warm_up:
             result.seconds.append(time.perf_counter() - begin)
+    return result
+
+
+def measure_clips(model: Any, frames: Sequence[np.ndarray], *, session_options: Mapping[str, Any] | None = None,
+                  warm_up: int = 1, result: Measurement | None = None) -> Measurement:
+    """Find the instances of frames and take the time of each clip.
+
+    Args:
+        model: a clip-level model.
+        frames: (H, W, 3) uint8 RGB; what does not fill a clip at their end is left out.
+        session_options: options of :class:`~vosplug.inference.vis_session.VISSession`.
+        warm_up: clips that are not timed.
+        result: an earlier measurement to add to.
+    """
+    result = result or Measurement()
+    session = VISSession(model, **{**(session_options or {}), "keep_masks": False})
+    result.frames, before = session.clip_length, 0.0
+    for index, image in enumerate(frames[:len(frames) // session.clip_length * session.clip_length]):
+        session.add(image)
+        clips, rest = divmod(index + 1, session.clip_length)
+        if rest == 0:
+            if clips > warm_up:
+                result.seconds.append(session.seconds - before)
+            before = session.seconds
     return result
 
 

@@ -1,5 +1,6 @@
 """From a config and a checkpoint to a model that is ready for sessions."""
 
+import inspect
 import os
 from collections.abc import Mapping
 from typing import Any
@@ -49,6 +50,14 @@ def is_vis(config: Mapping[str, Any]) -> bool:
     name = model.get("type") if isinstance(model, Mapping) else None
     cls = MODELS.get(name) if isinstance(name, str) else name
     return cls in VIS_SEGMENTORS.members().values()
+
+
+def clip_length(config: Mapping[str, Any]) -> int:
+    """Frames per clip that a clip-level method of a config takes: of ``test_session``, or of the model."""
+    model = config["model"]
+    stated = session_defaults(config).get("clip_length") or model.get("clip_length")
+    cls = MODELS.get(model["type"]) if isinstance(model["type"], str) else model["type"]
+    return stated or inspect.signature(cls).parameters["clip_length"].default
 
 
 def as_config(config: str | os.PathLike | Mapping[str, Any]) -> Mapping[str, Any]:

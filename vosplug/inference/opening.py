@@ -84,6 +84,11 @@ def open_writer(out: Any, *, fps: float | None = None) -> FrameWriter:
         return OverlayVideoWriter(path, fps=fps)
     if suffix == ".json":
         return RleJsonWriter(path)
-    if suffix in (".png", ".jpg", ".jpeg", ".webm", ".gif", ".zip", ".txt", ".webp", ".npy"):
-        raise InputError(f"output {out}: give a folder (palette PNGs), a video ({', '.join(SUFFIXES)}) or .json")
+    check_suffix(path)
     return MaskFolderWriter(path)
+
+
+def check_suffix(out: Path) -> None:
+    """Raise :class:`InputError` if a path that is to be a folder looks like a file."""
+    if out.suffix.lower() in (".png", ".jpg", ".jpeg", ".webm", ".gif", ".zip", ".txt", ".webp", ".npy"):
+        raise InputError(f"output {out}: give a folder (palette PNGs), a video ({', '.join(SUFFIXES)}) or .json")

@@ -51,9 +51,13 @@ class OverlayVideoWriter(FrameWriter):
         self._temporary = self._reserve()
 
     def write(self, frame: Frame, labels: np.ndarray) -> None:
+        self.add(draw_overlay(frame.image, labels, alpha=self.alpha))
+
+    def add(self, image: np.ndarray) -> None:
+        """Append a picture (H, W, 3) uint8 RGB as it is; errors as :meth:`write`."""
         if self._temporary is None:
             raise OutputError(f"{self.out} is closed: nothing can be added")
-        image = even_sides(draw_overlay(frame.image, labels, alpha=self.alpha))
+        image = even_sides(image)
         try:
             if self._encoder is None:
                 self._encoder = make_encoder(self._temporary, image.shape[:2], self.fps)

@@ -1,5 +1,8 @@
 """Finding the instances of one video, clip by clip."""
 
+import time
+from collections import deque
+from collections.abc import Iterable, Iterator
 from contextlib import nullcontext
 from typing import Any
 
@@ -7,7 +10,9 @@ import numpy as np
 import torch
 from torch import nn
 
-from ..utils.errors import InputError
+from ..structures import TrackMask
+from ..utils.errors import InputError, VosplugError
+from .readers import Frame
 from .session import AMP_TYPES, prepare_model
 from .track_recorder import TrackRecorder
 from .view import resize_image
@@ -25,6 +30,10 @@ class VISSession:
         amp: ``bf16`` or ``fp16``: autocast type; None computes in the type of the weights.
         channels_last: memory format of the weights.
         device: device to move the model to; None leaves it where it is.
+        keep_masks: tracks come with all their masks at the end; without, memory is that of one clip.
+
+    Attributes:
+        seconds: time spent so far in the model and in coding masks.
 
     Raises:
         InputError: an option is out of range.
@@ -32,7 +41,7 @@ class VISSession:
 
     def __init__(self, model: nn.Module, size: tuple[int, int] | None = None, clip_length: int | None = None,
                  min_score: float = 0.05, amp: str | None = None, channels_last: bool = False,
-                 device: str | torch.device | None = None):
+                 device: str | torch.device | None = None, keep_masks: bool = True):
         if clip_length is not None and clip_length < 1:
             raise InputError(f"clip_length must be at least 1, got {clip_length}")
         if size is not None and (len(tuple(size)) != 2 or min(size) < 16):
@@ -41,13 +50,17 @@ class VISSession:
             raise InputError(f"amp must be one of {', '.join(AMP_TYPES)} or None, got {amp!r}")
         self.model = prepare_model(model, device, channels_last)
         self.size, self.clip_length = size, clip_length or model.clip_length
-        self.min_score, self.amp = min_score, amp
+        self.min_score, self.amp, self.keep_masks = min_score, amp, keep_masks
+        self.seconds = 0.0
         self._state: Any = model.init_state()
         self._images: list[np.ndarray] = []
         self._recorder: TrackRecorder | None = None
 
-    def add(self, image: np.ndarray) -> None:
+    def add(self, image: np.ndarray) -> list[list[TrackMask]]:
         """Take the next frame, (H, W, 3) uint8 RGB; a full clip is segmented at once.
+
+        Returns:
+            What each frame of a clip shows, if this frame completes one; else nothing.
 
         Raises:
             InputError: it is no such picture, or has another size than the frames before.
@@ -56,18 +69,27 @@ class VISSession:
             found = f"{image.dtype} {image.shape}" if isinstance(image, np.ndarray) else type(image).__name__
             raise InputError(f"a frame must be a uint8 array (H, W, 3), got {found}")
         if self._recorder is None:
-            self._recorder = TrackRecorder(image.shape[:2], min_score=self.min_score)
+            self._recorder = TrackRecorder(image.shape[:2], min_score=self.min_score, keep_masks=self.keep_masks)
         if image.shape[:2] != self._recorder.size:
             raise InputError(f"a frame is {image.shape[0]}x{image.shape[1]} after frames of {self._recorder.size[0]}x"
                              f"{self._recorder.size[1]}: all frames of a video need one size")
+        begin = time.perf_counter()
         self._images.append(resize_image(image, self._internal(image.shape[:2])))
-        if len(self._images) == self.clip_length:
-            self._segment()
+        self.seconds += time.perf_counter() - begin
+        return self.flush() if len(self._images) == self.clip_length else []
+
+    def flush(self) -> list[list[TrackMask]]:
+        """Segment the frames that wait for their clip to be complete; what each of them shows."""
+        if not self._images:
+            return []
+        begin = time.perf_counter()
+        shown = self._segment()
+        self.seconds += time.perf_counter() - begin
+        return shown
 
     def finish(self) -> list[dict]:
         """End the video: the tracks, as :meth:`TrackRecorder.tracks` gives them; none for a video without frames."""
-        if self._images:
-            self._segment()
+        self.flush()
         return [] if self._recorder is None else self._recorder.tracks()
 
     def _internal(self, native: tuple[int, int]) -> tuple[int, int]:
@@ -77,7 +99,7 @@ class VISSession:
         return max(1, round(native[0] * factor)), max(1, round(native[1] * factor))
 
     @torch.inference_mode()
-    def _segment(self) -> None:
+    def _segment(self) -> list[list[TrackMask]]:
         images, self._images = np.stack(self._images), []
         device = next(self.model.parameters()).device
         frames = torch.from_numpy(images).to(device).permute(0, 3, 1, 2)
@@ -86,4 +108,26 @@ class VISSession:
         with nullcontext() if dtype is None else torch.autocast(device.type, dtype):
             tracks = self.model.step(self._state, clip[None], [geometry.size])
         native = self._recorder.size
-        self._recorder.add(tracks, (native[0] / geometry.size[0], native[1] / geometry.size[1]))
+        return self._recorder.add(tracks, (native[0] / geometry.size[0], native[1] / geometry.size[1]))
+
+
+def follow(session: VISSession, frames: Iterable[Frame]) -> Iterator[tuple[Frame, list[TrackMask]]]:
+    """Give frames to a session, and every frame back with its masks, a clip later.
+
+    Raises:
+        VosplugError: a frame cannot be read or does not fit, after the frames before it have been given back.
+    """
+    waiting: deque[Frame] = deque()
+    fault = None
+    try:
+        for frame in frames:
+            found = session.add(frame.image)
+            waiting.append(frame)
+            for masks in found:
+                yield waiting.popleft(), masks
+    except VosplugError as error:
+        fault = error
+    for masks in session.flush():
+        yield waiting.popleft(), masks
+    if fault is not None:
+        raise fault

@@ -1,6 +1,5 @@
 """Where results go: folders of masks or pictures, and JSON."""
 
-import json
 from abc import ABC, abstractmethod
 from pathlib import Path
 
@@ -8,10 +7,10 @@ import numpy as np
 
 from ..registry import WRITERS
 from ..utils.errors import OutputError
-from ..utils.files import atomic_write
 from ..utils.images import write_image
 from ..utils.masks import object_ids, write_mask
 from ..visualization import draw_overlay
+from .frame_json import FrameJsonFile
 from .readers import Frame
 
 
@@ -93,33 +92,14 @@ class RleJsonWriter(FrameWriter):
     """
 
     def __init__(self, out: str | Path):
-        self.out = Path(out)
-        self._context = atomic_write(self.out)
-        self._stream = self._context.__enter__()
-        self._count = 0
-        self._put('{"frames": [')
+        self.file = FrameJsonFile(out)
 
     def write(self, frame: Frame, labels: np.ndarray) -> None:
-        record = {"index": frame.index, "name": frame.name, "size": list(labels.shape), "objects": encode_rle(labels)}
-        self._put((",\n" if self._count else "\n") + json.dumps(record))
-        self._count += 1
+        self.file.add(frame, labels.shape, encode_rle(labels))
 
     def close(self) -> None:
         """Finish the file and move it to its place."""
-        if self._stream is None:
-            return
-        self._put("\n]}\n")
-        self._stream = None
-        self._context.__exit__(None, None, None)
-
-    def _put(self, text: str) -> None:
-        if self._stream is None:
-            raise OutputError(f"{self.out} is closed: nothing can be added")
-        try:
-            self._stream.write(text.encode())
-        except OSError as error:
-            self._stream = None
-            self._context.__exit__(type(error), error, error.__traceback__)
+        self.file.close()
 
 
 def encode_rle(labels: np.ndarray) -> dict[str, dict]:

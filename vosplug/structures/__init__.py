@@ -3,9 +3,10 @@
 from .clip import ClipSample
 from .object_ids import ObjectIds
 from .state import Pairs, Prompt, StepOutput, VideoState
+from .track_mask import TrackMask
 from .video import Video, VideoDataset
 from .vis_clip import VISClipSample
 from .vis_video import VISTrack, VISVideo
 
-__all__ = ["ClipSample", "ObjectIds", "Pairs", "Prompt", "StepOutput", "VISClipSample", "VISTrack", "VISVideo", "Video",
-           "VideoDataset", "VideoState"]
+__all__ = ["ClipSample", "ObjectIds", "Pairs", "Prompt", "StepOutput", "TrackMask", "VISClipSample", "VISTrack",
+           "VISVideo", "Video", "VideoDataset", "VideoState"]

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from .track_masks import mean_area, overlaps, read_tracks
+from .track_masks import Track, mean_area, overlaps, read_tracks
 
 THRESHOLDS = np.linspace(0.5, 0.95, 10)
 RECALLS = np.linspace(0.0, 1.0, 101)
@@ -25,7 +25,7 @@ ALL = "all"
 NOTHING = -1.0
 """Value of a measure that nothing contributes to."""
 
-_CERTAIN = 1 - 1e-10
+_LIMITS = np.minimum(THRESHOLDS, 1 - 1e-10)
 
 
 def track_ious(predictions: Sequence[Sequence[Any]], references: Sequence[Sequence[Any]],
@@ -43,8 +43,17 @@ def track_ious(predictions: Sequence[Sequence[Any]], references: Sequence[Sequen
     Raises:
         DataError: a segmentation is not a mask of that size.
     """
-    return overlaps(read_tracks(predictions, size, [f"prediction {i}" for i in range(len(predictions))]),
-                    read_tracks(references, size, [f"reference {i}" for i in range(len(references))], polygons=True))
+    targets, tracks = _read(references, predictions, [f"reference {i}" for i in range(len(references))],
+                            [f"prediction {i}" for i in range(len(predictions))], size)
+    return overlaps(tracks, targets)
+
+
+def _read(references: Sequence, predictions: Sequence, reference_names: Sequence[str],
+          prediction_names: Sequence[str], size: tuple[int, int]) -> tuple[list[Track], list[Track]]:
+    """Tracks of references and of predictions, read together."""
+    tracks = read_tracks([*references, *predictions], size, [*reference_names, *prediction_names],
+                         polygons=len(references))
+    return tracks[:len(references)], tracks[len(references):]
 
 
 def score_video(references: Sequence[Mapping], predictions: Sequence[Mapping], size: tuple[int, int],
@@ -66,17 +75,19 @@ def score_video(references: Sequence[Mapping], predictions: Sequence[Mapping], s
     Raises:
         DataError: a segmentation is not a mask of that size.
     """
-    targets = read_tracks([r["segmentations"] for r in references], size,
-                          [r.get("name", f"reference {i}") for i, r in enumerate(references)], polygons=True)
-    names = [p.get("name", f"prediction {i}") for i, p in enumerate(predictions)]
-    tracks = read_tracks([p["segmentations"] for p in predictions], size, names)
+    targets, tracks = _read([r["segmentations"] for r in references], [p["segmentations"] for p in predictions],
+                            [r.get("name", f"reference {i}") for i, r in enumerate(references)],
+                            [p.get("name", f"prediction {i}") for i, p in enumerate(predictions)], size)
     groups = {}
     for key, (refs, preds) in _groups(references, predictions, class_agnostic).items():
         areas = [_reference_area(references[i], targets[i]) for i in refs]
+        order = sorted(preds)  # as they were read: so they need not be put together
+        place = {i: k for k, i in enumerate(order)}
+        ious = overlaps([tracks[i] for i in order], [targets[i] for i in refs])
         groups[str(key)] = {
             "scores": [float(predictions[i]["score"]) for i in preds], "areas": [tracks[i].mean_area for i in preds],
             "reference_areas": areas, "crowd": [bool(references[i].get("iscrowd", 0)) for i in refs],
-            "ious": overlaps([tracks[i] for i in preds], [targets[i] for i in refs]).tolist()}
+            "ious": ious[[place[i] for i in preds]].tolist()}
     return {"groups": groups}
 
 
@@ -132,17 +143,33 @@ def match_group(group: Mapping) -> Matches:
     matched, ignored = np.zeros(shape, bool), np.zeros(shape, bool)
     if aside.size:
         ious = np.array(group["ious"], float).reshape(len(own), len(areas))
-        taken = np.zeros((*shape[:2], len(areas)), bool)
-        for d in np.flatnonzero(ious.max(axis=1) >= THRESHOLDS[0] - 1e-10):
-            matched[:, :, d], ignored[:, :, d] = _choose(ious[d], taken, crowd, aside)
+        near = ious >= THRESHOLDS[0] - 1e-10
+        hopeful = np.flatnonzero(near.any(axis=1))
+        if np.count_nonzero(near) == len(hopeful):
+            matched[:, :, hopeful], ignored[:, :, hopeful] = _alone(ious[hopeful], crowd, aside)
+        else:
+            taken = np.zeros((*shape[:2], len(areas)), bool)
+            for d in hopeful:
+                matched[:, :, d], ignored[:, :, d] = _choose(ious[d], taken, crowd, aside)
     outside = (own < low) | (own > high)
     ignored |= ~matched & outside[:, None]
     return Matches(np.array(group["scores"], float), matched, ignored, ~aside)
 
 
+def _alone(ious: np.ndarray, crowd: np.ndarray, aside: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The choices of predictions (D, G) each of which is near one reference only: its first one gets it."""
+    chosen = ious.argmax(axis=1)
+    found = ious.max(axis=1) >= _LIMITS[:, None]  # (10, D)
+    for reference in set(chosen.tolist()):
+        if not crowd[reference]:
+            mine = np.flatnonzero(chosen == reference)
+            found[:, mine] &= np.cumsum(found[:, mine], axis=1) == 1
+    return np.broadcast_to(found, (len(aside), *found.shape)), found & aside[:, None, chosen]
+
+
 def _choose(ious: np.ndarray, taken: np.ndarray, crowd: np.ndarray, aside: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """The choice of one prediction in all ranges and at all thresholds; ``taken`` (A, 10, G) is brought up to date."""
-    fits = (ious >= np.minimum(THRESHOLDS, _CERTAIN)[:, None]) & (~taken | crowd)
+    fits = (ious >= _LIMITS[:, None]) & (~taken | crowd)
     regular = fits & ~aside[:, None]
     fits = np.where(regular.any(axis=2, keepdims=True), regular, fits)
     best = len(ious) - 1 - np.argmax(np.where(fits, ious, -1.0)[..., ::-1], axis=2)

@@ -1,0 +1,170 @@
+"""Finding the instances of videos in a few lines of Python."""
+
+import contextlib
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from ..structures import TrackMask
+from ..utils.checkpoint import load_checkpoint_file
+from ..utils.errors import ConfigError, InputError
+from .inferencer import Summary, as_list, default_device
+from .model_loading import as_config, build_segmentor, is_vis, session_defaults
+from .opening import open_reader
+from .readers import Frame, FrameReader
+from .track_writers import open_track_writer
+from .vis_session import VISSession, follow
+
+MIN_SCORE = 0.3
+"""Mean class score from which a track is shown: tracks of lower scores serve average precision only."""
+
+
+@dataclass
+class VISSummary(Summary):
+    """What was found; ``frames``, ``seconds``, ``size``, ``ids`` and ``fps`` as in :class:`Summary`.
+
+    Attributes:
+        tracks: whose final score is at least the minimum score, best first. Each is a dict with ``id`` (from 1, in the
+            order of appearance), ``category`` (name), ``label`` (class from 0), ``score``, ``first`` and ``last``
+            (frames with a mask), ``frames`` (number of masks) and, if masks are kept, ``segmentations``: per frame run
+            lengths ``{"size": [H, W], "counts": str}``, or None.
+    """
+
+    tracks: list[dict] = field(default_factory=list)
+
+
+class VISInferencer:
+    """Finds, segments and tracks the objects of videos with one model.
+
+    >>> find = VISInferencer("efficientvis_r50", "efficientvis.pth")  # doctest: +SKIP
+    >>> for track in find("street.mp4", out="street_overlay.mp4").tracks:  # doctest: +SKIP
+    ...     print(track["category"], track["score"])
+
+    Args:
+        config: path or name of a config, a loaded config, or a model that is ready.
+        checkpoint: weights; needed unless a model is given.
+        device: device of the model; by default a GPU if there is one.
+        classes: names of the model's classes; by default those that the checkpoint of a training names, else
+            ``class 0``, ``class 1``, ...
+        session_options: options of :class:`~vosplug.inference.vis_session.VISSession` (``size``, ``clip_length``,
+            ``amp``, ...), over those that the config states.
+
+    Raises:
+        ConfigError, CheckpointError: the model cannot be built or loaded, or is no model for instances.
+        InputError: no checkpoint is given, or the number of names is not that of the classes.
+    """
+
+    def __init__(self, config: Any, checkpoint: str | os.PathLike | None = None, *, device: Any = None,
+                 classes: Sequence[str] | None = None, session_options: Mapping[str, Any] | None = None):
+        defaults = {}
+        if isinstance(config, (str, os.PathLike, Mapping)) or hasattr(config, "filename"):
+            if checkpoint is None:
+                raise InputError("VISInferencer needs a checkpoint: the weights of a fresh model are random")
+            config = as_config(config)
+            if "model" in config and not is_vis(config):
+                raise ConfigError(f"{config['model'].get('type')} segments objects whose first masks are given: use "
+                                  "VOSInferencer")
+            defaults = session_defaults(config)
+            self.model = build_segmentor(config, checkpoint, device=device or default_device())
+            classes = classes or classes_of(checkpoint)
+        else:
+            if checkpoint is not None:
+                raise InputError("VISInferencer was given a model, so it takes no checkpoint")
+            self.model = config
+            if device is not None:
+                defaults = {"device": device}
+        count = self.model.num_classes
+        self.classes = [f"class {label}" for label in range(count)] if classes is None else [str(c) for c in classes]
+        if len(self.classes) != count:
+            raise InputError(f"{len(self.classes)} names of classes are given, the model has {count} classes")
+        self.session_options = {**defaults, **(session_options or {})}
+
+    def __call__(self, source: Any, *, out: Any = (), min_score: float = MIN_SCORE, keep_masks: bool = True,
+                 prefetch: int = 4, on_frame: Callable[[Frame, list[TrackMask]], None] | None = None) -> VISSummary:
+        """Find the tracks of a video and write them, if wanted.
+
+        Args:
+            source: whatever :func:`open_reader` takes: a video file, a folder of images, the number of a camera, an
+                iterable of pictures, ...
+            out: where to write, see :func:`~vosplug.inference.track_writers.open_track_writer`; several in a list.
+            min_score: tracks whose mean score so far is lower are not shown.
+            keep_masks: the tracks of the result have all masks; without, a long video needs the memory of one clip.
+            prefetch: frames to read ahead.
+            on_frame: called after each frame with the frame and its masks.
+
+        Returns:
+            The tracks, and numbers of the run.
+
+        Raises:
+            VosplugError: the input cannot be read (further), or the output cannot be written. Outputs are finished with
+                the frames so far.
+        """
+        summary = VISSummary()
+        with contextlib.ExitStack() as stack:
+            reader = stack.enter_context(open_reader(source, prefetch=prefetch))
+            outputs = as_list(out) if not isinstance(out, tuple) else list(out)
+            check_outputs(outputs, reader)
+            writers = [stack.enter_context(open_track_writer(item, fps=reader.fps)) for item in outputs]
+            run = _Run(self, min_score=min_score, keep_masks=keep_masks)
+            for frame, masks in run.frames(reader):
+                summary.frames, summary.size = summary.frames + 1, frame.image.shape[:2]
+                for writer in writers:
+                    writer.write(frame, masks)
+                if on_frame is not None:
+                    on_frame(frame, masks)
+            shown = run.tracks()
+            for writer in writers:
+                writer.finish(shown)
+        summary.seconds, summary.tracks = run.session.seconds, [t for t in shown if t["score"] >= min_score]
+        summary.ids = tuple(sorted(track["id"] for track in summary.tracks))
+        return summary
+
+    def stream(self, source: Any, *, min_score: float = MIN_SCORE,
+               prefetch: int = 4) -> Iterator[tuple[Frame, list[TrackMask]]]:
+        """Yield every frame with its masks, best track first. Frames come a clip at a time, when the clip is complete.
+
+        Classes and scores are those of the video up to the end of the clip.
+        """
+        with open_reader(source, prefetch=prefetch) as reader:
+            yield from _Run(self, min_score=min_score, keep_masks=False).frames(reader)
+
+
+class _Run:
+    """One video: a session, and the numbers under which its tracks are shown."""
+
+    def __init__(self, owner: VISInferencer, *, min_score: float, keep_masks: bool):
+        if not 0 <= min_score <= 1:
+            raise InputError(f"min_score must lie in 0..1, got {min_score}")
+        self.session = VISSession(owner.model, **{**owner.session_options, "keep_masks": keep_masks})
+        self.classes, self.min_score = owner.classes, min_score
+        self.numbers: dict[int, int] = {}
+
+    def frames(self, frames: Iterable[Frame]) -> Iterator[tuple[Frame, list[TrackMask]]]:
+        """Frames with the masks that are shown; ids are 1, 2, ... in the order of appearance."""
+        for frame, masks in follow(self.session, frames):
+            yield frame, [self._named(mask) for mask in masks if mask.score >= self.min_score]
+
+    def tracks(self) -> list[dict]:
+        """All tracks that were shown, with their final classes and scores, best first."""
+        return [{**track, "id": self.numbers[track["id"]], "category": self.classes[track["label"]]}
+                for track in self.session.finish() if track["id"] in self.numbers]
+
+    def _named(self, mask: TrackMask) -> TrackMask:
+        number = self.numbers.setdefault(mask.id, len(self.numbers) + 1)
+        return replace(mask, id=number, category=self.classes[mask.label])
+
+
+def classes_of(checkpoint: str | os.PathLike) -> list[str] | None:
+    """Names of the classes that a training wrote into its checkpoint; None if there are none."""
+    meta = load_checkpoint_file(checkpoint).get("meta")
+    names = meta.get("classes") if isinstance(meta, Mapping) else None
+    return list(names) if names else None
+
+
+def check_outputs(outputs: Sequence[Any], reader: FrameReader) -> None:
+    """Raise :class:`InputError` if an output would overwrite what is read."""
+    for out in outputs:
+        if isinstance(out, (str, Path)) and reader.path is not None and Path(out).resolve() == reader.path.resolve():
+            raise InputError(f"output {out} is an input too, which would be overwritten: choose another name")
