@@ -2,7 +2,9 @@
 
 import argparse
 import contextlib
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from ..utils.errors import InputError
 from .common import add_config_options, command, load_config, object_count, positive_int
@@ -20,6 +22,8 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--size", type=positive_int, nargs=2, default=(240, 432), metavar=("H", "W"),
                         help="size of the frames (default 240 432)")
     parser.add_argument("--objects", type=object_count, default=2, metavar="N", help="number of objects (default 2)")
+    parser.add_argument("--add-at", type=positive_int, metavar="T", help="one more object starts at frame T")
+    parser.add_argument("--remove-at", type=positive_int, metavar="T", help="the first object is removed at frame T")
     parser.add_argument("--settled", type=int, metavar="N",
                         help="frame from which memory should be flat (default: a third of the video)")
     parser.add_argument("--max-growth", type=float, metavar="MIB",
@@ -33,11 +37,11 @@ def build_parser() -> argparse.ArgumentParser:
 def main(argv: list[str] | None = None) -> int:
     """Run, write the curve, say how much memory grew; 1 if it grew more than allowed."""
     options = build_parser().parse_args(argv)
+    check_events(options)
     from ..engine.processes import pick_device
-    from ..inference.inferencer import VOSInferencer
     from ..inference.memory_log import MemoryLog
     from ..inference.model_loading import build_segmentor, session_defaults
-    from ..inference.synthetic_frames import WanderingDiscs
+    from ..inference.session import new_session
     from .demo import progress_bar
 
     settled = options.frames // 3 if options.settled is None else options.settled
@@ -46,19 +50,51 @@ def main(argv: list[str] | None = None) -> int:
     logs = [MemoryLog(path) for path in options.out]
     config = load_config(options.config, cfg_options=options.cfg_options, plugins=options.plugins)
     model = build_segmentor(config, options.checkpoint, device=pick_device(options.device), seed=0)
-    discs = WanderingDiscs(options.frames, tuple(options.size), options.objects)
-    segment = VOSInferencer(model, session_options=session_options(options, session_defaults(config)))
+    session = new_session(model, **session_options(options, session_defaults(config)))
     with contextlib.ExitStack() as stack:
         for log in logs:
             stack.enter_context(log)
         advance = stack.enter_context(progress_bar(options.frames))
-        for frame, _ in segment.stream(discs, discs.labels(0)):
+        for index in segment(session, options):
             for log in logs:
-                log.record(frame.index)
+                log.record(index)
             advance()
     growth = logs[0].growth(settled)
-    print(f"{options.frames} frames of {options.size[1]} x {options.size[0]}, {options.objects} objects: "
+    print(f"{options.frames} frames of {options.size[1]} x {options.size[0]}, {objects_line(options)}: "
           f"{logs[0].values[-1]:.0f} MiB at the end, {growth:+.2f} MiB per 1,000 frames from frame {settled} on")
     for path in options.out:
         print(f"written: {path}")
     return int(options.max_growth is not None and growth > options.max_growth)
+
+
+def check_events(options: argparse.Namespace) -> None:
+    """Raise :class:`InputError` for events that cannot happen."""
+    for name in ("add_at", "remove_at"):
+        at = getattr(options, name)
+        if at is not None and at >= options.frames:
+            raise InputError(f"--{name.replace('_', '-')} {at} lies behind the last of the {options.frames} frames")
+
+
+def segment(session: Any, options: argparse.Namespace) -> Iterator[int]:
+    """Segment wandering discs, with the events that are asked for; gives the number of each frame that is done."""
+    from ..inference.synthetic_frames import WanderingDiscs
+
+    new = options.objects + 1
+    discs = WanderingDiscs(options.frames, tuple(options.size), new if options.add_at else options.objects)
+    for index, image in enumerate(discs):
+        if index == options.remove_at:
+            session.remove([1])
+        prompt = None
+        if index in (0, options.add_at):
+            labels = discs.labels(index)
+            known = labels == new
+            prompt = labels * (known if index else ~known)
+        session.step(image, prompt)
+        yield index
+
+
+def objects_line(options: argparse.Namespace) -> str:
+    """How many objects there are, and what happens to them."""
+    events = [f"{what} at frame {at}" for what, at in (("one more", options.add_at), ("one removed", options.remove_at))
+              if at is not None]
+    return ", ".join([f"{options.objects} objects", *events])
