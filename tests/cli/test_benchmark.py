@@ -98,3 +98,17 @@ def test_memory_over_a_long_video(config, tmp_path, capsys):
     assert "MiB per 1,000 frames from frame 4 on" in capsys.readouterr().out
     assert plot_memory.main([*command, "--max-growth=-1e9"]) == 1
     assert plot_memory.main([*command, "--settled", "11"]) == 2
+
+
+def test_memory_while_objects_come_and_go(config, tmp_path, capsys, monkeypatch):
+    from vosplug.inference.session import VOSSession
+
+    tracked, step = [], VOSSession.step
+    monkeypatch.setattr(VOSSession, "step", lambda self, *a: (step(self, *a), tracked.append(self.ids))[0])
+    command = [config, "--frames", "6", "--size", "32", "48", "--out", str(tmp_path / "m.csv"), "--device", "cpu",
+               "--add-at", "2"]
+    assert plot_memory.main([*command, "--remove-at", "4"]) == 0
+    assert tracked == [(1, 2), (1, 2), (1, 2, 3), (1, 2, 3), (2, 3), (2, 3)]
+    assert "2 objects, one more at frame 2, one removed at frame 4" in capsys.readouterr().out
+    assert plot_memory.main([*command, "--remove-at", "6"]) == 2
+    assert "--remove-at 6" in capsys.readouterr().err

@@ -25,7 +25,7 @@ def build_parser() -> argparse.ArgumentParser:
                         help="frames after the first one (default 60)")
     parser.add_argument("--share", type=float, default=0.5, metavar="P", help="share of sites left out (default 0.5)")
     parser.add_argument("--policy", choices=("fully", "semi_mixed", "mixed"), default="semi_mixed",
-                        help="frames that are dense (default semi_mixed: the first one only, so that errors can add up)")
+                        help="frames that are dense (default semi_mixed: the first one, so that errors can add up)")
     parser.add_argument("--seed", type=int, default=0, help="of the random gates")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the curves")
     add_session_options(parser)

@@ -1,7 +1,6 @@
-"""Segments a video and shows what sparse convolutions computed: per layer, over the frame, and per module."""
+"""Segments videos and shows what sparse convolutions computed: per layer, over the frame, and per module."""
 
 import argparse
-import contextlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,9 +15,11 @@ def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="plot_sparsity", description=__doc__)
     parser.add_argument("config", help="config file, or the name of one that comes with vosplug")
     parser.add_argument("checkpoint", nargs="?", help="weights; random ones (seed 0) without")
-    parser.add_argument("--video", metavar="PATH", help="video file or folder of images (default: synthetic discs)")
-    parser.add_argument("--mask", metavar="PNG", help="objects of the first frame of --video, or folder of masks")
-    parser.add_argument("--frames", type=positive_int, metavar="N", help="stop after N frames (synthetic: default 12)")
+    parser.add_argument("--video", nargs="+", metavar="PATH",
+                        help="video files or folders of images (default: synthetic discs)")
+    parser.add_argument("--mask", nargs="+", metavar="PNG", help="objects of the first frame, one file per --video")
+    parser.add_argument("--frames", type=positive_int, metavar="N",
+                        help="frames of each video (default: all; of the synthetic one 12)")
     parser.add_argument("--size", type=positive_int, nargs=2, default=(240, 432), metavar=("H", "W"),
                         help="size of synthetic frames (default 240 432)")
     parser.add_argument("--objects", type=object_count, default=2, metavar="N", help="synthetic objects (default 2)")
@@ -59,14 +60,15 @@ def main(argv: list[str] | None = None) -> int:
         set_density(model, options.density, options.config)
     segment = VOSInferencer(model, session_options=session_options(options, session_defaults(config)))
     work, rows = VideoWork(), []
-    with contextlib.ExitStack() as stack:
-        source, mask = open_source(options)
-        advance = stack.enter_context(progress_bar(getattr(source, "num_frames", None)))
-        stack.enter_context(work.watch(model))
-        for frame, _ in segment.stream(source, mask, prefetch=0):
-            if len(rows) < options.max_maps and is_due(frame.index, rows, options.map_every):
-                rows.extend(maps_of(frame, work.latest))
-            advance()
+    for source, mask in open_sources(options):
+        with work.watch(model), progress_bar(source.num_frames) as advance:
+            since = options.map_every
+            for frame, _ in segment.stream(source, mask, prefetch=0):
+                since += 1
+                if since > options.map_every and len(rows) < options.max_maps and is_sparse(work.latest):
+                    rows.append(maps_of(frame, work.latest))
+                    since = 1
+                advance()
     result = work.as_json()
     write_json(options.out / "sparsity.json", {"config": options.config, "density": options.density, **result})
     plot_layers(work.sparsity.layers, options.out / "layers.png")
@@ -81,39 +83,41 @@ def check_arguments(options: argparse.Namespace) -> None:
     """Raise :class:`InputError` for what argparse cannot know."""
     if (options.video is None) != (options.mask is None):
         raise InputError("--video and --mask go together: without both, synthetic discs are segmented")
+    if options.video is not None and len(options.video) != len(options.mask):
+        raise InputError(f"--video names {len(options.video)} videos but --mask {len(options.mask)} masks")
     if options.out.exists() and not options.out.is_dir():
         raise InputError(f"--out {options.out} is not a folder")
 
 
-def open_source(options: argparse.Namespace) -> tuple[Any, Any]:
-    """A reader of the frames that are asked for, and the mask of the first one."""
+def open_sources(options: argparse.Namespace) -> Iterator[tuple[Any, Any]]:
+    """Readers of the frames that are asked for, each with the mask of the first one."""
     from ..inference.opening import open_reader
     from ..inference.readers import LimitedReader
     from ..inference.synthetic_frames import WanderingDiscs
 
-    if options.video is not None:
-        reader = open_reader(options.video, prefetch=0)
-        return reader if options.frames is None else LimitedReader(reader, options.frames), options.mask
-    discs = WanderingDiscs(options.frames or 12, tuple(options.size), options.objects)
-    return open_reader(discs, prefetch=0), discs.labels(0)
+    if options.video is None:
+        discs = WanderingDiscs(options.frames or 12, tuple(options.size), options.objects)
+        yield open_reader(discs, prefetch=0), discs.labels(0)
+        return
+    for path, mask in zip(options.video, options.mask, strict=True):
+        reader = open_reader(path, prefetch=0)
+        yield reader if options.frames is None else LimitedReader(reader, options.frames), mask
 
 
-def is_due(index: int, rows: list, every: int) -> bool:
-    """Whether the maps of a frame are wanted: the first sparse one, and one at least ``every`` frames later."""
-    return not rows or index - rows[-1][0] >= every
+def is_sparse(work: list) -> bool:
+    """Whether any gate decided on a frame."""
+    return any(item.policy is not None for item in work)
 
 
-def maps_of(frame: Any, work: list) -> Iterator[tuple[int, Any, dict[str, Any]]]:
-    """The row of a sparse frame; none for a frame that was processed densely."""
+def maps_of(frame: Any, work: list) -> tuple[int, Any, dict[str, Any]]:
+    """The number of a frame, its picture, and where its layers computed."""
     from ..evaluation.sparsity import spatial_map
 
     modules = dict.fromkeys(item.layer.split(".")[0] for item in work if item.policy is not None)
-    if not modules:
-        return
     size = frame.image.shape[:2]
     maps = {"all layers": spatial_map(work, size).numpy()}
     maps.update({name: spatial_map(work, size, f"{name}.").numpy() for name in modules})
-    yield frame.index, frame.image, maps
+    return frame.index, frame.image, maps
 
 
 def print_table(result: dict, title: str) -> None:
