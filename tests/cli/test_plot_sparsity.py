@@ -60,16 +60,18 @@ def test_a_video_of_files(config, tmp_path):
         write_image(tmp_path / "v" / f"{t}.png", image)
         if not t:
             write_mask(tmp_path / "m.png", labels)
-    video, mask = str(tmp_path / "v"), str(tmp_path / "m.png")
-    assert plot_sparsity.main([config, "--video", video, "--mask", mask, "--out", str(tmp_path / "o")]) == 0
-    one = json.loads((tmp_path / "o" / "sparsity.json").read_text())
-    assert plot_sparsity.main([config, "--video", video, video, "--mask", mask, mask, "--out", str(tmp_path / "o")]) == 0
-    two = json.loads((tmp_path / "o" / "sparsity.json").read_text())
+    video, mask, results = str(tmp_path / "v"), str(tmp_path / "m.png"), []
+    for times in (1, 2):
+        assert plot_sparsity.main([config, "--out", str(tmp_path / "o"), "--video", *times * [video],
+                                   "--mask", *times * [mask]]) == 0
+        results.append(json.loads((tmp_path / "o" / "sparsity.json").read_text()))
+    one, two = results
     assert (one["frames"], two["frames"]) == (3, 6) and one["modules"] == two["modules"]
 
 
 @pytest.mark.parametrize("arguments, message", [
-    (["--video", "x"], "go together"), (["--video", "x", "y", "--mask", "m"], "2 videos but --mask 1"), (["--density", "3"], "0..1"),
+    (["--video", "x"], "go together"), (["--density", "3"], "0..1"),
+    (["--video", "x", "y", "--mask", "m"], "2 videos but --mask 1"),
     (["--cfg-options", "model.sparse=None"], "no sparse convolution"), (["--out", __file__], "not a folder")])
 def test_bad_input_is_one_line(config, tmp_path, capsys, arguments, message):
     assert plot_sparsity.main([config, "--out", str(tmp_path / "o"), *arguments]) == 2
