@@ -35,6 +35,14 @@ def test_numbers_and_what_was_measured(config, tmp_path, capsys):
     assert "random" in capsys.readouterr().out
 
 
+def test_time_of_the_processor(config, tmp_path):
+    path = tmp_path / "b.json"
+    assert main([config, "--size", "48", "64", "--frames", "2", "--warm-up", "0", "--threads", "1", "--device", "cpu",
+                 "--cpu-time", "--json", str(path)]) == 0
+    result = json.loads(path.read_text())
+    assert result["measured"]["clock"] == "cpu" and result["fps"] > 0
+
+
 def test_two_models_are_measured_in_turn(config, tmp_path):
     path = tmp_path / "b.json"
     other = tmp_path / "other.py"
@@ -52,7 +60,8 @@ def test_the_speedup_is_the_ratio_of_medians_round_by_round(monkeypatch):
     times = iter([[0.4, 0.4, 9.0], [0.1, 0.1, 0.1], [0.6, 0.6, 0.6], [0.2, 0.2, 0.2]])
     order = []
 
-    def measure(model, frames, labels, *, session_options, warm_up, result):
+    def measure(model, frames, labels, *, session_options, warm_up, result, clock):
+        assert clock is benchmark.time.perf_counter
         order.append(model)
         result.seconds += next(times)
 
@@ -83,6 +92,7 @@ def test_a_video_with_its_mask(config, tmp_path):
     (["--video", "none"], "input not found"),
     (["none.pth"], "checkpoint not found"),
     (["--device", "tpu"], "tpu"),
+    (["--cpu-time", "--threads", "2"], "--threads 1"),
 ])
 def test_bad_input_is_one_line(config, capsys, arguments, message):
     assert main([config, *arguments]) == 2

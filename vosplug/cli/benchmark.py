@@ -3,7 +3,8 @@
 import argparse
 import contextlib
 import statistics
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -33,6 +34,8 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--rounds", type=positive_int, metavar="N",
                         help=f"runs per model (default 1, with --compare {ROUNDS})")
     parser.add_argument("--threads", type=positive_int, metavar="N", help="threads of torch")
+    parser.add_argument("--cpu-time", action="store_true",
+                        help="time of the processor instead of wall time: on a busy machine, with --threads 1")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the numbers")
     add_session_options(parser)
     add_config_options(parser, data_root=False, work_dir=False)
@@ -65,7 +68,8 @@ def main(argv: list[str] | None = None) -> int:
         if options.compare is not None:
             candidates.append(build(options, options.compare, options.checkpoint2, device))
         rounds = options.rounds or (ROUNDS if options.compare else 1)
-        ratios = run(candidates, frames, labels, rounds=rounds, warm_up=options.warm_up, device=device)
+        ratios = run(candidates, frames, labels, rounds=rounds, warm_up=options.warm_up, device=device,
+                     clock=clock_of(options, device))
         result = report_of(candidates, ratios, frames, labels, options, device, rounds)
     print_report(result, candidates)
     if options.json is not None:
@@ -102,7 +106,7 @@ def build(options: argparse.Namespace, config: str, checkpoint: str | None, devi
 
 
 def run(candidates: list[Candidate], frames: list, labels: Any, *, rounds: int, warm_up: int,
-        device: Any) -> list[float]:
+        device: Any, clock: Callable[[], float] = time.perf_counter) -> list[float]:
     """Measure all candidates ``rounds`` times in turn; return the ratios of their times, round by round."""
     from ..inference.measuring import PeakMemory, measure
 
@@ -113,12 +117,25 @@ def run(candidates: list[Candidate], frames: list, labels: Any, *, rounds: int, 
             with PeakMemory(device) as peak:
                 known = len(candidate.measurement.seconds)
                 measure(candidate.model, frames, labels, session_options=candidate.session, warm_up=warm_up,
-                        result=candidate.measurement)
+                        result=candidate.measurement, clock=clock)
             times.append(statistics.median(candidate.measurement.seconds[known:]))
             candidate.measurement.peak_mib = max(candidate.measurement.peak_mib, candidate.weights_mib + peak.mib)
         if len(candidates) == 2:
             ratios.append(times[0] / times[1])
     return ratios
+
+
+def clock_of(options: argparse.Namespace, device: Any) -> Callable[[], float]:
+    """What gives the seconds.
+
+    Raises:
+        InputError: time of the processor is asked for where it says little.
+    """
+    if not options.cpu_time:
+        return time.perf_counter
+    if device.type == "cuda" or options.threads != 1:
+        raise InputError("--cpu-time needs --threads 1 and --device cpu: waiting threads and a GPU are not in it")
+    return time.process_time
 
 
 def load_frames(options: argparse.Namespace) -> tuple[list, Any]:
@@ -164,7 +181,7 @@ def report_of(candidates: list[Candidate], ratios: list[float], frames: list, la
         "size": [height, width], "objects": len(object_ids(labels)), "frames": options.frames, "rounds": rounds,
         "warm_up": options.warm_up, "video": options.video, "weights": options.checkpoint or "random",
         "device": torch.cuda.get_device_name(device) if on_gpu else platform.processor() or platform.machine(),
-        "threads": torch.get_num_threads(), "torch": torch.__version__,
+        "threads": torch.get_num_threads(), "clock": "cpu" if options.cpu_time else "wall", "torch": torch.__version__,
         "options": {k: v for k, v in candidates[0].session.items() if k != "device"}}
     return result
 
@@ -186,7 +203,8 @@ def print_report(result: dict, candidates: list[Candidate]) -> None:
         console.print(f"{second} is {result['speedup']:.3f} x as fast as {first}", soft_wrap=True)
     m = result["measured"]
     console.print(f"{m['size'][0]} x {m['size'][1]} pixels, {m['objects']} objects, {m['frames']} frames x "
-                  f"{m['rounds']}, {m['threads']} threads, {m['device']}, weights: {m['weights']}", soft_wrap=True)
+                  f"{m['rounds']}, {m['threads']} threads, {m['clock']} time, {m['device']}, weights: {m['weights']}",
+                  soft_wrap=True)
 
 
 @contextlib.contextmanager
