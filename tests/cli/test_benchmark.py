@@ -74,6 +74,29 @@ def test_the_speedup_is_the_ratio_of_medians_round_by_round(monkeypatch):
     assert candidates[1].measurement.numbers()["fps"] == pytest.approx(6 / 0.9)
 
 
+def test_a_sparse_model_against_its_twin(config, tmp_path, monkeypatch):
+    from vosplug.evaluation.sparsity import sparse_layers
+
+    seen = {}
+
+    def run(candidates, *args, **options):
+        seen["models"] = [candidate.model for candidate in candidates]
+        for candidate in candidates:
+            candidate.measurement.seconds.append(1.0)
+        return [1.0]
+
+    monkeypatch.setattr(benchmark, "run", run)
+    sparse = tmp_path / "sparse.py"
+    sparse.write_text(f"_base_ = [{config!r}]\nmodel = dict(sparse=dict(conv=dict(type='TripleSparseConv')))\n")
+    assert main([config, "--compare", str(sparse), "--same-weights", "--density", "0.3", "--size", "32", "32",
+                 "--frames", "1", "--device", "cpu"]) == 0
+    dense, model = seen["models"]
+    own = model.state_dict()
+    assert all(torch.equal(own[name], value) for name, value in dense.state_dict().items())
+    assert {layer.forced.compute for layer in sparse_layers(model)} == {0.3}
+    assert main([str(sparse), "--compare", str(sparse), "--same-weights", "--device", "cpu"]) == 2
+
+
 def test_a_video_with_its_mask(config, tmp_path):
     for t, (image, labels) in enumerate(moving_squares(frames=5)):
         write_image(tmp_path / "v" / f"{t}.png", image)
@@ -93,6 +116,8 @@ def test_a_video_with_its_mask(config, tmp_path):
     (["none.pth"], "checkpoint not found"),
     (["--device", "tpu"], "tpu"),
     (["--cpu-time", "--threads", "2"], "--threads 1"),
+    (["--same-weights"], "--compare"),
+    (["--density", "0.1"], "there is none"),
 ])
 def test_bad_input_is_one_line(config, capsys, arguments, message):
     assert main([config, *arguments]) == 2

@@ -23,6 +23,10 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("checkpoint", nargs="?", help="weights; random ones (seed 0) without, which cost the same time")
     parser.add_argument("--compare", metavar="CONFIG2", help="measure this model too, in alternating runs")
     parser.add_argument("--checkpoint2", metavar="FILE", help="weights of CONFIG2")
+    parser.add_argument("--same-weights", action="store_true",
+                        help="the sparse model of the two gets the weights of its dense twin; gates keep theirs")
+    parser.add_argument("--density", type=float, metavar="D",
+                        help="sparse convolutions compute this share of the sites (0..1), in clusters")
     parser.add_argument("--video", metavar="PATH", help="video file or folder of images (default: synthetic frames)")
     parser.add_argument("--mask", metavar="PNG", help="objects of the first frame of --video (default: discs)")
     parser.add_argument("--size", type=positive_int, nargs=2, metavar=("H", "W"),
@@ -67,6 +71,7 @@ def main(argv: list[str] | None = None) -> int:
         candidates = [build(options, options.config, options.checkpoint, device)]
         if options.compare is not None:
             candidates.append(build(options, options.compare, options.checkpoint2, device))
+        prepare_sparse(candidates, options)
         rounds = options.rounds or (ROUNDS if options.compare else 1)
         ratios = run(candidates, frames, labels, rounds=rounds, warm_up=options.warm_up, device=device,
                      clock=clock_of(options, device))
@@ -85,6 +90,8 @@ def check_arguments(options: argparse.Namespace) -> None:
         raise InputError(f"--warm-up must be at least 0, got {options.warm_up}")
     if options.checkpoint2 is not None and options.compare is None:
         raise InputError("--checkpoint2 needs --compare CONFIG2")
+    if options.same_weights and (options.compare is None or options.checkpoint2 is not None):
+        raise InputError("--same-weights needs --compare CONFIG2, and takes no --checkpoint2")
     if options.mask is not None and options.video is None:
         raise InputError("--mask needs --video: synthetic frames bring their own masks")
     if options.mask is not None and options.objects is not None:
@@ -103,6 +110,23 @@ def build(options: argparse.Namespace, config: str, checkpoint: str | None, devi
     weights = 0.0 if device.type == "cuda" else max(0.0, resident_mib() - before)
     session = session_options(options, session_defaults(loaded))
     return Candidate(config, model, session, Measurement(), weights)
+
+
+def prepare_sparse(candidates: list[Candidate], options: argparse.Namespace) -> None:
+    """Give sparse models the weights of their dense twin, and the density, that are asked for."""
+    from ..evaluation.sparsity import construct_density, sparse_layers
+    from ..models.backbones.sparse_convs import load_dense_weights
+
+    sparse = [candidate.model for candidate in candidates if sparse_layers(candidate.model)]
+    dense = [candidate.model for candidate in candidates if not sparse_layers(candidate.model)]
+    if (options.same_weights or options.density is not None) and not sparse:
+        raise InputError("--same-weights and --density are for models with sparse convolutions: there is none")
+    if options.same_weights:
+        if len(dense) != 1:
+            raise InputError("--same-weights needs one model with sparse convolutions and one without any")
+        load_dense_weights(sparse[0], dense[0].state_dict())
+    for model in sparse if options.density is not None else ():
+        construct_density(model, options.density)
 
 
 def run(candidates: list[Candidate], frames: list, labels: Any, *, rounds: int, warm_up: int,
@@ -179,6 +203,7 @@ def report_of(candidates: list[Candidate], ratios: list[float], frames: list, la
     on_gpu = device.type == "cuda"
     result["measured"] = {
         "size": [height, width], "objects": len(object_ids(labels)), "frames": options.frames, "rounds": rounds,
+        "density": options.density, "same_weights": options.same_weights,
         "warm_up": options.warm_up, "video": options.video, "weights": options.checkpoint or "random",
         "device": torch.cuda.get_device_name(device) if on_gpu else platform.processor() or platform.machine(),
         "threads": torch.get_num_threads(), "clock": "cpu" if options.cpu_time else "wall", "torch": torch.__version__,
