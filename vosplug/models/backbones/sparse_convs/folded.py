@@ -91,7 +91,7 @@ class FoldedConv:
             return dense.relu_() if self.relu else dense
         shape = self.output_shape(x)
         if out is None or tuple(out.shape) != shape:
-            out = x.new_empty(shape, memory_format=torch.channels_last)
+            out = torch.empty(shape, dtype=x.dtype, device=x.device, memory_format=torch.channels_last)
         return self.prepared(x, all_sites((shape[0], *shape[2:]), x.device), out)
 
     def somewhere(self, x: Tensor, policy: Tensor, sites: "ops.Sites", out: Tensor, before: Tensor | None) -> Tensor:
@@ -121,7 +121,7 @@ class FoldedConv:
 
     def filled(self, x: Tensor) -> Tensor:
         """A new output that holds the constant everywhere."""
-        out = x.new_empty(self.output_shape(x), memory_format=torch.channels_last)
+        out = torch.empty(self.output_shape(x), dtype=x.dtype, device=x.device, memory_format=torch.channels_last)
         return out.copy_(self.fill[None, :, None, None].expand_as(out))
 
     def output_shape(self, x: Tensor) -> tuple[int, int, int, int]:
@@ -146,5 +146,6 @@ def working_type(x: Tensor) -> torch.dtype:
 
 
 def writable(buffer: Tensor) -> Tensor:
-    """``buffer``, or a copy where it came out of inference mode and that is over."""
+    """``buffer`` in channels last; a copy where it came out of inference mode and that is over."""
+    buffer = buffer.contiguous(memory_format=torch.channels_last)
     return buffer.clone() if buffer.is_inference() and not torch.is_inference_mode_enabled() else buffer
