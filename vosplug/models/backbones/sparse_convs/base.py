@@ -1,5 +1,7 @@
 """The part that all sparse convolutions share: a drop-in for ``nn.Conv2d`` with a gate."""
 
+from importlib import import_module
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -43,6 +45,8 @@ class SparseConv(nn.Conv2d):
                  tau: float = 1.0, compute_bias: float = 0.0, shares: tuple[float, float] | None = None):
         super().__init__(in_channels, out_channels, kernel_size, stride=stride, padding=padding, dilation=dilation,
                          groups=groups, bias=bias)
+        # The operators are loaded where a layer needs them, not by dense models; from then on they can be counted.
+        import_module("vosplug.ops")
         if isinstance(padding, str):
             raise ConfigError(f"{type(self).__name__}.padding must be numbers, got {padding!r}")
         if not tau > 0:
