@@ -349,6 +349,13 @@ OTHERS = [
     Bad("metrics-folder-missing", "compare_metrics davs pred", ("davs",)),
     Bad("memory-plot-suffix", "plot_memory tiny.py --out m.txt", ("m.txt", ".csv")),
     Bad("memory-plot-settles-late", "plot_memory tiny.py --out m.csv --frames 9 --settled 9", ("--settled 9",)),
+    Bad("memory-plot-adds-late", "plot_memory tiny.py --out m.csv --frames 9 --add-at 9", ("--add-at 9",)),
+    Bad("sparsity-of-a-dense-model", "plot_sparsity tiny.py --out o", ("tiny.py", "no sparse convolution")),
+    Bad("sparsity-video-without-mask", "plot_sparsity tiny.py --out o --video images", ("--mask",)),
+    Bad("drift-of-a-dense-model", "measure_drift tiny.py", ("tiny.py", "'sparse'")),
+    Bad("drift-share-out-of-range", "measure_drift tiny.py --share 1.5", ("--share", "1.5")),
+    Bad("benchmark-density-of-a-dense-model", "benchmark tiny.py --density 0.1 --frames 1 --size 32 32",
+        ("--density", "there is none")),
     Bad("kind-misspelt", "list_plugins segmentr", ("Did you mean 'segmentor'",)),
 ]
 

@@ -35,6 +35,14 @@ def test_numbers_and_what_was_measured(config, tmp_path, capsys):
     assert "random" in capsys.readouterr().out
 
 
+def test_time_of_the_processor(config, tmp_path):
+    path = tmp_path / "b.json"
+    assert main([config, "--size", "48", "64", "--frames", "2", "--warm-up", "0", "--threads", "1", "--device", "cpu",
+                 "--cpu-time", "--json", str(path)]) == 0
+    result = json.loads(path.read_text())
+    assert result["measured"]["clock"] == "cpu" and result["fps"] > 0
+
+
 def test_two_models_are_measured_in_turn(config, tmp_path):
     path = tmp_path / "b.json"
     other = tmp_path / "other.py"
@@ -52,7 +60,8 @@ def test_the_speedup_is_the_ratio_of_medians_round_by_round(monkeypatch):
     times = iter([[0.4, 0.4, 9.0], [0.1, 0.1, 0.1], [0.6, 0.6, 0.6], [0.2, 0.2, 0.2]])
     order = []
 
-    def measure(model, frames, labels, *, session_options, warm_up, result):
+    def measure(model, frames, labels, *, session_options, warm_up, result, clock):
+        assert clock is benchmark.time.perf_counter
         order.append(model)
         result.seconds += next(times)
 
@@ -63,6 +72,29 @@ def test_the_speedup_is_the_ratio_of_medians_round_by_round(monkeypatch):
     assert ratios == pytest.approx([4.0, 3.0])
     assert candidates[0].measurement.numbers()["latency_ms_p50"] == pytest.approx(600)
     assert candidates[1].measurement.numbers()["fps"] == pytest.approx(6 / 0.9)
+
+
+def test_a_sparse_model_against_its_twin(config, tmp_path, monkeypatch):
+    from vosplug.evaluation.sparsity import sparse_layers
+
+    seen = {}
+
+    def run(candidates, *args, **options):
+        seen["models"] = [candidate.model for candidate in candidates]
+        for candidate in candidates:
+            candidate.measurement.seconds.append(1.0)
+        return [1.0]
+
+    monkeypatch.setattr(benchmark, "run", run)
+    sparse = tmp_path / "sparse.py"
+    sparse.write_text(f"_base_ = [{config!r}]\nmodel = dict(sparse=dict(conv=dict(type='TripleSparseConv')))\n")
+    assert main([config, "--compare", str(sparse), "--same-weights", "--density", "0.3", "--size", "32", "32",
+                 "--frames", "1", "--device", "cpu"]) == 0
+    dense, model = seen["models"]
+    own = model.state_dict()
+    assert all(torch.equal(own[name], value) for name, value in dense.state_dict().items())
+    assert {layer.forced.compute for layer in sparse_layers(model)} == {0.3}
+    assert main([str(sparse), "--compare", str(sparse), "--same-weights", "--device", "cpu"]) == 2
 
 
 def test_a_video_with_its_mask(config, tmp_path):
@@ -83,6 +115,9 @@ def test_a_video_with_its_mask(config, tmp_path):
     (["--video", "none"], "input not found"),
     (["none.pth"], "checkpoint not found"),
     (["--device", "tpu"], "tpu"),
+    (["--cpu-time", "--threads", "2"], "--threads 1"),
+    (["--same-weights"], "--compare"),
+    (["--density", "0.1"], "there is none"),
 ])
 def test_bad_input_is_one_line(config, capsys, arguments, message):
     assert main([config, *arguments]) == 2
@@ -98,3 +133,17 @@ def test_memory_over_a_long_video(config, tmp_path, capsys):
     assert "MiB per 1,000 frames from frame 4 on" in capsys.readouterr().out
     assert plot_memory.main([*command, "--max-growth=-1e9"]) == 1
     assert plot_memory.main([*command, "--settled", "11"]) == 2
+
+
+def test_memory_while_objects_come_and_go(config, tmp_path, capsys, monkeypatch):
+    from vosplug.inference.session import VOSSession
+
+    tracked, step = [], VOSSession.step
+    monkeypatch.setattr(VOSSession, "step", lambda self, *a: (step(self, *a), tracked.append(self.ids))[0])
+    command = [config, "--frames", "6", "--size", "32", "48", "--out", str(tmp_path / "m.csv"), "--device", "cpu",
+               "--add-at", "2"]
+    assert plot_memory.main([*command, "--remove-at", "4"]) == 0
+    assert tracked == [(1, 2), (1, 2), (1, 2, 3), (1, 2, 3), (2, 3), (2, 3)]
+    assert "2 objects, one more at frame 2, one removed at frame 4" in capsys.readouterr().out
+    assert plot_memory.main([*command, "--remove-at", "6"]) == 2
+    assert "--remove-at 6" in capsys.readouterr().err

@@ -24,6 +24,9 @@ TINY_SMALL = {
     "model.value_encoder.fuser.channels": 16, "model.decoder.compress_channels": 16,
     "model.decoder.up_channels": (16,), "model.key_encoder.key_channels": 16,
 }
+TINY_XMEM = {**TINY_R50, "model.sensory_channels": 8, "model.normal_update.mid_channels": 8}
+
+
 def sparse(conv: str, policy: str, where: str = "QD", everywhere: bool = False) -> dict:
     """Options that make a model sparse."""
     loss = "ComputationLoss" if conv.startswith("Residual") else "SparsityLoss"
@@ -40,8 +43,9 @@ FAMILIES = {
                      ("_base_/stcn_r50_model.py", {**TINY_R50, **sparse("StaticSparseConv", "semi_mixed")}),
                      ("_base_/stcn_r50_model.py", {**TINY_R50, **sparse("ResidualSparseConv", "mixed")}),
                      ("_base_/stcn_small_model.py", {**TINY_SMALL, **sparse("TripleSparseConv", "mixed")})],
-    "XMem": [("_base_/xmem_r50_model.py", {**TINY_R50, "model.sensory_channels": 8,
-                                           "model.normal_update.mid_channels": 8})],
+    "XMem": [("_base_/xmem_r50_model.py", TINY_XMEM),
+             ("_base_/xmem_r50_model.py", {**TINY_XMEM, **sparse("TripleSparseConv", "mixed"),
+                                           "model.memory.train_candidates": 2})],
 }
 
 

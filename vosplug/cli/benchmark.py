@@ -3,7 +3,8 @@
 import argparse
 import contextlib
 import statistics
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,10 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("checkpoint", nargs="?", help="weights; random ones (seed 0) without, which cost the same time")
     parser.add_argument("--compare", metavar="CONFIG2", help="measure this model too, in alternating runs")
     parser.add_argument("--checkpoint2", metavar="FILE", help="weights of CONFIG2")
+    parser.add_argument("--same-weights", action="store_true",
+                        help="the sparse model of the two gets the weights of its dense twin; gates keep theirs")
+    parser.add_argument("--density", type=float, metavar="D",
+                        help="sparse convolutions compute this share of the sites (0..1), in clusters")
     parser.add_argument("--video", metavar="PATH", help="video file or folder of images (default: synthetic frames)")
     parser.add_argument("--mask", metavar="PNG", help="objects of the first frame of --video (default: discs)")
     parser.add_argument("--size", type=positive_int, nargs=2, metavar=("H", "W"),
@@ -37,6 +42,8 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--rounds", type=positive_int, metavar="N",
                         help=f"runs per model (default 1, with --compare {ROUNDS})")
     parser.add_argument("--threads", type=positive_int, metavar="N", help="threads of torch")
+    parser.add_argument("--cpu-time", action="store_true",
+                        help="time of the processor instead of wall time: on a busy machine, with --threads 1")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the numbers")
     add_session_options(parser)
     add_config_options(parser, data_root=False, work_dir=False)
@@ -71,8 +78,10 @@ def main(argv: list[str] | None = None) -> int:
     with thread_count(options.threads):
         candidates = [build(options, *given, device)
                       for given in zip(names, configs, (options.checkpoint, options.checkpoint2), clips, strict=False)]
+        prepare_sparse(candidates, options)
         rounds = options.rounds or (ROUNDS if options.compare else 1)
-        ratios = run(candidates, frames, labels, rounds=rounds, warm_up=options.warm_up, device=device)
+        ratios = run(candidates, frames, labels, rounds=rounds, warm_up=options.warm_up, device=device,
+                     clock=clock_of(options, device))
         result = report_of(candidates, ratios, frames, labels, options, device, rounds)
     print_report(result, candidates)
     if options.json is not None:
@@ -88,6 +97,8 @@ def check_arguments(options: argparse.Namespace) -> None:
         raise InputError(f"--warm-up must be at least 0, got {options.warm_up}")
     if options.checkpoint2 is not None and options.compare is None:
         raise InputError("--checkpoint2 needs --compare CONFIG2")
+    if options.same_weights and (options.compare is None or options.checkpoint2 is not None):
+        raise InputError("--same-weights needs --compare CONFIG2, and takes no --checkpoint2")
     if options.mask is not None and options.video is None:
         raise InputError("--mask needs --video: synthetic frames bring their own masks")
     if options.mask is not None and options.objects is not None:
@@ -104,6 +115,7 @@ def clip_lengths(configs: list, options: argparse.Namespace) -> list[int | None]
     if not is_vis(configs[0]):
         refuse_options(options, ("clip_length",), "this method works frame by frame")
         return [None] * len(configs)
+    refuse_options(options, ("cpu_time",), "clips are timed by the wall clock")
     refuse_options(options, ("objects", "mask", "max_short_side", "scales", "flip"), "this method finds instances by "
                    "itself, in frames of test_session.size of the config")
     return [options.clip_length or clip_length(config) for config in configs]
@@ -127,8 +139,25 @@ def build(options: argparse.Namespace, name: str, config: Any, checkpoint: str |
     return Candidate(name, model, session, Measurement(), weights, clip)
 
 
+def prepare_sparse(candidates: list[Candidate], options: argparse.Namespace) -> None:
+    """Give sparse models the weights of their dense twin, and the density, that are asked for."""
+    from ..evaluation.sparsity import construct_density, sparse_layers
+    from ..models.backbones.sparse_convs import load_dense_weights
+
+    sparse = [candidate.model for candidate in candidates if sparse_layers(candidate.model)]
+    dense = [candidate.model for candidate in candidates if not sparse_layers(candidate.model)]
+    if (options.same_weights or options.density is not None) and not sparse:
+        raise InputError("--same-weights and --density are for models with sparse convolutions: there is none")
+    if options.same_weights:
+        if len(dense) != 1:
+            raise InputError("--same-weights needs one model with sparse convolutions and one without any")
+        load_dense_weights(sparse[0], dense[0].state_dict())
+    for model in sparse if options.density is not None else ():
+        construct_density(model, options.density)
+
+
 def run(candidates: list[Candidate], frames: list, labels: Any, *, rounds: int, warm_up: int,
-        device: Any) -> list[float]:
+        device: Any, clock: Callable[[], float] = time.perf_counter) -> list[float]:
     """Measure all candidates ``rounds`` times in turn; return the ratios of their times, round by round."""
     from ..inference.measuring import PeakMemory, measure, measure_clips
 
@@ -140,7 +169,7 @@ def run(candidates: list[Candidate], frames: list, labels: Any, *, rounds: int, 
                 known = len(candidate.measurement.seconds)
                 given = dict(session_options=candidate.session, result=candidate.measurement)
                 if candidate.clip is None:
-                    measure(candidate.model, frames, labels, warm_up=warm_up, **given)
+                    measure(candidate.model, frames, labels, warm_up=warm_up, clock=clock, **given)
                 else:
                     measure_clips(candidate.model, frames, warm_up=-(-warm_up // candidate.clip), **given)
             times.append(statistics.median(candidate.measurement.seconds[known:]))
@@ -148,6 +177,19 @@ def run(candidates: list[Candidate], frames: list, labels: Any, *, rounds: int, 
         if len(candidates) == 2:
             ratios.append(times[0] / times[1])
     return ratios
+
+
+def clock_of(options: argparse.Namespace, device: Any) -> Callable[[], float]:
+    """What gives the seconds.
+
+    Raises:
+        InputError: time of the processor is asked for where it says little.
+    """
+    if not options.cpu_time:
+        return time.perf_counter
+    if device.type == "cuda" or options.threads != 1:
+        raise InputError("--cpu-time needs --threads 1 and --device cpu: waiting threads and a GPU are not in it")
+    return time.process_time
 
 
 def load_frames(options: argparse.Namespace, clips: list[int | None]) -> tuple[list, Any]:
@@ -195,9 +237,10 @@ def report_of(candidates: list[Candidate], ratios: list[float], frames: list, la
     result["measured"] = {
         "size": [height, width], **clip, "objects": len(object_ids(labels)),
         "frames": first.measurement.frames * len(first.measurement.seconds) // rounds, "rounds": rounds,
+        "density": options.density, "same_weights": options.same_weights,
         "warm_up": options.warm_up, "video": options.video, "weights": options.checkpoint or "random",
         "device": torch.cuda.get_device_name(device) if on_gpu else platform.processor() or platform.machine(),
-        "threads": torch.get_num_threads(), "torch": torch.__version__,
+        "threads": torch.get_num_threads(), "clock": "cpu" if options.cpu_time else "wall", "torch": torch.__version__,
         "options": {k: v for k, v in first.session.items() if k != "device"}}
     return result
 
@@ -220,7 +263,8 @@ def print_report(result: dict, candidates: list[Candidate]) -> None:
     m = result["measured"]
     clips = f", clips of {m['clip_length']} frames (latencies are those of a clip)" if "clip_length" in m else ""
     console.print(f"{m['size'][0]} x {m['size'][1]} pixels, {m['objects']} objects, {m['frames']} frames x "
-                  f"{m['rounds']}{clips}, {m['threads']} threads, {m['device']}, weights: {m['weights']}",
+                  f"{m['rounds']}{clips}, {m['threads']} threads, {m['clock']} time, {m['device']}, "
+                  f"weights: {m['weights']}",
                   soft_wrap=True)
 
 

@@ -2,7 +2,7 @@
 
 import copy
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
@@ -11,7 +11,7 @@ from torch import nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
-from ..structures import Prompt
+from ..structures import Prompt, VideoState
 from .sparsity import SparsityReport, sparse_layers
 
 FRAME_KINDS = ("first", "query", "memory")
@@ -26,8 +26,8 @@ class Complexity:
         state_mib: MiB of the state dict as stored (buffers included).
         module_params, module_mib: the same per direct child of the model.
         macs: kind of frame -> module -> multiply-accumulates really done for one frame. Kinds: ``first`` (starts the
-            objects), ``query`` (segmented, not memorised), ``memory`` (segmented and memorised); for clip-level models
-            ``clip`` (a whole clip) and ``frame`` (a frame of it).
+            objects), ``query`` (between the frames that the memory keeps), ``memory`` (kept by the memory); for
+            clip-level models ``clip`` (a whole clip) and ``frame`` (a frame of it).
         settings: size of the frame, objects, frames in memory, frames of a clip.
         sparse: kind of frame -> what its sparse convolutions computed; empty for a model without any.
     """
@@ -132,11 +132,9 @@ def measure(model: nn.Module, size: tuple[int, int] = (480, 854), objects: int =
     for _ in range(memory_frames - 1):
         state.frame_index = next_memory_frame(state)
         model.step(state, frame)
-    state.frame_index = next_memory_frame(state)
-    # On a copy, which shares the memory: the last frame writes nothing, and no frame may follow it.
     if sparse_layers(model):  # once before, uncounted: what runs on objects has no previous features yet, and is dense
-        model.step(copy.copy(state), frame, last=True)
-    count(result, "query", model, copy.copy(state), frame, None, last=True)
+        between(model, state, frame, model.step)
+    between(model, state, frame, lambda *args, **options: count(result, "query", model, *args, **options))
     state.frame_index = next_memory_frame(state)
     count(result, "memory", model, state, frame, None)
     return result
@@ -208,6 +206,14 @@ def without_gradients(model: nn.Module):
     finally:
         for parameter in wanted:
             parameter.requires_grad_(True)
+def between(model: nn.Module, state: VideoState, frame: torch.Tensor, step: Callable) -> None:
+    """Run ``step`` as on a frame between those that the memory keeps."""
+    if getattr(state.memory, "every", 2) > 1:  # as it comes after a kept one
+        index = state.frame_index
+        step(state, frame, None)
+        state.frame_index = index
+    else:  # a memory of every frame: the last one writes nothing; on a copy, as no frame may follow it
+        step(copy.copy(state), frame, None, last=True)
 
 
 def count(result: Complexity, kind: str, model: nn.Module, state, frame, prompt, last: bool = False) -> None:

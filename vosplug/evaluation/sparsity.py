@@ -9,7 +9,7 @@ from torch import nn
 
 from ..models.backbones.sparse_convs import SparseConv, Work
 from ..models.backbones.sparse_convs.base import check_shares
-from ..models.backbones.sparse_convs.constructed import PAPER_SHARES
+from ..models.backbones.sparse_convs.constructed import PAPER_SHARES, ClusteredPolicy
 from ..utils.errors import InputError
 
 
@@ -138,7 +138,7 @@ def construct_density(model: nn.Module, density: float) -> None:
         raise InputError(f"a density must lie in 0..1, got {density}")
     reuse = (1 - density) * PAPER_SHARES[1] / (1 - PAPER_SHARES[0])
     for layer in layers:
-        layer.shares = check_shares((density, min(reuse, 1 - density)))
+        layer.forced = ClusteredPolicy(*check_shares((density, min(reuse, 1 - density))))
 
 
 def spatial_map(work: Iterable[Work], size: tuple[int, int], prefix: str = "") -> torch.Tensor:

@@ -211,3 +211,39 @@ def test_impossible_budgets_are_refused(options, message):
 def test_batches_of_videos_are_refused():
     with pytest.raises(InputError, match="one video at a time, got a batch of 2"):
         LongTermMemory().new().add(entry(0, batch=2))
+
+
+def test_frames_of_training_that_are_drawn_ahead():
+    """One of the first two frames that start no object is kept, and whether is known before it is written."""
+    chosen = set()
+    for seed in range(8):
+        torch.manual_seed(seed)
+        memory = LongTermMemory(train_frames=2, train_candidates=2).new(training=True)
+        for frame in range(4):
+            expected = memory.is_kept(frame, frame == 0)
+            assert memory.is_kept(frame, frame == 0) is expected
+            memory.add(training_entry(frame, prompted=frame == 0))
+            assert (memory.working[-1].frame == frame) is expected
+        chosen.add(tuple(entry.frame for entry in memory))
+    assert chosen == {(0, 1), (0, 2)}
+
+
+def test_frames_of_training_that_are_drawn_as_they_come_are_known_before_too():
+    for seed in range(8):
+        torch.manual_seed(seed)
+        memory = LongTermMemory(train_frames=2).new(training=True)
+        for frame in range(5):
+            expected = memory.is_kept(frame, frame == 0)
+            memory.add(training_entry(frame, prompted=frame == 0))
+            assert any(entry.frame == frame for entry in memory) is expected
+            assert len(memory) <= 2
+
+
+def test_too_few_candidates_are_refused():
+    with pytest.raises(ConfigError, match="train_candidates"):
+        LongTermMemory(train_frames=4, train_candidates=2)
+
+
+def training_entry(frame, prompted):
+    return MemoryEntry(frame=frame, key=torch.zeros(1, 2, 4), value=torch.zeros(1, 1, 3, 4),
+                       valid=torch.ones(1, 1, dtype=torch.bool), prompted=prompted)

@@ -8,6 +8,7 @@ from torch import nn
 
 from tests.contracts.helpers import CONFIGS, TINY_R50, advance, boxes, build_tiny, random_frames, sparse, track
 from vosplug.evaluation.complexity import state_mib
+from vosplug.evaluation.sparsity import construct_density
 from vosplug.models.backbones.sparse_convs import SparseConv, gate_names, load_dense_weights
 from vosplug.models.segmentors.sparse_processing import POLICIES, SparseProcessing, keeps
 from vosplug.registry import SEGMENTORS
@@ -119,6 +120,47 @@ def test_all_computed_in_training_equals_the_dense_twin_bit_by_bit():
     frames, prompts = random_frames(4, SIZE), {0: ((1, 2), boxes(2, SIZE))}
     for ours, theirs in zip(track(model, frames, prompts), track(dense, frames, prompts), strict=True):
         assert torch.equal(ours, theirs)
+
+
+@pytest.mark.parametrize("training", [False, True])
+def test_unfolded_models_equal_the_dense_twin_bit_by_bit(training):
+    options = {**TINY_R50, **sparse("TripleSparseConv", "fully")}
+    options["model.sparse"]["fold"] = False
+    model, dense = build_tiny(BASE, options).train(training), build_tiny(BASE, TINY_R50).train(training)
+    load_dense_weights(model, dense.state_dict())
+    set_gates(model, 2)
+    frames, prompts = random_frames(6, SIZE), {0: ((1, 2), boxes(2, SIZE))}
+    for ours, theirs in zip(track(model, frames, prompts), track(dense, frames, prompts), strict=True):
+        assert torch.equal(ours, theirs)
+
+
+@pytest.mark.parametrize("options", [sparse("TripleSparseConv", "mixed"), sparse("StaticSparseConv", "mixed"),
+                                     sparse("ResidualSparseConv", "semi_mixed")], ids=["triple", "static", "residual"])
+def test_folded_models_equal_unfolded_ones(options):
+    folded = build_tiny(BASE, {**TINY_R50, **options})
+    options = copy.deepcopy(options)
+    options["model.sparse"]["fold"] = False
+    separate = build_tiny(BASE, {**TINY_R50, **options})
+    for model in (folded, separate):
+        construct_density(model, 0.3)
+    frames, prompts = random_frames(7, SIZE), {0: ((1,), boxes(1, SIZE))}
+    for ours, theirs in zip(track(folded, frames, prompts), track(separate, frames, prompts), strict=True):
+        assert torch.allclose(ours, theirs, atol=2e-3)
+    assert all(layer._folded is not None for layer in folded.modules() if isinstance(layer, SparseConv))
+    assert all(layer._folded is None for layer in separate.modules() if isinstance(layer, SparseConv))
+
+
+def test_frames_of_another_size_are_dense_again():
+    """A state refuses them; one that is told to start over at another size finds no previous features of that size."""
+    model = tiny(where="Q")
+    state = model.init_state()
+    track(model, random_frames(2, SIZE), {0: ((1,), boxes(1, SIZE))}, state=state)
+    for size, dense in (((64, 64), True), ((64, 64), False), (SIZE, True)):
+        frame = model.data_preprocessor.frames(random_frames(1, size))[0]
+        stages = model.sparse.begin(state, prompted=False, last=False)
+        with torch.no_grad(), stages.stage(state):
+            model.encode(frame, state)
+        assert {work.policy is None for work in stages.work} == {dense}
 
 
 def test_all_reused_on_a_repeated_frame_are_the_features_of_the_frame_before():

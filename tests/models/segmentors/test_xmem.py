@@ -58,6 +58,35 @@ def test_deep_updates_at_intervals_come_beside_normal_ones(model):
     assert updates(model, 8, (0,)) == ["d", "n", "n", "n", "nd", "n", "n", ""]
 
 
+@pytest.mark.parametrize("every, deep_every, prompts", [(2, 4, (0,)), (2, 3, (0, 3)), (3, 2, (0, 4)), (1, 3, (0,)),
+                                                        (4, 1, (0, 1, 6))])
+def test_deep_updates_at_intervals_follow_the_rule_of_xmem(model, every, deep_every, prompts):
+    """Due since so many frames, but carried out on memory frames only, where values are encoded."""
+    model.memory.every, model.deep_update_every, frames = every, deep_every, 9
+    expected, last_memory, last_deep = [], -every, -deep_every
+    for t in range(frames):
+        memory = t < frames - 1 and (t - last_memory >= every or t in prompts)
+        deep = memory and t - last_deep >= deep_every
+        last_memory, last_deep = t if memory else last_memory, t if deep else last_deep
+        normal = 0 < t < frames - 1
+        expected.append("n" * normal + "d" * deep)
+    assert updates(model, frames, prompts) == expected
+
+
+def test_a_deep_update_starts_from_the_normal_one(model):
+    model.memory.every, model.deep_update_every = 2, 1
+    state, frames, seen = model.init_state(), random_frames(3, SIZE), {}
+    track(model, frames[:2], {0: ((1,), boxes(1, SIZE))}, state=state)
+    before = state.cache["sensory"].clone()
+    handles = [part.register_forward_hook(lambda _m, inputs, out, name=name: seen.__setitem__(name, (inputs, out)))
+               for name, part in (("normal", model.normal_update), ("deep", model.deep_update))]
+    track(model, frames[2:], state=state)
+    for handle in handles:
+        handle.remove()
+    assert torch.equal(seen["normal"][0][1], before[0]) and torch.equal(seen["deep"][0][1], seen["normal"][1])
+    assert torch.equal(state.cache["sensory"][0], seen["deep"][1])
+
+
 def test_sensory_memory_is_zero_for_new_objects_and_dropped_with_them(model):
     model.memory.every = 100
     frames, masks = random_frames(5, SIZE), boxes(2, SIZE)

@@ -32,11 +32,14 @@ class LongTermMemory:
         num_prototypes: tokens that a consolidation adds.
         train_frames: frames that training reads: those that start objects, and a random choice of the earlier ones up
             to this number (drawn from torch's generator, alike for the clips of a batch).
+        train_candidates: the random frames of training are drawn ahead, once per clip, from the first so many frames
+            that start no object; other frames are never kept. So it is known before a frame is processed whether it
+            is a memory frame (SpVOS, IV-D5: one of two). None draws at every frame from all earlier ones.
     """
 
     def __init__(self, every: int = 5, enable_long_term: bool = True, max_mid_term_frames: int = 10,
                  min_mid_term_frames: int = 5, max_long_term_elements: int = 10_000, num_prototypes: int = 128,
-                 train_frames: int = 2):
+                 train_frames: int = 2, train_candidates: int | None = None):
         numbers = dict(every=every, max_mid_term_frames=max_mid_term_frames, min_mid_term_frames=min_mid_term_frames,
                        max_long_term_elements=max_long_term_elements, num_prototypes=num_prototypes,
                        train_frames=train_frames)
@@ -50,7 +53,11 @@ class LongTermMemory:
         if num_prototypes >= max_long_term_elements:
             raise ConfigError(f"LongTermMemory.num_prototypes ({num_prototypes}) must be less than "
                               f"max_long_term_elements ({max_long_term_elements})")
+        if train_candidates is not None and not train_frames - 1 <= train_candidates:
+            raise ConfigError(f"LongTermMemory.train_candidates ({train_candidates}) must be at least train_frames - 1 "
+                              f"({train_frames - 1}), or None")
         self.enable_long_term = enable_long_term
+        self.train_candidates = train_candidates
 
     def new(self, training: bool = False) -> "LongTermMemoryState":
         """Return an empty memory for one video, or for one batch of training clips."""
@@ -74,6 +81,8 @@ class LongTermMemoryState:
         self.long_term: list[MemoryEntry] = []
         self.last_written = 0
         self.offered = 0
+        self.planned: set[int] | None = None
+        self.drawn: tuple[int, bool, MemoryEntry | None] = (-1, False, None)
 
     def __iter__(self) -> Iterator[MemoryEntry]:
         yield from self.long_term
@@ -101,11 +110,20 @@ class LongTermMemoryState:
         """Whether frame number ``frame`` is to be memorised."""
         return not last and (prompted or frame - self.last_written >= self.every)
 
+    def is_kept(self, frame: int, prompted: bool) -> bool:
+        """Whether frame number ``frame`` will be a memory frame; asked before it is processed."""
+        if prompted or not self.training:
+            return self.wants(frame, prompted=prompted, last=False)
+        return self.draw(frame)[0]
+
     def add(self, entry: MemoryEntry) -> None:
         """Write a frame, then consolidate if the working memory is full."""
         self.last_written = entry.frame
-        if self.training and not entry.prompted and not self.draw():
-            return
+        if self.training and not entry.prompted:
+            kept, replaced = self.draw(entry.frame)
+            if not kept:
+                return
+            self.working = [held for held in self.working if held is not replaced]
         if self.counts_usage:
             if len(entry.key) != 1:
                 raise InputError(f"the long-term memory serves one video at a time, got a batch of {len(entry.key)}: "
@@ -116,17 +134,25 @@ class LongTermMemoryState:
         if self.counts_usage:
             self.consolidate_if_full()
 
-    def draw(self) -> bool:
-        """Reservoir sampling over the frames of training clips: make room for one more, or say that it is not kept."""
-        others = [i for i, e in enumerate(self.working) if not e.prompted]
-        room = self.policy.train_frames - 1
+    def draw(self, frame: int) -> tuple[bool, MemoryEntry | None]:
+        """Whether training keeps a frame, and which entry makes room for it: drawn when first asked for."""
+        if self.drawn[0] != frame:
+            self.drawn = (frame, *self.sample())
+        return self.drawn[1:]
+
+    def sample(self) -> tuple[bool, MemoryEntry | None]:
+        """One draw: from the plan of the clip, or by reservoir sampling over the frames so far."""
+        room, candidates = self.policy.train_frames - 1, self.policy.train_candidates
         self.offered += 1
+        if candidates is not None:
+            if self.planned is None:
+                self.planned = set(torch.randperm(candidates)[:room].tolist())
+            return self.offered - 1 in self.planned, None
+        others = [entry for entry in self.working if not entry.prompted]
         if len(others) < room:
-            return True
+            return True, None
         place = int(torch.randint(self.offered, ()))
-        if place < room:
-            del self.working[others[place]]
-        return place < room
+        return (True, others[place]) if place < room else (False, None)
 
     def anchors(self) -> list[MemoryEntry]:
         """The first frame of each object, which holds its only certain mask: never consolidated."""

@@ -84,7 +84,7 @@ class VOSSegmentor(BaseModel):
         state.check_frame(frame)
         sparse = self.sparse.begin(state, prompted=prompt is not None, last=last)
         with sparse.stage(state):
-            features = self.encode(frame, state)
+            features = self.encode(frame if self.training else sparse.arrange(frame), state)
             prob = self.propagate(state, features)
         if prompt is not None:
             state.start_objects(prompt)

@@ -4,7 +4,8 @@ import copy
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 
 from ...registry import LAYERS
 from ...structures import VideoState
@@ -38,8 +39,8 @@ class FrameOfSparse:
             :class:`~vosplug.models.backbones.sparse_convs.Work`.
     """
 
-    def __init__(self, dense: bool):
-        self.dense = dense
+    def __init__(self, dense: bool, fold: bool):
+        self.dense, self.fold = dense, fold
         self.work: list[Work] = []
         self.features: dict[str, Any] = {"sparse_work": self.work}
 
@@ -48,7 +49,13 @@ class FrameOfSparse:
         rows, channels = state.active.nonzero(as_tuple=True)
         ids = state.ids.ids
         objects = tuple((b, ids[o]) for b, o in zip(rows.tolist(), channels.tolist(), strict=True))
-        return working_on(FrameContext(state.cache, tuple(range(state.batch_size)), objects, self.dense, self.work))
+        frames = tuple(range(state.batch_size))
+        return working_on(FrameContext(state.cache, frames, objects, self.dense, self.work, self.fold))
+
+    def arrange(self, frame: Tensor) -> Tensor:
+        """The frame in the memory format that the kernels like."""
+        inference = self.fold and not torch.is_grad_enabled()
+        return frame.contiguous(memory_format=torch.channels_last) if inference else frame
 
 
 class DenseFrame:
@@ -60,6 +67,10 @@ class DenseFrame:
     def stage(self, state: VideoState) -> AbstractContextManager:
         """Nothing to make known."""
         return nullcontext()
+
+    def arrange(self, frame: Tensor) -> Tensor:
+        """The frame as it is."""
+        return frame
 
 
 @LAYERS.register_module()
@@ -73,13 +84,15 @@ class SparseProcessing:
         policy: ``mixed``: frames that the memory keeps are dense; ``semi_mixed``: frames on which masks are given are
             dense; ``fully``: none is. Layers that need previous features compute densely where they have none.
         everywhere: in Q also shortcuts and projections, in D shortcuts, skip convolutions and the prediction layer
-            become sparse (the paper's dagger).
+            become sparse (the paper's dagger); not for methods with a sensory memory.
         losses: configs of losses on what the layers compute.
+        fold: in inference convolution, norm and ReLU are one step on packed weights, equal to separate steps to
+            rounding. False keeps them apart, so that gates that always compute give the dense model bit by bit.
         dense_weights: checkpoint of the dense twin to start from; gates keep their initial values.
     """
 
     def __init__(self, conv: dict, where: str = "QD", policy: str = "mixed", everywhere: bool = False,
-                 losses: list[dict] | None = None, dense_weights: str | None = None):
+                 losses: list[dict] | None = None, dense_weights: str | None = None, fold: bool = True):
         if policy not in POLICIES:
             raise ConfigError(f"unknown policy {policy!r}.{did_you_mean(policy, POLICIES)} "
                               f"Known: {', '.join(POLICIES)}.")
@@ -93,22 +106,29 @@ class SparseProcessing:
             raise ConfigError("everywhere=True is for Q and D: leave M out of where")
         self.conv, self.where, self.policy, self.everywhere = conv, where, policy, everywhere
         self.losses = list(losses or [])
-        self.dense_weights = dense_weights
+        self.dense_weights, self.fold = dense_weights, fold
 
-    def place(self, key_encoder: dict, value_encoder: dict, decoder: dict) -> tuple[dict, dict, dict]:
-        """Copies of the configs of the parts, with the sparse convolutions in them."""
-        key_encoder, value_encoder, decoder = copy.deepcopy((key_encoder, value_encoder, decoder))
+    def place(self, key_encoder: dict, value_encoder: dict, decoder: dict, *updates: dict) -> tuple[dict, ...]:
+        """Copies of the configs of the parts, with the sparse convolutions in them.
+
+        Args:
+            updates: what the decoder's features update (XMem's sensory memory); part of D.
+        """
+        if self.everywhere and updates:
+            raise ConfigError("everywhere=True is not defined for a method with a sensory memory: leave it out")
+        key_encoder, value_encoder, decoder, *updates = copy.deepcopy((key_encoder, value_encoder, decoder, *updates))
         if "Q" in self.where:
             key_encoder["backbone"]["conv"] = self.conv
             if self.everywhere:
                 key_encoder["backbone"]["shortcut_conv"] = key_encoder["proj_conv"] = self.conv
         if "D" in self.where:
-            decoder["conv"] = self.conv
+            for part in (decoder, *updates):
+                part["conv"] = self.conv
             if self.everywhere:
                 decoder["outer_conv"] = self.conv
         if "M" in self.where:
             value_encoder["backbone"]["conv"] = value_encoder["fuser"]["conv"] = self.conv
-        return key_encoder, value_encoder, decoder
+        return key_encoder, value_encoder, decoder, *updates
 
     def attach(self, model: nn.Module) -> None:
         """Name the layers of ``model``, tell them whose rows they will see, and load dense weights if asked."""
@@ -121,7 +141,7 @@ class SparseProcessing:
 
     def begin(self, state: VideoState, *, prompted: bool, last: bool) -> FrameOfSparse:
         """Decide how the next frame is processed."""
-        return FrameOfSparse(POLICIES[self.policy](state, prompted, last))
+        return FrameOfSparse(POLICIES[self.policy](state, prompted, last), self.fold)
 
 
 class NoSparse:

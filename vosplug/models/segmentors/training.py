@@ -95,13 +95,11 @@ class LossMeter:
             zero = sum(p.flatten()[0] for p in parameters if p.requires_grad) * 0.0
             return {f"loss_{loss.name}": zero for loss in self.losses}
         result = {name: value / self.frames for name, value in self.sums.items()}
-        zero = None
-        for loss in filter(reads_work, self.losses):
-            value = loss(self.work)
-            if not value.requires_grad:  # no gate decided anything: the loss still reaches every parameter
-                zero = sum(p.flatten()[0] for p in parameters if p.requires_grad) * 0.0 if zero is None else zero
-                value = value + zero
-            result[f"loss_{loss.name}"] = value * loss.weight
+        readers = list(filter(reads_work, self.losses))
+        if readers:  # gates that decided nothing in this batch (first frames, few frames) are still reached
+            zero = sum(p.flatten()[0] for p in parameters if p.requires_grad) * 0.0
+        for loss in readers:
+            result[f"loss_{loss.name}"] = (loss(self.work) + zero) * loss.weight
         if self.work:
             result["density"] = density(self.work)
         result["iou"] = torch.stack(self.ious).mean()

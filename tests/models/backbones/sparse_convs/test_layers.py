@@ -12,6 +12,7 @@ from vosplug.models.backbones.sparse_convs import (
     TripleSparseConv,
     working_on,
 )
+from vosplug.models.backbones.sparse_convs.constructed import RandomPolicy
 from vosplug.models.backbones.sparse_convs.gates import best_policy, gumbel_sigmoid, gumbel_softmax_policy
 from vosplug.models.layers.build import conv_norm_relu
 from vosplug.utils.errors import ConfigError
@@ -239,12 +240,13 @@ def norm_of(kind):
     return norm.eval()
 
 
+@pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("norm", [None, "BN"])
 @pytest.mark.parametrize("relu", [False, True])
 @pytest.mark.parametrize("geometry", [dict(), dict(stride=2), dict(kernel_size=1, padding=0, bias=False)])
-def test_folded_steps_equal_separate_ones(norm, relu, geometry):
+def test_folded_steps_equal_separate_ones(kind, norm, relu, geometry):
     """Over many frames, with sites changing between all policies."""
-    layer, norm = layer_of(TripleSparseConv, **geometry), norm_of(norm)
+    layer, norm = layer_of(kind, **geometry), norm_of(norm)
     nn.init.normal_(layer.gate.weight)
     frames = frames_of(8, rows=2)
     outputs, work = run(layer, frames, call=lambda x: conv_norm_relu(layer, norm, x, relu))
@@ -270,16 +272,60 @@ def test_folded_weights_follow_the_weights():
     assert not torch.allclose(after[1], before[1], atol=0.1)
 
 
-@pytest.mark.parametrize("training, grad, norm", [(True, False, nn.Identity()), (False, True, nn.Identity()),
-                                                  (False, False, nn.GroupNorm(2, 6))])
-def test_folding_is_left_out_where_it_cannot_be(training, grad, norm):
-    layer = layer_of(TripleSparseConv, training)
-    run(layer, frames_of(2), call=lambda x: conv_norm_relu(layer, norm, x), grad=grad)
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("training, grad", [(True, False), (False, True)])
+def test_folding_is_left_out_where_it_cannot_be(kind, training, grad):
+    layer = layer_of(kind, training)
+    run(layer, frames_of(2), call=lambda x: conv_norm_relu(layer, nn.Identity(), x), grad=grad)
     assert layer._folded is None
 
 
-def test_objects_come_and_go_in_folded_steps():
-    layer, frames = layer_of(TripleSparseConv), frames_of(6, rows=2)
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("relu", [False, True])
+def test_group_norm_runs_behind_a_convolution_in_place(kind, relu):
+    """It looks at all sites, so it cannot be folded; the convolution alone is."""
+    layer, norm, frames = layer_of(kind), nn.GroupNorm(2, 6), frames_of(6, rows=2)
+    nn.init.normal_(layer.gate.weight)
+    outputs, _ = run(layer, frames, call=lambda x: conv_norm_relu(layer, norm, x, relu))
+    assert layer._folded is not None and not layer._folded.relu
+    expected, _ = run(layer, frames, call=lambda x: F.relu(norm(layer(x))) if relu else norm(layer(x)))
+    assert all(torch.allclose(a, b, atol=1e-4) for a, b in zip(outputs, expected, strict=True))
+
+
+def test_lists_of_sites_are_shared_by_layers_with_equal_policies():
+    context = FrameContext({}, (0,), (), False, [])
+    policy = torch.tensor([[[0, 1, 2], [2, 0, 0]]], dtype=torch.uint8)
+    first = context.sites(policy)
+    assert context.sites(policy) is first and context.sites(policy.clone()) is first
+    other = policy.flip(2)
+    assert context.sites(other) is not first and context.sites(other).index.tolist() == [0, 5]
+    assert first.index.tolist() == [2, 3]
+
+
+def test_buffers_of_dense_frames_are_used_again():
+    layer, frames, store, pointers = layer_of(TripleSparseConv), frames_of(3), {}, []
+    with torch.no_grad():
+        for x in frames:
+            with working_on(FrameContext(store, (0,), (), True, [])):
+                out = conv_norm_relu(layer, nn.Identity(), x)
+            pointers.append(out.data_ptr())
+            assert torch.allclose(out, F.relu(layer.convolve(x)), atol=1e-5)
+    assert len(set(pointers)) == 1 or layer._folded.prepared.packed is None
+
+
+def test_random_policies_are_repeatable_and_have_their_shares():
+    shape, device = (2, 60, 70), torch.device("cpu")
+    first, again, other = RandomPolicy(0.5, 0.3, seed=1), RandomPolicy(0.5, 0.3, seed=1), RandomPolicy(0.5, 0.3, seed=2)
+    one, two = first("a", shape, device), first("a", shape, device)
+    assert torch.equal(one, again("a", shape, device)) and torch.equal(two, again("a", shape, device))
+    assert not torch.equal(one, two) and not torch.equal(one, other("a", shape, device))
+    assert not torch.equal(one, first("b", shape, device))
+    assert [float((one == kind).float().mean()) for kind in (2, 1, 0)] == pytest.approx([0.5, 0.3, 0.2], abs=0.03)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_objects_come_and_go_in_folded_steps(kind):
+    layer, frames = layer_of(kind), frames_of(6, rows=2)
     nn.init.normal_(layer.gate.weight)
     layer.per_frame = False
     keys = [((0, 1), (0, 2)), ((0, 1), (0, 2)), ((0, 2), (0, 3)), ((0, 3), (0, 5)), ((0, 3), (0, 5))]

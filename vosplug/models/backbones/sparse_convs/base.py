@@ -1,13 +1,18 @@
 """The part that all sparse convolutions share: a drop-in for ``nn.Conv2d`` with a gate."""
 
+from importlib import import_module
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ....utils.errors import ConfigError
-from .constructed import clustered_policy
+from .constructed import ClusteredPolicy
 from .context import FrameContext, Work, current
+from .folded import KIND, FoldedConv
 from .gates import COMPUTE, Gate
+
+NO_NORM = nn.Identity()
 
 
 class SparseConv(nn.Conv2d):
@@ -25,6 +30,8 @@ class SparseConv(nn.Conv2d):
             clusters. For measurements of speed only.
 
     Attributes:
+        forced: what decides instead of the gate in evaluation, ``forced(name, shape, device) -> policy``; see
+            :mod:`.constructed`. None: the gate.
         name: under which previous features are kept; given by the segmentor.
         per_frame: the rows of the input are the frames of the batch, not (video, object) pairs.
     """
@@ -38,6 +45,8 @@ class SparseConv(nn.Conv2d):
                  tau: float = 1.0, compute_bias: float = 0.0, shares: tuple[float, float] | None = None):
         super().__init__(in_channels, out_channels, kernel_size, stride=stride, padding=padding, dilation=dilation,
                          groups=groups, bias=bias)
+        # The operators are loaded where a layer needs them, not by dense models; from then on they can be counted.
+        import_module("vosplug.ops")
         if isinstance(padding, str):
             raise ConfigError(f"{type(self).__name__}.padding must be numbers, got {padding!r}")
         if not tau > 0:
@@ -45,7 +54,7 @@ class SparseConv(nn.Conv2d):
         self.tau = tau
         self.name = ""
         self.per_frame = False
-        self.shares = check_shares(shares)
+        self.forced = None if shares is None else ClusteredPolicy(*check_shares(shares))
         self.gate = Gate(self, in_channels * self.gate_inputs, self.gate_outputs, compute_bias)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -84,16 +93,70 @@ class SparseConv(nn.Conv2d):
         return self.weight[0].numel() * self.out_channels
 
     def settle(self, policy: Tensor, known: Tensor | None) -> Tensor:
-        """The policy (N, H, W) uint8 that is carried out: constructed shares if asked, rows without past computed."""
-        if self.shares is not None:
+        """The policy (N, H, W) uint8 that is carried out: a forced one if there is any, rows without past computed."""
+        if self.forced is not None:
             policy = self.constructed(tuple(policy.shape), policy.device)
         if known is not None:
             policy = policy.masked_fill(~known[:, None, None], COMPUTE)
         return policy
 
     def constructed(self, shape: tuple[int, int, int], device: torch.device) -> Tensor:
-        """A policy with the shares asked for."""
-        return clustered_policy(shape, *self.shares, device)
+        """The policy that is forced upon the layer, of the kinds of sites that it knows."""
+        return self.forced(self.name, shape, device)
+
+    # Inference with what follows folded in --------------------------------------------------------------------------
+
+    def fused(self, x: Tensor, norm: nn.Module, relu: bool) -> Tensor | None:
+        """``relu(norm(conv(x)))`` in inference with the norm folded.
+
+        The result may be a buffer of the layer: it is valid until the next frame, and must not be written to.
+
+        A norm that cannot be folded (group norm looks at all sites) runs after the convolution, which still updates
+        its output in place.
+
+        Returns:
+            None where it cannot be done so (training, gradients, no frame loop, or the frame loop does not fold).
+        """
+        context = current()
+        if context is None or not context.fold or self.training or torch.is_grad_enabled():
+            return None
+        if not FoldedConv.possible(norm):
+            out = norm(self.fused(x, NO_NORM, relu=False))
+            return F.relu(out) if relu else out
+        folded = self.folded(x, norm, relu)
+        found = context.recall(self, x, KIND)
+        x = x.to(folded.dtype)
+        if context.dense or (self.temporal and found is None):
+            return self.densely_folded(x, folded, None if found is None else found[0], context)
+        previous, known = found or ({}, None)
+        return self.sparsely_folded(x, folded, previous, known, context)
+
+    def folded(self, x: Tensor, norm: nn.Module, relu: bool) -> FoldedConv:
+        """Packed weights for the type of ``x``; made anew when weights or norm have changed."""
+        stamp = FoldedConv.stamp(self, x, norm, relu)
+        if self._folded is None or self._folded.stamp_of_weights != stamp:
+            self._folded = FoldedConv(self, x, norm, relu, stamp)
+        return self._folded
+
+    def densely_folded(self, x: Tensor, folded: FoldedConv, previous: dict[str, Tensor] | None,
+                       context: FrameContext) -> Tensor:
+        """As :meth:`densely`; ``previous`` is what was kept of the frame before, whose buffers may be used again."""
+        raise NotImplementedError(f"{type(self).__name__} does not say how dense frames are kept when it is folded")
+
+    def sparsely_folded(self, x: Tensor, folded: FoldedConv, previous: dict[str, Tensor], known: Tensor | None,
+                        context: FrameContext) -> Tensor:
+        """As :meth:`sparsely`."""
+        raise NotImplementedError(f"{type(self).__name__} does not say how sparse frames are processed when folded")
+
+    _folded: FoldedConv | None = None
+
+    def train(self, mode: bool = True) -> "SparseConv":
+        """Forget packed weights: they may change now without being noticed."""
+        self._folded = None
+        return super().train(mode)
+
+    def __getstate__(self) -> dict:
+        return {**self.__dict__, "_folded": None}
 
     def report(self, context: FrameContext, out: Tensor, policy: Tensor | None = None, chosen: Tensor | None = None,
                known: Tensor | None = None, gate_share: float = 1.0) -> None:

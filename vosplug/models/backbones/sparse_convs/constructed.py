@@ -1,12 +1,53 @@
-"""Policies with given shares, to measure what a density costs before a gate has learnt it."""
+"""Policies that replace what gates say in evaluation: to measure what a density costs, and how errors add up."""
 
+import zlib
 from functools import lru_cache
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from .gates import COMPUTE, REUSE, SKIP
+
 PAPER_SHARES = (0.101, 0.238)
+
+
+class ClusteredPolicy:
+    """Given shares of the sites are computed and reused, in smooth clusters: the same for every frame and layer.
+
+    Args:
+        compute, reuse: shares; the rest is skipped.
+    """
+
+    def __init__(self, compute: float, reuse: float):
+        self.compute, self.reuse = compute, reuse
+
+    def __call__(self, name: str, shape: tuple[int, int, int], device: torch.device) -> Tensor:
+        """Policy (N, H, W) uint8 of the layer ``name``."""
+        return clustered_policy(shape, self.compute, self.reuse, device)
+
+
+class RandomPolicy:
+    """Each site is drawn on its own, anew for every layer and frame, from a seed.
+
+    Args:
+        compute, reuse: probabilities; the rest is skipped.
+        seed: of the draws.
+    """
+
+    def __init__(self, compute: float, reuse: float, seed: int = 0):
+        self.compute, self.reuse, self.seed = compute, reuse, seed
+        self.generators: dict[str, torch.Generator] = {}
+
+    def __call__(self, name: str, shape: tuple[int, int, int], device: torch.device) -> Tensor:
+        """Policy (N, H, W) uint8 of the layer ``name`` for its next frame."""
+        if name not in self.generators:
+            self.generators[name] = torch.Generator().manual_seed(zlib.crc32(f"{self.seed} {name}".encode()))
+        drawn = torch.rand(shape, generator=self.generators[name])
+        policy = torch.full(shape, SKIP, dtype=torch.uint8)
+        policy[drawn < self.compute + self.reuse] = REUSE
+        policy[drawn < self.compute] = COMPUTE
+        return policy.to(device)
 
 
 @lru_cache(maxsize=64)
@@ -20,7 +61,7 @@ def clustered_policy(shape: tuple[int, int, int], compute: float, reuse: float, 
     coarse = torch.rand(1, 1, 6, 10, generator=generator)
     field = F.interpolate(coarse, size=shape[1:], mode="bicubic", align_corners=False).flatten()
     order = field.argsort(descending=True)
-    policy = torch.zeros(len(order), dtype=torch.uint8)
+    policy = torch.full((len(order),), SKIP, dtype=torch.uint8)
     first, second = round(compute * len(order)), round((compute + reuse) * len(order))
-    policy[order[:first]], policy[order[first:second]] = 2, 1
+    policy[order[:first]], policy[order[first:second]] = COMPUTE, REUSE
     return policy.view(1, *shape[1:]).expand(shape).contiguous().to(device)

@@ -4,9 +4,13 @@ from collections.abc import Hashable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
+
+if TYPE_CHECKING:
+    from .... import ops
 
 _current: ContextVar["FrameContext | None"] = ContextVar("sparse_context", default=None)
 
@@ -76,13 +80,25 @@ class FrameContext:
         objects: keys of the rows of layers that run once per (video, object) pair.
         dense: no gate decides; everything is computed.
         work: list to which layers append what they did.
+        fold: in inference layers fold the norms that follow and update their outputs in place.
     """
 
-    def __init__(self, store: dict, frames: tuple, objects: tuple, dense: bool, work: list[Work]):
+    def __init__(self, store: dict, frames: tuple, objects: tuple, dense: bool, work: list[Work], fold: bool = True):
         self.store = store
         self.frames, self.objects = frames, objects
         self.dense = dense
         self.work = work
+        self.fold = fold
+        self._sites: dict[torch.Size, ops.Sites] = {}
+
+    def sites(self, policy: Tensor) -> "ops.Sites":
+        """The computed sites of a policy (N, H, W): found once for layers whose policies are equal."""
+        from .... import ops
+
+        held = self._sites.get(policy.shape)
+        if held is None or not (held.policy is policy or torch.equal(held.policy, policy)):
+            held = self._sites[policy.shape] = ops.Sites.from_policy(policy)
+        return held
 
     def keys(self, layer, rows: int) -> tuple:
         """Whose rows the input of ``layer`` has."""

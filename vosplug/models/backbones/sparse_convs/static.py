@@ -3,10 +3,10 @@
 import torch
 from torch import Tensor
 
-from .... import ops
 from ....registry import SPARSE_CONVS
 from .base import SparseConv
 from .context import FrameContext
+from .folded import FoldedConv
 from .gates import COMPUTE, SKIP, gumbel_sigmoid
 
 
@@ -43,10 +43,31 @@ class StaticSparseConv(SparseConv):
 
     def choose(self, x: Tensor, policy: Tensor) -> Tensor:
         """Carry a policy out; where all is computed, by the very convolution that is dense."""
+        from .... import ops
+
         if bool((policy == COMPUTE).all()):
             return self.convolve(x)
         return ops.static_sparse_conv2d(x, self.weight, self.bias, policy, self.stride, self.padding, self.dilation,
                                         self.groups)
+
+    def densely_folded(self, x: Tensor, folded: FoldedConv, previous: dict[str, Tensor] | None,
+                       context: FrameContext) -> Tensor:
+        """See the base class."""
+        out = folded.everywhere(x)
+        self.report(context, out, gate_share=0.0)
+        return out
+
+    def sparsely_folded(self, x: Tensor, folded: FoldedConv, previous: dict[str, Tensor], known: Tensor | None,
+                        context: FrameContext) -> Tensor:
+        """Sites that are not computed hold the constant that the norm makes of zero."""
+        policy = self.settle((self.gate(x)[:, 0] >= 0).to(torch.uint8) * COMPUTE, known)
+        sites = context.sites(policy)
+        if sites.count == policy.numel():
+            out = folded.everywhere(x)
+        else:
+            out = folded.computed(x, sites, folded.filled(x))
+        self.report(context, out, policy)
+        return out
 
     def constructed(self, shape: tuple[int, int, int], device: torch.device) -> Tensor:
         """What would be reused is skipped."""

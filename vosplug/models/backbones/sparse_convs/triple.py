@@ -1,13 +1,12 @@
 """Triple sparse convolution."""
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from .... import ops
 from ....registry import SPARSE_CONVS
 from .base import SparseConv
-from .context import FrameContext, current
-from .folded import FoldedConv
+from .context import FrameContext
+from .folded import KIND, FoldedConv, writable
 from .gates import COMPUTE, REUSE, best_policy, gumbel_softmax_policy
 
 
@@ -55,6 +54,8 @@ class TripleSparseConv(SparseConv):
 
     def choose(self, x: Tensor, policy: Tensor, previous: Tensor) -> Tensor:
         """Eq. 8 for a given policy, by the operator; where all is computed, by the very convolution that is dense."""
+        from .... import ops
+
         if bool((policy == COMPUTE).all()):
             return self.convolve(x)
         return ops.triple_sparse_conv2d(x, self.weight, self.bias, policy, previous, self.stride, self.padding,
@@ -62,35 +63,20 @@ class TripleSparseConv(SparseConv):
 
     # Inference with what follows folded in --------------------------------------------------------------------------
 
-    def fused(self, x: Tensor, norm: nn.Module, relu: bool) -> Tensor | None:
-        """``relu(norm(conv(x)))`` in inference: norm folded, previous outputs updated in place.
+    def densely_folded(self, x: Tensor, folded: FoldedConv, previous: dict[str, Tensor] | None,
+                       context: FrameContext) -> Tensor:
+        """See the base class: the output of the frame before is overwritten."""
+        out = folded.everywhere(x, None if previous is None else writable(previous["out"]))
+        context.keep(self, x, KIND, out=out, echo=self.gate.echo(x))
+        self.report(context, out, gate_share=0.5)
+        return out
 
-        The result is the buffer of the layer: it is valid until the next frame, and must not be written to.
-
-        Returns:
-            None where it cannot be done so (training, gradients, a norm that cannot be folded, no frame loop).
-        """
-        context = current()
-        if context is None or self.training or torch.is_grad_enabled():
-            return None
-        folded = self.folded(x, norm, relu)
-        return None if folded is None else folded.run(self, x, context)
-
-    def folded(self, x: Tensor, norm: nn.Module, relu: bool) -> FoldedConv | None:
-        """Packed weights for the type of ``x``; made anew when weights or norm have changed."""
-        if not FoldedConv.possible(x, norm):
-            return None
-        stamp = FoldedConv.stamp(self, x, norm, relu)
-        if self._folded is None or self._folded.stamp_of_weights != stamp:
-            self._folded = FoldedConv(self, x, norm, relu, stamp)
-        return self._folded
-
-    _folded: FoldedConv | None = None
-
-    def train(self, mode: bool = True) -> "TripleSparseConv":
-        """Forget packed weights: they may change now without being noticed."""
-        self._folded = None
-        return super().train(mode)
-
-    def __getstate__(self) -> dict:
-        return {**self.__dict__, "_folded": None}
+    def sparsely_folded(self, x: Tensor, folded: FoldedConv, previous: dict[str, Tensor], known: Tensor | None,
+                        context: FrameContext) -> Tensor:
+        """Eq. 7 and 8 in place: reused sites cost nothing, and skipped ones only where they were not skipped before."""
+        own, echo = self.gate.halves(x)
+        policy = self.settle(best_policy(own + previous["echo"]), known)
+        out = folded.somewhere(x, policy, context.sites(policy), writable(previous["out"]), previous.get("policy"))
+        context.keep(self, x, KIND, out=out, echo=echo, policy=policy)
+        self.report(context, out, policy)
+        return out

@@ -1,0 +1,8 @@
+# Tri-XMem (SpVOS, IV-D5): XMem with triple sparse convolutions in the key encoder, the decoder and the decoder's update
+# of the sensory memory. Clips of four frames, of which the first and one of the second and third are memory frames, and
+# dense. Start from a trained XMem with --cfg-options model.sparse.dense_weights=xmem.pth (gates start from scratch).
+_base_ = ["xmem_r50.py"]
+model = dict(
+    memory=dict(train_candidates=2),
+    sparse=dict(conv=dict(type="TripleSparseConv", tau=1.0), where="QD", policy="mixed",
+                losses=[dict(type="SparsityLoss", target=0.1)]))
