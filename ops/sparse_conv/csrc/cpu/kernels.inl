@@ -5,6 +5,7 @@ namespace vosplug {
 namespace VOSPLUG_ISA {
 
 constexpr int NV = VOSPLUG_NV, NR = NV * VW, MR = VOSPLUG_MR;
+constexpr int64_t PART_BYTES = 192 * 1024;  // weights of a panel that are used at a time
 
 static inline int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
 
@@ -204,7 +205,7 @@ static void direct_run(const ConvJob& j, int64_t begin, int64_t end) {
   const int64_t cig = j.CI / j.groups, cog = j.CO / j.groups, panels = (cog + NR - 1) / NR;
   const int64_t kg = sizeof(T) == 2 ? (cig + 1) / 2 * 2 : cig, tap_stride = kg * NR;
   // The part of a panel that is used at a time stays in the second-level cache while all sites of the block pass.
-  const int64_t part = VOSPLUG_PART_BYTES / (NR * (int64_t)sizeof(T));
+  const int64_t part = PART_BYTES / (NR * (int64_t)sizeof(T));
   const int tap_step = (int)(kg >= part ? 1 : smaller(taps, part / kg < 1 ? 1 : part / kg));
   const int64_t k_step = kg > part ? (part + 1) / 2 * 2 : kg;
   for (int64_t s = begin; s < end; ++s) {

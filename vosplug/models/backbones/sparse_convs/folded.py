@@ -4,7 +4,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .... import ops
+from . import operators as ops
 from .context import FrameContext
 from .gates import COMPUTE, REUSE, SKIP, best_policy
 

@@ -4,8 +4,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .... import ops
 from ....registry import SPARSE_CONVS
+from . import operators as ops
 from .base import SparseConv
 from .context import FrameContext
 from .gates import COMPUTE, REUSE, gumbel_sigmoid

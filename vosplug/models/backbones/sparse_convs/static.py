@@ -3,8 +3,8 @@
 import torch
 from torch import Tensor
 
-from .... import ops
 from ....registry import SPARSE_CONVS
+from . import operators as ops
 from .base import SparseConv
 from .context import FrameContext
 from .gates import COMPUTE, SKIP, gumbel_sigmoid

@@ -3,8 +3,8 @@
 import torch
 from torch import Tensor, nn
 
-from .... import ops
 from ....registry import SPARSE_CONVS
+from . import operators as ops
 from .base import SparseConv
 from .context import FrameContext, current
 from .folded import FoldedConv
