@@ -26,7 +26,12 @@ def _maps(rows: Tensor, batch: int, size) -> Tensor:
 
 def _cell_rows(x: Tensor) -> Tensor:
     """(B, C, T, H, W) -> contiguous float32 (B, T*H*W, C); a view for channels_last_3d."""
-    return x.permute(0, 2, 3, 4, 1).flatten(1, 3).float().contiguous()
+    if not x.is_contiguous():
+        return x.permute(0, 2, 3, 4, 1).flatten(1, 3).float().contiguous()
+    rows = x.new_empty(x.shape[0], x[0, 0].numel(), x.shape[1], dtype=torch.float32)
+    for to, of in zip(rows, x, strict=True):
+        to.copy_(of.flatten(1).t())  # matrix by matrix, as PyTorch transposes those in tiles
+    return rows
 
 
 def _compute_dtype(x: Tensor) -> torch.dtype:

@@ -88,7 +88,7 @@ struct Thread {
   ucontext_t context;
   std::vector<char> stack;
   bool done = false;
-  uint64_t block_waits = 0, warp_waits = 0;
+  uint64_t block_waits = 0, warp_waits = 0, mask_waits = 0;
   std::vector<std::vector<Copy>> groups{1};  // of cp.async; the last one is still open
   uint32_t give[8] = {};                     // what the other lanes of the warp may read
 };
@@ -173,7 +173,15 @@ inline float of_pair(uint32_t pair, int which) {
 #define blockDim (::simulator::device.block)
 
 inline void __syncthreads() { simulator::block_barrier(); }
-inline void __syncwarp(unsigned = ~0u) {}  // only orders memory in these kernels, which a coroutine does anyway
+inline void __syncwarp(unsigned mask = ~0u) {
+  const uint64_t mine = ++simulator::self().mask_waits;
+  for (bool all = false; !all;) {
+    all = true;
+    for (int i = 0; i < 32; ++i)
+      if (mask >> i & 1) all &= simulator::lane(i).done || simulator::lane(i).mask_waits >= mine;
+    if (!all) simulator::give_way();
+  }
+}
 inline float __shfl_xor_sync(unsigned, float x, int mask) {
   memcpy(simulator::self().give, &x, 4);
   simulator::warp_barrier();

@@ -8,9 +8,8 @@ constexpr int64_t PANEL = VOSPLUG_NV * VW;  // columns of B that lie together: [
 constexpr int64_t DEPTH = 144;             // at most so many of its rows are used at a time: they stay in the first cache
 
 // C (M x NVT vectors) = A (M rows by pointers, K) x B (K x PANEL), or C += where `more`.
-template <int M, int NVT>
-static inline void product_tile(const float* const* a, int64_t k0, int64_t K, const float* b, float* c, int64_t ldc,
-                                bool more) {
+template <int M, int NVT, bool more>
+static inline void product_tile(const float* const* a, int64_t k0, int64_t K, const float* b, float* c, int64_t ldc) {
   vf acc[M][NVT];
   const float* row[M];
   for (int m = 0; m < M; ++m) {
@@ -30,23 +29,35 @@ static inline void product_tile(const float* const* a, int64_t k0, int64_t K, co
     for (int v = 0; v < NVT; ++v) store(c + m * ldc + v * VW, acc[m][v]);
 }
 
-template <int NVT>
+template <int NVT, bool more>
 static inline void product_rows(int M, const float* const* a, int64_t k0, int64_t K, const float* b, float* c,
-                                int64_t ldc, bool more) {
+                                int64_t ldc) {
   switch (M) {
-    case 1: return product_tile<1, NVT>(a, k0, K, b, c, ldc, more);
-    case 2: return product_tile<2, NVT>(a, k0, K, b, c, ldc, more);
-    case 3: return product_tile<3, NVT>(a, k0, K, b, c, ldc, more);
-    case 4: return product_tile<4, NVT>(a, k0, K, b, c, ldc, more);
-    case 5: return product_tile<5, NVT>(a, k0, K, b, c, ldc, more);
-    default: return product_tile<6, NVT>(a, k0, K, b, c, ldc, more);
+    case 1: return product_tile<1, NVT, more>(a, k0, K, b, c, ldc);
+    case 2: return product_tile<2, NVT, more>(a, k0, K, b, c, ldc);
+    case 3: return product_tile<3, NVT, more>(a, k0, K, b, c, ldc);
+    case 4: return product_tile<4, NVT, more>(a, k0, K, b, c, ldc);
+    case 5: return product_tile<5, NVT, more>(a, k0, K, b, c, ldc);
+    default: return product_tile<6, NVT, more>(a, k0, K, b, c, ldc);
+  }
+}
+template <bool more>
+static inline void product_part(int64_t vectors, int M, const float* const* a, int64_t k0, int64_t K, const float* b,
+                                float* c, int64_t ldc) {
+  switch (vectors) {
+    case 1: return product_rows<1, more>(M, a, k0, K, b, c, ldc);
+#if VOSPLUG_NV > 2
+    case 2: return product_rows<2, more>(M, a, k0, K, b, c, ldc);
+    case 3: return product_rows<3, more>(M, a, k0, K, b, c, ldc);
+#endif
+    default: return product_rows<VOSPLUG_NV, more>(M, a, k0, K, b, c, ldc);
   }
 }
 
 // C (n x columns from..to) = A (n rows by pointers, K) x B in panels, `panel_rows` rows each; `from` and `to` are
 // multiples of VW, and c points to column 0. At most 6 rows at a time (4 where vectors are short, for want of registers).
 static void product(int64_t n, const float* const* a, int64_t K, const float* b, int64_t panel_rows, int64_t from,
-                    int64_t to, float* c, int64_t ldc, bool more = false) {
+                    int64_t to, float* c, int64_t ldc) {
   constexpr int step = VOSPLUG_MR;
   const int64_t parts = (K + DEPTH - 1) / DEPTH, most = parts > 1 ? (K + parts - 1) / parts : K;
   for (int64_t j = from; j < to;) {
@@ -56,16 +67,7 @@ static void product(int64_t n, const float* const* a, int64_t K, const float* b,
       const int64_t depth = smaller(most, K - k0);
       for (int64_t i = 0; i < n; i += step) {
         const int M = (int)smaller(step, n - i);
-        const float* part = panel + k0 * PANEL;
-        float* to_c = c + i * ldc + j;
-        switch (left) {
-          case 1: product_rows<1>(M, a + i, k0, depth, part, to_c, ldc, more || k0); break;
-#if VOSPLUG_NV > 2
-          case 2: product_rows<2>(M, a + i, k0, depth, part, to_c, ldc, more || k0); break;
-          case 3: product_rows<3>(M, a + i, k0, depth, part, to_c, ldc, more || k0); break;
-#endif
-          default: product_rows<VOSPLUG_NV>(M, a + i, k0, depth, part, to_c, ldc, more || k0); break;
-        }
+        (k0 ? product_part<true> : product_part<false>)(left, M, a + i, k0, depth, panel + k0 * PANEL, c + i * ldc + j, ldc);
       }
     }
     j += left * VW;
@@ -110,6 +112,16 @@ static inline float largest(vf v) {
     for (int i = 0; i < width; ++i) part[i] = larger4(part[i], part[i + width]);
   const v4 a = larger4(part[0], __builtin_shuffle(part[0], (i4){2, 3, 0, 1}));
   return larger4(a, __builtin_shuffle(a, (i4){1, 0, 3, 2}))[0];
+}
+// The same where NaN may be overlooked.
+static inline float greatest(vf v) {
+  v4 part[VW / 4];
+  memcpy(part, &v, sizeof(v));
+  for (int width = VW / 8; width >= 1; width /= 2)
+    for (int i = 0; i < width; ++i) part[i] = part[i] > part[i + width] ? part[i] : part[i + width];
+  v4 a = part[0], b = __builtin_shuffle(a, (i4){2, 3, 0, 1});
+  a = a > b ? a : b, b = __builtin_shuffle(a, (i4){1, 0, 3, 2});
+  return (a > b ? a : b)[0];
 }
 static inline float total(vf v) {
   v4 part[VW / 4];

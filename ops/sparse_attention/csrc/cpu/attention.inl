@@ -31,7 +31,8 @@ struct Block {
 struct Work {
   const float** rows;
   const float** probabilities;
-  float *scores, *fresh, *maximum, *sum, *keep;
+  const float** line_rows;
+  float *scores, *fresh, *maximum, *sum, *keep, *line_weights;
 };
 
 static inline const float* row_of(const float* p, int64_t batch, int64_t batch_step, int64_t cell, int64_t row,
@@ -40,10 +41,14 @@ static inline const float* row_of(const float* p, int64_t batch, int64_t batch_s
 }
 
 static inline float dot(const float* a, const float* b, int64_t n) {
-  vf s = {};
+  vf s = {}, other = {};
   int64_t c = 0;
+  for (; c + 2 * VW <= n; c += 2 * VW) {
+    s += load(a + c) * load(b + c);
+    other += load(a + c + VW) * load(b + c + VW);
+  }
   for (; c + VW <= n; c += VW) s += load(a + c) * load(b + c);
-  float r = total(s);
+  float r = total(s + other);
   for (; c < n; ++c) r += a[c] * b[c];
   return r;
 }
@@ -51,9 +56,9 @@ static inline float dot(const float* a, const float* b, int64_t n) {
 // Scores from..to that must not count become -inf; the padding, too. `of_key`: the row is a key, the columns are queries.
 static void hide(const Block& b, int64_t cell, int64_t from, int64_t to, float* s, bool of_key = false) {
   const AttentionJob& j = b.j;
-  const uint32_t plane = (uint32_t)(j.H * j.W), id = (uint32_t)cell, width = (uint32_t)j.W;
-  const float t = (float)(int)(id / plane), y = (float)(int)(id % plane / width), x = (float)(int)(id % width);
   if (j.rule & RULE_WINDOW) {
+    const uint32_t plane = (uint32_t)(j.H * j.W), id = (uint32_t)cell, width = (uint32_t)j.W;
+    const float t = (float)(int)(id / plane), y = (float)(int)(id % plane / width), x = (float)(int)(id % width);
     const float rt = (float)j.radius_t, ry = (float)j.radius_y, rx = (float)j.radius_x;
     const bool causal = j.rule & RULE_CAUSAL;
     const float after = causal && !of_key ? 0.f : rt, before = causal && of_key ? 0.f : -rt;
@@ -64,6 +69,7 @@ static void hide(const Block& b, int64_t cell, int64_t from, int64_t to, float* 
       store(s + i, keep_if(keep, load(s + i)));
     }
   } else if (j.rule & RULE_CAUSAL) {
+    const float t = (float)(int)((uint32_t)cell / (uint32_t)(j.H * j.W));
     for (int64_t i = from; i < to; i += VW) {
       const vf other = load(b.key_t + i);
       store(s + i, keep_if(of_key ? (vi)(other >= t) & (vi)(other < 2e9f) : (vi)(other <= t), load(s + i)));
@@ -84,18 +90,29 @@ static void hide(const Block& b, int64_t cell, int64_t from, int64_t to, float* 
   }
 }
 
+// Rows of other frames come from further away than those of the block: they are asked for so many queries ahead.
+constexpr int64_t LINE_AHEAD = 8;
+static inline void ask_for(const float* row, int64_t width) {
+  for (int64_t c = 0; c < width; c += 16) __builtin_prefetch(row + c, 0, 2);
+}
+
 // Scores with the same pixel of other frames, into columns padded..padded+extra (a multiple of VW; the rest is -inf).
-static void time_line(const Block& b, int64_t cell, const float* q, float* s) {
+static void time_line(const Block& b, int64_t cell, int64_t later, const float* q, float* s) {
   const AttentionJob& j = b.j;
-  const int64_t plane = j.H * j.W, t = (uint32_t)cell / (uint32_t)plane, pixel = cell - t * plane;
+  const int64_t plane = j.H * j.W, t = (uint32_t)cell / (uint32_t)plane, pixel = cell - t * plane, ahead = later - cell;
   vi lane;
   memcpy(&lane, LANES, sizeof(lane));
   for (int64_t begin = 0; begin < b.extra; begin += VW) {
     vf line = splat(-__builtin_inff());
     for (int64_t u = begin; u < begin + VW && u < j.T; ++u) {
       if (u == t || ((j.rule & RULE_CAUSAL) && u > t)) continue;
-      const float score = dot(q, row_of(j.k, b.batch, j.k_batch, u * plane + pixel, j.k_row, b.head, j.D), j.D);
-      line = lane == (int32_t)(u - begin) ? splat(score * j.scale) : line;
+      const int64_t other = u * plane + pixel;
+      const float* key = row_of(j.k, b.batch, j.k_batch, other, j.k_row, b.head, j.D);
+      if (u > t) {  // earlier frames of this line have been worked on just before
+        ask_for(key + ahead * j.k_row, j.D);
+        ask_for(row_of(j.v, b.batch, j.v_batch, other + ahead, j.v_row, b.head, j.DV), j.DV);
+      }
+      line = lane == (int32_t)(u - begin) ? splat(dot(q, key, j.D) * j.scale) : line;
     }
     store(s + b.padded + begin, line);
   }
@@ -131,7 +148,7 @@ static void softmax_row(float* s, int64_t n, float* maximum, float* sum) {
     const vf x = load(s + i);
     m = x > m ? x : m;
   }
-  const float top = largest(m), base = top == -__builtin_inff() ? 0.f : top;
+  const float top = greatest(m), base = top == -__builtin_inff() ? 0.f : top;
   vf acc = {};
   for (int64_t i = 0; i < n; i += VW) {
     const vf e = exponential(load(s + i) - base);
@@ -156,6 +173,19 @@ static void weigh_seen(const Block& b, int64_t n, const float* const* probabilit
       }
     }
   }
+}
+
+// Values of the same pixel in other frames, and their weights; returns how many count.
+static int64_t line_values(const Block& b, int64_t cell, const float* probabilities, Work& w) {
+  const AttentionJob& j = b.j;
+  const int64_t plane = j.H * j.W, pixel = (uint32_t)cell % (uint32_t)plane;
+  int64_t count = 0;
+  for (int64_t u = 0; u < j.T; ++u) {
+    if (probabilities[u] == 0.f) continue;
+    w.line_weights[count] = probabilities[u];
+    w.line_rows[count++] = row_of(j.v, b.batch, j.v_batch, u * plane + pixel, j.v_row, b.head, j.DV);
+  }
+  return count;
 }
 
 // Combine with what the cells have so far: everything is relative to the larger maximum.
@@ -186,13 +216,20 @@ static void merge(const Block& b, const int32_t* cells, int64_t n, Work& w) {
     float* out = j.out + b.batch * j.out_batch + cells[i] * j.out_row + b.head * j.DV;
     const float* fresh = w.fresh + i * b.dv_padded;
     const float old_scale = w.keep[i], new_scale = w.keep[MOST_QUERIES + i];
-    int64_t c = 0;
-    if (j.first) {
-      for (; c + VW <= j.DV; c += VW) store(out + c, load(fresh + c) * new_scale);
-      for (; c < j.DV; ++c) out[c] = fresh[c] * new_scale;
-    } else {
-      for (; c + VW <= j.DV; c += VW) store(out + c, load(fresh + c) * new_scale + load(out + c) * old_scale);
-      for (; c < j.DV; ++c) out[c] = fresh[c] * new_scale + out[c] * old_scale;
+    const int64_t lines = b.extra ? line_values(b, cells[i], w.scores + i * (b.padded + b.extra) + b.padded, w) : 0;
+    for (int64_t c = 0; c < j.DV; c += VW) {
+      vf x = load(fresh + c);
+      if (c + VW <= j.DV) {
+        for (int64_t l = 0; l < lines; ++l) x += w.line_weights[l] * load(w.line_rows[l] + c);
+        x *= new_scale;
+        store(out + c, j.first ? x : x + load(out + c) * old_scale);
+        continue;
+      }
+      for (int64_t m = c; m < j.DV; ++m) {
+        float y = fresh[m];
+        for (int64_t l = 0; l < lines; ++l) y += w.line_weights[l] * w.line_rows[l][m];
+        out[m] = j.first ? y * new_scale : y * new_scale + out[m] * old_scale;
+      }
     }
   }
 }
@@ -253,7 +290,7 @@ static void run_queries(const Block& b, const int32_t* cells, int64_t n, int64_t
     float* s = w.scores + i * columns;
     ahead.step();
     hide(b, cells[i], from, to, s);
-    if (b.extra) time_line(b, cells[i], w.rows[i], s);
+    if (b.extra) time_line(b, cells[i], cells[smaller(i + LINE_AHEAD, n - 1)], w.rows[i], s);
     if (j.objects) reduce_affinity(b, cells[i], from, to, s);
     softmax_row(s + from, to + b.extra - from, w.maximum + i, w.sum + i);
   }
@@ -262,18 +299,6 @@ static void run_queries(const Block& b, const int32_t* cells, int64_t n, int64_t
     product(n, w.probabilities, count, b.values + from * PANEL, b.keys, 0, b.dv_padded, w.fresh, b.dv_padded);
   else
     weigh_seen(b, n, w.probabilities, from, count, w.fresh);
-  for (int64_t i = 0; i < n && b.extra; ++i) {
-    float* f = w.fresh + i * b.dv_padded;
-    const int64_t pixel = (uint32_t)cells[i] % (uint32_t)plane;
-    for (int64_t u = 0; u < j.T; ++u) {
-      const float p = w.scores[i * columns + b.padded + u];
-      if (p == 0.f) continue;
-      const float* v = row_of(j.v, b.batch, j.v_batch, u * plane + pixel, j.v_row, b.head, j.DV);
-      int64_t c = 0;
-      for (; c + VW <= j.DV; c += VW) store(f + c, load(f + c) + p * load(v + c));
-      for (; c < j.DV; ++c) f[c] += p * v[c];
-    }
-  }
   merge(b, cells, n, w);
 }
 
@@ -353,14 +378,15 @@ static void attention_blocks(const AttentionJob& j, int64_t begin, int64_t end) 
   const int64_t group = group_of(j, columns);
   float* keys_t = (float*)scratch(0, sizeof(float) * (size_t)(j.D * panels_of(padded) * PANEL));
   float* values = (float*)scratch(1, sizeof(float) * (size_t)(L * panels_of(dvp) * PANEL));
-  float* small = (float*)scratch(3, sizeof(float) * (size_t)(5 * padded + MOST_QUERIES * dvp + 4 * MOST_QUERIES));
+  float* small = (float*)scratch(3, sizeof(float) * (size_t)(5 * padded + MOST_QUERIES * dvp + 4 * MOST_QUERIES + extra));
   float *key_t = small, *key_y = key_t + padded, *key_x = key_y + padded;
   int32_t *key_label = (int32_t*)(key_x + padded), *key_id = key_label + padded;
-  const float** rows = (const float**)scratch(4, sizeof(float*) * (size_t)(padded + 2 * MOST_QUERIES));
+  const float** rows = (const float**)scratch(4, sizeof(float*) * (size_t)(padded + 2 * MOST_QUERIES + extra));
   float* fresh = small + 5 * padded;
   float* maximum = fresh + MOST_QUERIES * dvp;
-  Work w{rows + padded, rows + padded + MOST_QUERIES, (float*)scratch(2, sizeof(float) * (size_t)(smaller(group, MOST_QUERIES) * columns)),
-         fresh, maximum, maximum + MOST_QUERIES, maximum + 2 * MOST_QUERIES};
+  float* scores = (float*)scratch(2, sizeof(float) * (size_t)(smaller(group, MOST_QUERIES) * columns));
+  Work w{rows + padded, rows + padded + MOST_QUERIES, rows + padded + 2 * MOST_QUERIES, scores, fresh, maximum,
+         maximum + MOST_QUERIES, maximum + 2 * MOST_QUERIES, maximum + 4 * MOST_QUERIES};
   const float* nothing = (const float*)memset(scratch(5, sizeof(float) * (size_t)(widest + VW)), 0,
                                               sizeof(float) * (size_t)(widest + VW));
   Group queries;

@@ -5,7 +5,8 @@ namespace vosplug {
 namespace VOSPLUG_ISA {
 
 constexpr int NV = VOSPLUG_NV, NR = NV * VW, MR = VOSPLUG_MR;
-constexpr int64_t PART_BYTES = 192 * 1024;  // weights of a panel that are used at a time
+constexpr int64_t PART_BYTES = 32 * 1024;      // weights that are used at a time: they stay in the first-level cache
+constexpr int64_t STREAM_BYTES = 4 << 20;      // outputs larger than this are filled past the caches
 
 static inline int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
 
@@ -204,7 +205,7 @@ static void direct_run(const ConvJob& j, int64_t begin, int64_t end) {
   O* block_res = has_res && !direct_res ? (O*)scratch(3, sizeof(O) * (size_t)SITE_BLOCK * j.CO) : nullptr;
   const int64_t cig = j.CI / j.groups, cog = j.CO / j.groups, panels = (cog + NR - 1) / NR;
   const int64_t kg = sizeof(T) == 2 ? (cig + 1) / 2 * 2 : cig, tap_stride = kg * NR;
-  // The part of a panel that is used at a time stays in the second-level cache while all sites of the block pass.
+  // All sites of the block pass over a part of the panel before the next part is read.
   const int64_t part = PART_BYTES / (NR * (int64_t)sizeof(T));
   const int tap_step = (int)(kg >= part ? 1 : smaller(taps, part / kg < 1 ? 1 : part / kg));
   const int64_t k_step = kg > part ? (part + 1) / 2 * 2 : kg;
@@ -354,6 +355,7 @@ static void winograd_run(const ConvJob& j, int64_t begin, int64_t end) {
   const int64_t panels = j.CO / NR, v_stride = (int64_t)TB * j.CI, p_stride = (int64_t)TB * NR;
   T* v = (T*)scratch(0, sizeof(T) * 16 * (size_t)v_stride);
   float* products = (float*)scratch(1, sizeof(float) * 16 * (size_t)p_stride);
+  const int64_t depth = PART_BYTES / (NR * (int64_t)sizeof(T));
   for (int64_t s = begin; s < end; ++s) {
     const int64_t t0 = s * TB;
     const int n = (int)smaller(TB, j.tile_count - t0);
@@ -364,15 +366,17 @@ static void winograd_run(const ConvJob& j, int64_t begin, int64_t end) {
     for (int64_t p = 0; p < panels; ++p) {
       for (int f = 0; f < 16; ++f) {
         const T* w = (const T*)j.weight + (p * 16 + f) * j.CI * NR;
-        for (int i = 0; i < n; i += MR) {
-          const int M = (int)smaller(MR, n - i);
-          const T* rows[MR];
-          void* o[MR];
-          for (int m = 0; m < M; ++m) {
-            rows[m] = v + f * v_stride + (i + m) * j.CI;
-            o[m] = products + f * p_stride + (i + m) * NR;
+        for (int64_t k = 0; k < j.CI; k += depth) {
+          const int64_t K = smaller(depth, j.CI - k);
+          for (int i = 0; i < n; i += MR) {
+            const int M = (int)smaller(MR, n - i);
+            float* sums = products + f * p_stride + (int64_t)i * NR;
+            const T* rows[MR];
+            void* o[MR];
+            for (int m = 0; m < M; ++m) rows[m] = v + f * v_stride + (i + m) * j.CI, o[m] = sums + m * NR;
+            tile_any<T, float>(M, rows, 1, k, K, w + k * NR, 0, nullptr, sums, k == 0, k + K == j.CI,
+                               Tail{o, nullptr, NR, false});
           }
-          tile_any<T, float>(M, rows, 1, 0, j.CI, w, 0, nullptr, nullptr, true, true, Tail{o, nullptr, NR, false});
         }
       }
       for (int i = 0; i < n; ++i)
@@ -411,10 +415,38 @@ static void depthwise_run(const ConvJob& j, int64_t begin, int64_t end) {
   }
 }
 
+// Zeros (`from` null) or a copy. `stream`: past the caches, which saves reading what is overwritten.
+static void put(void* to, const void* from, int64_t bytes, bool stream) {
+  char* out = (char*)to;
+  const char* in = (const char*)from;
+#if VOSPLUG_BYTES >= 32
+  const int64_t head = (int64_t)(-(uintptr_t)out & (VOSPLUG_BYTES - 1));
+  if (stream && bytes >= head + VOSPLUG_BYTES) {
+    put(out, in, head, false);
+    int64_t i = head;
+    for (; i + VOSPLUG_BYTES <= bytes; i += VOSPLUG_BYTES) {
+      vf v = {};
+      if (in) memcpy(&v, in + i, sizeof(v));
+#if VOSPLUG_BYTES == 64
+      _mm512_stream_ps((float*)(out + i), (__m512)v);
+#else
+      _mm256_stream_ps((float*)(out + i), (__m256)v);
+#endif
+    }
+    out += i, in = in ? in + i : nullptr, bytes -= i;
+  }
+#endif
+  if (in)
+    memcpy(out, in, (size_t)bytes);
+  else
+    memset(out, 0, (size_t)bytes);
+}
+
 // Zero or copy the sites that are not computed.
 template <class O>
 static void fill_run(const ConvJob& j, int64_t begin, int64_t end) {
   const int64_t plane = j.HO * j.WO;
+  const bool stream = j.B * plane * j.CO * (int64_t)sizeof(O) >= STREAM_BYTES;
   for (int64_t i = begin; i < end;) {
     const uint8_t kind = j.policy[i];
     const int64_t b = i / plane, rest = i - b * plane, y = rest / j.WO, x = rest - y * j.WO;
@@ -427,12 +459,8 @@ static void fill_run(const ConvJob& j, int64_t begin, int64_t end) {
     if (j.out.channel == 1 && (kind == 0 || j.prev.channel == 1)) {
       const bool packed = j.out.column == j.CO && (kind == 0 || j.prev.column == j.CO);
       const int64_t runs = packed ? 1 : n, length = packed ? n * j.CO : j.CO;
-      for (int64_t r = 0; r < runs; ++r) {
-        if (kind == 0)
-          memset((void*)(out + r * j.out.column), 0, length * sizeof(O));
-        else
-          memcpy((void*)(out + r * j.out.column), prev + r * j.prev.column, length * sizeof(O));
-      }
+      for (int64_t r = 0; r < runs; ++r)
+        put(out + r * j.out.column, prev ? prev + r * j.prev.column : nullptr, length * (int64_t)sizeof(O), stream);
     } else {
       for (int64_t c = 0; c < j.CO; ++c)
         for (int64_t r = 0; r < n; ++r) {
@@ -441,6 +469,9 @@ static void fill_run(const ConvJob& j, int64_t begin, int64_t end) {
         }
     }
   }
+#if VOSPLUG_BYTES >= 32
+  _mm_sfence();  // streamed values are there for the threads that come after
+#endif
 }
 
 // Make rows of T, channels side by side, of the pixels that the active sites read.
