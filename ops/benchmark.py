@@ -5,6 +5,7 @@ import statistics
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -29,7 +30,7 @@ class Case:
 
 @dataclass(frozen=True)
 class Row:
-    """A measured case, under the keys of the JSON file."""
+    """A measured case, under the keys of the JSON file. ``*_mib``: memory above the start at the peak of a call."""
 
     op: str
     shape: str
@@ -41,6 +42,8 @@ class Row:
     rival_ms: float
     speedup: float
     note: str = field(default="")
+    ours_mib: float | None = None
+    rival_mib: float | None = None
 
     def as_dict(self) -> dict:
         """Return the row for JSON."""
@@ -55,6 +58,28 @@ def keep_freed_memory() -> None:
         libc.mallopt(-1, (1 << 31) - 1)  # M_TRIM_THRESHOLD
     except (OSError, AttributeError):
         pass
+
+
+def peak_mib(call: Callable[[], object], device: str) -> float | None:
+    """Return by how much ``call`` raises the memory in use at its peak, its result included; None where unknown."""
+    if device == "cuda":
+        torch.cuda.reset_peak_memory_stats()
+        before = torch.cuda.memory_allocated()
+        call()
+        return (torch.cuda.max_memory_allocated() - before) / 2**20
+    try:
+        ctypes.CDLL("libc.so.6").malloc_trim(0)  # what is free must not hide what is taken
+        Path("/proc/self/clear_refs").write_text("5")  # forget the old peak
+        before = _resident("VmRSS")
+        call()
+        return (_resident("VmHWM") - before) / 1024
+    except (OSError, AttributeError, StopIteration):
+        return None
+
+
+def _resident(name: str) -> int:
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return int(next(line for line in lines if line.startswith(name)).split()[1])
 
 
 def _seconds(call: Callable[[], object], device: str, threads: int) -> float:
@@ -82,9 +107,11 @@ def measure(case: Case, device: str = "cpu", threads: int = 1, budget: float = 3
         for call, values in zip(sides, times, strict=True):
             values.append(_seconds(call, device, threads))
     ours, rival = (statistics.median(values) * 1e3 for values in times)
+    memory = [None if m is None else round(m, 2) for m in (peak_mib(call, device) for call in sides)]
     return Row(
         op=case.op, shape=case.shape, dtype=case.dtype, density=case.density, threads=threads, rival=case.rival,
         ours_ms=round(ours, 4), rival_ms=round(rival, 4), speedup=round(rival / ours, 3), note=case.note,
+        ours_mib=memory[0], rival_mib=memory[1],
     )  # fmt: skip
 
 
@@ -108,12 +135,17 @@ def random_policy(height: int, width: int, density: float, seed: int = 0) -> Ten
     return (chosen < density + 0.5 * (1 - density)).to(torch.uint8) + (chosen < density).to(torch.uint8)
 
 
-def cases_of(op: str | None, device: str, quick: bool = False) -> Iterator[Case]:
-    """Yield the cases of one operator, or of all."""
+def cases_of(op: str | None, device: str, quick: bool = False, sweep: bool = False) -> Iterator[Case]:
+    """Yield the cases of one operator, or of all; ``sweep``: the sparse convolution at all densities instead."""
     from .deformable_attention.benchmark import cases as deformable_attention
     from .sparse_attention.benchmark import cases as sparse_attention
     from .sparse_conv.benchmark import cases as sparse_conv
 
+    if sweep:
+        from .sparse_conv.benchmark import sweep as densities
+
+        yield from densities(device)
+        return
     makers = (sparse_conv, sparse_attention, deformable_attention)
     for name, make in zip(OPERATORS, makers, strict=True):
         if op in (None, name):

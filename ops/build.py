@@ -4,6 +4,9 @@
 undefined-behaviour sanitizers. The extension uses only torch's stable ABI and Python's limited API, so that one wheel
 serves every Python from 3.10 and every torch from 2.10. Kernels for several instruction sets are in the same file and
 one is chosen when the program runs: nothing here depends on the machine that builds.
+
+Where torch has CUDA and nvcc is found, the CUDA kernels and their binding are compiled in, for the GPUs of
+``CUDA_ARCHITECTURES`` and as PTX for newer ones; ``VOSPLUG_NO_CUDA=1`` leaves them out.
 """
 
 import argparse
@@ -19,11 +22,38 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 NAME = "vosplug.ops._C"
 SUFFIX = ".abi3.so"
+CUDA_ARCHITECTURES = ("80", "86", "89", "90a")
 
 
 def sources() -> list[str]:
-    """C++ files of the extension, relative to the root of the repository."""
-    return sorted(str(p.relative_to(HERE.parent)) for p in HERE.glob("*/csrc/**/*.cpp"))
+    """C++ files of the extension for the CPU, relative to the root of the repository."""
+    return sorted(str(p.relative_to(HERE.parent)) for p in HERE.glob("*/csrc/**/*.cpp") if p.parent.name != "cuda")
+
+
+def cuda_sources() -> list[str]:
+    """What a torch with CUDA adds: the kernels and their binding."""
+    return sorted(str(p.relative_to(HERE.parent)) for p in HERE.glob("*/csrc/cuda/*") if p.suffix in (".cu", ".cpp"))
+
+
+def why_no_cuda() -> str | None:
+    """Return why the CUDA kernels cannot be built here, in one sentence, or None if they can (torch is there)."""
+    if os.environ.get("VOSPLUG_NO_CUDA"):
+        return "VOSPLUG_NO_CUDA is set."
+    import torch
+
+    if torch.version.cuda is None:
+        return "This torch has no CUDA."
+    from torch.utils.cpp_extension import CUDA_HOME
+
+    if CUDA_HOME is None or not (Path(CUDA_HOME) / "bin" / "nvcc").is_file():
+        return f"torch has CUDA {torch.version.cuda}, but nvcc was not found (set CUDA_HOME)."
+    return None
+
+
+def nvcc_args() -> list[str]:
+    """Options of nvcc: every architecture, and PTX for later ones."""
+    targets = [f"-gencode=arch=compute_{a},code=sm_{a}" for a in CUDA_ARCHITECTURES]
+    return ["-std=c++17", "-O3", *targets, "-gencode=arch=compute_90,code=compute_90"]
 
 
 def _compiler() -> str | None:
@@ -63,11 +93,11 @@ def _compile_args(sanitize: bool) -> list[str]:
     return args
 
 
-def _include_dirs() -> list[str]:
+def _include_dirs(cuda: bool) -> list[str]:
     from torch.utils.cpp_extension import include_paths
 
-    own = sorted({str(p.parent) for p in HERE.glob("*/csrc/**/*.h")} | {str(HERE / "common" / "csrc")})
-    return own + include_paths()
+    own = {p.parent for p in HERE.glob("*/csrc/**/*") if p.suffix == ".h" or (cuda and p.suffix == ".cuh")}
+    return sorted(map(str, own)) + include_paths("cuda" if cuda else "cpu")
 
 
 def extensions(sanitize: bool = False) -> list:
@@ -78,14 +108,16 @@ def extensions(sanitize: bool = False) -> list:
     from torch.utils.cpp_extension import library_paths
 
     link = ["-fsanitize=address,undefined"] if sanitize else []
+    cuda = why_no_cuda() is None
+    arguments = {"cxx": _compile_args(sanitize), "nvcc": nvcc_args()} if cuda else _compile_args(sanitize)
     return [
         Extension(
             NAME,
-            sources=sources(),
-            include_dirs=_include_dirs(),
-            library_dirs=library_paths(),
-            libraries=["torch", "torch_cpu", "c10"],
-            extra_compile_args=_compile_args(sanitize),
+            sources=sources() + (cuda_sources() if cuda else []),
+            include_dirs=_include_dirs(cuda),
+            library_dirs=library_paths("cuda" if cuda else "cpu"),
+            libraries=["torch", "torch_cpu", "c10", *(["cudart"] if cuda else [])],
+            extra_compile_args=arguments,
             extra_link_args=link,
             define_macros=[],
             py_limited_api=True,
@@ -107,29 +139,32 @@ def build_in_place(sanitize: bool = False, jobs: int = 1) -> Path:
     reason = why_not()
     if reason:
         raise SystemExit(reason)
-    from torch.utils.cpp_extension import library_paths
+    from torch.utils.cpp_extension import CUDA_HOME, library_paths
 
     folder = HERE.parent / "build" / ("ops_asan" if sanitize else "ops")
     folder.mkdir(parents=True, exist_ok=True)
-    compiler, args = _compiler(), _compile_args(sanitize)
-    includes = [f"-I{path}" for path in [*_include_dirs(), sysconfig.get_path("include")]]
-    headers = max(p.stat().st_mtime for p in HERE.glob("*/csrc/**/*") if p.suffix in (".h", ".inl"))
+    compiler, cuda = _compiler(), why_no_cuda() is None
+    includes = [f"-I{path}" for path in [*_include_dirs(cuda), sysconfig.get_path("include")]]
+    headers = max(p.stat().st_mtime for p in HERE.glob("*/csrc/**/*") if p.suffix in (".h", ".inl", ".cuh"))
     objects, running = [], []
-    for source in sources():
+    for source in sources() + (cuda_sources() if cuda else []):
         target = folder / (source.replace("/", "_") + ".o")
         objects.append(str(target))
         newest = max(headers, (HERE.parent / source).stat().st_mtime, Path(__file__).stat().st_mtime)
         if target.exists() and target.stat().st_mtime > newest:
             continue
-        command = [compiler, *args, "-fPIC", *includes, "-c", str(HERE.parent / source), "-o", str(target)]
-        running.append((source, subprocess.Popen(command)))
+        command = [compiler, *_compile_args(sanitize), "-fPIC"]
+        if source.endswith(".cu"):
+            command = [str(Path(CUDA_HOME) / "bin" / "nvcc"), *nvcc_args(), "-Xcompiler", "-fPIC"]
+        running.append((source, subprocess.Popen([*command, *includes, "-c", source, "-o", target], cwd=HERE.parent)))
         if len(running) >= jobs:
             _finish(running)
     _finish(running)
     output = HERE / f"_C{SUFFIX}"
     with tempfile.TemporaryDirectory(dir=folder) as scratch:
         fresh = Path(scratch) / output.name
-        libraries = [f"-L{path}" for path in library_paths()] + ["-ltorch", "-ltorch_cpu", "-lc10"]
+        libraries = [f"-L{path}" for path in library_paths("cuda" if cuda else "cpu")]
+        libraries += ["-ltorch", "-ltorch_cpu", "-lc10", *(["-lcudart"] if cuda else [])]
         link = ["-fsanitize=address,undefined"] if sanitize else []
         subprocess.run([compiler, "-shared", *link, *objects, *libraries, "-o", str(fresh)], check=True)
         os.replace(fresh, output)

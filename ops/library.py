@@ -2,6 +2,7 @@
 
 import functools
 import logging
+import os
 from pathlib import Path
 
 import torch
@@ -32,3 +33,28 @@ def has_extension() -> bool:
 def isa() -> str | None:
     """Return the instruction set that the compiled operators use on this processor, or None without the extension."""
     return _ISA[torch.ops.vosplug_cpu.conv_isa()] if has_extension() else None
+
+
+@functools.cache
+def has_cuda_kernels() -> bool:
+    """Return whether the extension was built with the CUDA kernels."""
+    return has_extension() and hasattr(torch.ops.vosplug_cuda, "attention_blocks")
+
+
+def uses_cuda_kernels() -> bool:
+    """Return whether CUDA tensors go to the CUDA kernels: they are built, and ``VOSPLUG_CUDA_KERNELS=1`` asks for them.
+
+    They have not run on a GPU yet (docs/ops.md), so nobody gets them unasked.
+    """
+    return os.environ.get("VOSPLUG_CUDA_KERNELS") == "1" and has_cuda_kernels()
+
+
+def no_second_derivative(backward_op, name: str) -> None:
+    """Make differentiating ``backward_op``, the custom operator of a backward pass, say that it cannot be done."""
+
+    def backward(ctx, *grads):
+        raise NotImplementedError(
+            f"{name} has no second derivative: differentiate it once, or use its reference in vosplug.ops"
+        )
+
+    backward_op.register_autograd(backward)

@@ -28,12 +28,14 @@ def cases(device: str, quick: bool) -> Iterator[Case]:
     for channels, factor in ((128, 1), (128, 2), (256, 1), (256, 2))[: 2 if quick else 4]:
         torch.manual_seed(0)
         size, heads, groups = (30, 54), channels // 32, 4
-        q, x = (torch.randn(1, channels, *size).to(device) for _ in range(2))
-        offsets = torch.randn(1, groups, 2, size[0] // factor, size[1] // factor).to(device)
-        weights = [(torch.randn(channels, channels) / channels**0.5).to(device) for _ in range(2)]
+        dtype = torch.bfloat16 if device == "cuda" else torch.float32
+        q, x = (torch.randn(1, channels, *size).to(device, dtype) for _ in range(2))
+        offsets = torch.randn(1, groups, 2, size[0] // factor, size[1] // factor).to(device, dtype)
+        weights = [(torch.randn(channels, channels) / channels**0.5).to(device, dtype) for _ in range(2)]
         args = (q, x, offsets, *weights)
+        name = str(dtype).removeprefix("torch.")
         yield Case(
-            "deformable_attention", f"C={channels} @30x54, {heads} heads, g={factor}", "float32", 1.0,
+            "deformable_attention", f"C={channels} @30x54, {heads} heads, g={factor}", name, 1.0,
             "grid_sample and SDPA on head views", lambda a=args, h=heads: deformable_attention(*a, heads=h),
             lambda a=args, h=heads: plain(*a, h),
         )  # fmt: skip

@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from .. import checks
+from . import cuda
 from .dense import dense_attention, runs_compiled
 
 
@@ -42,6 +43,8 @@ def deformable_sample(x: Tensor, offsets: Tensor) -> Tensor:
     checks.shape(offsets, "offsets", (batch, groups, 2, *grid), "(B, S, 2, H_g, W_g)")
     if channels % max(1, groups) or groups < 1:
         raise ValueError(f"offsets: expected a number of groups S that divides C = {channels}, got {groups}")
+    if cuda.takes(x, offsets):
+        return cuda.deformable_sample_rows(x, offsets).transpose(1, 2).unflatten(2, grid)
     # Positions in float32 at least: half a pixel is lost in bfloat16 beyond column 128.
     precise = torch.float64 if offsets.dtype == torch.float64 else torch.float32
     points = reference_points((height, width), grid, x.device, precise)

@@ -3,72 +3,34 @@
 from collections.abc import Callable, Iterator
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from ..benchmark import Case
-from . import op
+from . import op, rivals
 from .functions import grid_attention, local_attention, strided_attention
 
 SIZES = ((3, 30, 54), (3, 59, 59), (3, 117, 117))
+RADIUS, STRIDE = 7, 8
+
+Call = Callable[..., Tensor]
 
 
-def grid_einsum(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-    """Grid attention as most would write it: one einsum per axis, scores joined, the cell itself hidden twice."""
-    t, h, w = q.shape[2:]
-    hide = [torch.eye(n, device=q.device).mul(float("-inf")).nan_to_num_(0.0, neginf=float("-inf")) for n in (h, t)]
-    rows = torch.einsum("bcthw,bcthx->bthwx", q, k)
-    columns = torch.einsum("bcthw,bctyw->bthwy", q, k) + hide[0][None, None, :, None]
-    lines = torch.einsum("bcthw,bcuhw->bthwu", q, k) + hide[1][None, :, None, None]
-    weights = torch.cat([rows, columns, lines], -1).softmax(-1)
-    a, b, c = weights.split([w, h, t], -1)
-    out = torch.einsum("bthwx,bcthx->bcthw", a, v) + torch.einsum("bthwy,bctyw->bcthw", b, v)
-    return out + torch.einsum("bthwu,bcuhw->bcthw", c, v)
-
-
-def grid_matmul(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-    """Grid attention by batched products on channels-last views: the fastest that PyTorch alone gave."""
-    t, h, w = q.shape[2:]
-    diagonal = [torch.zeros(n, n, device=q.device).fill_diagonal_(float("-inf")) for n in (h, t)]
-    last = [x.permute(0, 2, 3, 4, 1) for x in (q, k, v)]
-    views = [last, [x.transpose(2, 3) for x in last], [x.permute(0, 2, 3, 1, 4) for x in last]]
-    rows, columns, lines = (a @ b.transpose(-1, -2) for a, b, _ in views)
-    columns, lines = columns + diagonal[0], lines + diagonal[1]
-    joined = torch.cat([rows, columns.transpose(2, 3), lines.permute(0, 3, 1, 2, 4)], -1).softmax(-1)
-    a, b, c = joined.split([w, h, t], -1)
-    out = a @ views[0][2]
-    out += (b.transpose(2, 3) @ views[1][2]).transpose(2, 3)
-    out += (c.permute(0, 2, 3, 1, 4) @ views[2][2]).permute(0, 3, 1, 2, 4)
-    return out.permute(0, 4, 1, 2, 3)
-
-
-def strided_sdpa(q: Tensor, k: Tensor, v: Tensor, stride: int) -> Tensor:
-    """Strided attention by PyTorch's fused attention on every residue class of rows and columns."""
-    out = torch.empty_like(q)
-    for y in range(stride):
-        for x in range(stride):
-            part = [t[..., y::stride, x::stride].flatten(2).transpose(1, 2).contiguous()[:, None] for t in (q, k, v)]
-            fresh = F.scaled_dot_product_attention(*part, scale=1.0)[:, 0].transpose(1, 2)
-            out[..., y::stride, x::stride] = fresh.unflatten(2, out[..., y::stride, x::stride].shape[2:])
-    return out
-
-
-def without_kernel(call: Callable[[], object]) -> Callable[[], object]:
+def without_kernel(call: Call) -> Call:
     """Return ``call`` so that it runs as this package's PyTorch code."""
 
-    def run() -> object:
-        keep = op.has_extension
-        op.has_extension = lambda: False
+    def run(*tensors: Tensor) -> Tensor:
+        keep = op.has_extension, op.cuda.uses_cuda_kernels
+        op.has_extension = op.cuda.uses_cuda_kernels = lambda: False
         try:
-            return call()
+            return call(*tensors)
         finally:
-            op.has_extension = keep
+            op.has_extension, op.cuda.uses_cuda_kernels = keep
 
     return run
 
 
-def _backward(call: Callable[..., Tensor], tensors: list[Tensor]) -> Callable[[], object]:
-    def run() -> object:
+def _with_backward(call: Call) -> Call:
+    def run(*tensors: Tensor) -> Tensor:
         with torch.enable_grad():
             leaves = [t.detach().requires_grad_() for t in tensors]
             call(*leaves).sum().backward()
@@ -77,37 +39,61 @@ def _backward(call: Callable[..., Tensor], tensors: list[Tensor]) -> Callable[[]
     return run
 
 
+def _local(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    return local_attention(q, k, v, (q.shape[2] - 1, RADIUS, RADIUS))
+
+
+def _strided(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    return strided_attention(q, k, v, (1, STRIDE, STRIDE))
+
+
+# Form, our call, rivals by name. The first rival is the plain form, the others are the best of PyTorch.
+FORMS = (
+    ("grid", grid_attention, {
+        "einsum": rivals.grid_einsum, "matmul on channels-last views": rivals.grid_matmul,
+        "fused attention per axis, merged": rivals.grid_merged,
+    }),
+    (f"local {2 * RADIUS + 1}x{2 * RADIUS + 1}, all frames", _local, {
+        "SDPA with a mask on tiles": lambda q, k, v: rivals.local_sdpa(q, k, v, RADIUS),
+        "our tiles in PyTorch": without_kernel(_local),
+    }),
+    (f"strided {STRIDE}x{STRIDE}, all frames", _strided, {
+        "SDPA per residue class": lambda q, k, v: rivals.strided_sdpa(q, k, v, STRIDE),
+        "matmul per residue class": lambda q, k, v: rivals.strided_matmul(q, k, v, STRIDE),
+    }),
+)  # fmt: skip
+_NO_BACKWARD = ("fused attention per axis, merged",)  # its log-sum-exp has no gradient
+
+
+def _tensors(size: tuple[int, int, int], dtype: torch.dtype, device: str, last: bool) -> list[Tensor]:
+    torch.manual_seed(0)
+    kind = torch.channels_last_3d if last else torch.contiguous_format
+    return [(torch.randn(1, 128, *size) * 0.3).to(device, dtype).to(memory_format=kind) for _ in range(3)]
+
+
+def _case(form: str, ours: Call, name: str, rival: Call, tensors: list[Tensor], layout: str) -> Case:
+    size = ",".join(map(str, tensors[0].shape[2:]))
+    dtype = str(tensors[0].dtype).removeprefix("torch.")
+    return Case(
+        "sparse_attention", f"(1,128,{size})", dtype, 1.0, name, lambda: ours(*tensors), lambda: rival(*tensors),
+        f"{form}, {layout}",
+    )  # fmt: skip
+
+
 def cases(device: str, quick: bool) -> Iterator[Case]:
     """Yield the comparisons of docs/benchmarks.md; ``quick`` keeps the smallest grid."""
+    dtype = torch.bfloat16 if device == "cuda" else torch.float32
     for size in SIZES[:1] if quick else SIZES:
-        torch.manual_seed(0)
-        q, k, v = (
-            (torch.randn(1, 128, *size) * 0.3).to(device).to(memory_format=torch.channels_last_3d) for _ in range(3)
-        )
-        shape, common = f"(1,128,{','.join(map(str, size))})", ("float32", 1.0)
-        grid = lambda q=q, k=k, v=v: grid_attention(q, k, v)  # noqa: E731
-        yield Case(
-            "sparse_attention", shape, *common, "einsum", grid, lambda q=q, k=k, v=v: grid_einsum(q, k, v), "grid"
-        )
-        yield Case(
-            "sparse_attention", shape, *common, "matmul on channels-last views", grid,
-            lambda q=q, k=k, v=v: grid_matmul(q, k, v), "grid",
-        )  # fmt: skip
-        radius = (2, 7, 7)
-        local = lambda q=q, k=k, v=v, r=radius: local_attention(q, k, v, r)  # noqa: E731
-        yield Case(
-            "sparse_attention", shape, *common, "tiles in PyTorch", local, without_kernel(local),
-            "local 15x15, 3 frames",
-        )  # fmt: skip
-        stride = (1, 8, 8)
-        strided = lambda q=q, k=k, v=v, s=stride: strided_attention(q, k, v, s)  # noqa: E731
-        yield Case(
-            "sparse_attention", shape, *common, "SDPA per residue class", strided,
-            lambda q=q, k=k, v=v: strided_sdpa(q, k, v, 8), "strided 8x8, 3 frames",
-        )  # fmt: skip
-        if size == SIZES[-1]:
-            continue
-        yield Case(
-            "sparse_attention", shape, *common, "einsum", _backward(grid_attention, [q, k, v]),
-            _backward(grid_einsum, [q, k, v]), "grid, forward and backward",
-        )  # fmt: skip
+        for form, ours, others in FORMS:
+            tensors = _tensors(size, dtype, device, last=True)
+            for name, rival in others.items():
+                if device == "cuda" and name in _NO_BACKWARD:
+                    continue  # a CPU operator
+                yield _case(form, ours, name, rival, tensors, "channels last")
+            if form == "grid":  # the layout of convolutions, and of the paper's public code
+                rest = _tensors(size, dtype, device, last=False)
+                yield _case(form, ours, "einsum", rivals.grid_einsum, rest, "channels first")
+            for name, rival in others.items():
+                if name not in _NO_BACKWARD:
+                    pair = (_with_backward(ours), name, _with_backward(rival))
+                    yield _case(f"{form}, forward and backward", *pair, tensors, "channels last")

@@ -12,16 +12,9 @@ _Result = Tensor | tuple[Tensor, Tensor]
 
 
 def grid_attention(
-    q: Tensor,
-    k: Tensor,
-    v: Tensor,
-    *,
-    heads: int = 1,
-    scale: float = 1.0,
-    causal: bool = False,
-    labels: Tensor | None = None,
-    num_objects: int = 0,
-) -> _Result:
+    q: Tensor, k: Tensor, v: Tensor, *,
+    heads: int = 1, scale: float = 1.0, causal: bool = False, labels: Tensor | None = None, num_objects: int = 0,
+) -> _Result:  # fmt: skip
     """Attention of every cell to the T+H+W-2 cells that share two of its coordinates, itself once (SST, Eq. 6).
 
     Args:
@@ -45,17 +38,9 @@ def grid_attention(
 
 
 def local_attention(
-    q: Tensor,
-    k: Tensor,
-    v: Tensor,
-    radius: int | Sequence[int],
-    *,
-    heads: int = 1,
-    scale: float = 1.0,
-    causal: bool = False,
-    labels: Tensor | None = None,
-    num_objects: int = 0,
-) -> _Result:
+    q: Tensor, k: Tensor, v: Tensor, radius: int | Sequence[int], *,
+    heads: int = 1, scale: float = 1.0, causal: bool = False, labels: Tensor | None = None, num_objects: int = 0,
+) -> _Result:  # fmt: skip
     """Attention within a box: at most ``radius`` (one number, or frames, rows, columns) away on every axis.
 
     The cube of side length h in the paper's strided attention is ``radius = h - 1``. The rest as in
@@ -66,17 +51,9 @@ def local_attention(
 
 
 def strided_attention(
-    q: Tensor,
-    k: Tensor,
-    v: Tensor,
-    stride: int | Sequence[int],
-    *,
-    heads: int = 1,
-    scale: float = 1.0,
-    causal: bool = False,
-    labels: Tensor | None = None,
-    num_objects: int = 0,
-) -> _Result:
+    q: Tensor, k: Tensor, v: Tensor, stride: int | Sequence[int], *,
+    heads: int = 1, scale: float = 1.0, causal: bool = False, labels: Tensor | None = None, num_objects: int = 0,
+) -> _Result:  # fmt: skip
     """Attention to the cells that steps of ``stride`` (one number, or frames, rows, columns) reach along each axis.
 
     The rest as in :func:`grid_attention`.

@@ -6,7 +6,8 @@ import torch
 from torch import Tensor
 from torch.utils.flop_counter import register_flop_formula
 
-from ..library import has_extension
+from ..library import has_extension, no_second_derivative
+from . import cuda
 from .blockwise import attend, attend_backward
 from .patterns import blocks_of, count_pairs
 
@@ -25,27 +26,53 @@ def _maps(rows: Tensor, batch: int, size) -> Tensor:
 
 def _cell_rows(x: Tensor) -> Tensor:
     """(B, C, T, H, W) -> contiguous float32 (B, T*H*W, C); a view for channels_last_3d."""
-    return x.permute(0, 2, 3, 4, 1).flatten(1, 3).float().contiguous()
+    if not x.is_contiguous():
+        return x.permute(0, 2, 3, 4, 1).flatten(1, 3).float().contiguous()
+    rows = x.new_empty(x.shape[0], x[0, 0].numel(), x.shape[1], dtype=torch.float32)
+    for to, of in zip(rows, x, strict=True):
+        to.copy_(of.flatten(1).t())  # matrix by matrix, as PyTorch transposes those in tiles
+    return rows
 
 
 def _compute_dtype(x: Tensor) -> torch.dtype:
     return torch.float64 if x.dtype == torch.float64 else torch.float32
 
 
+def _on_cpu(x: Tensor) -> bool:
+    """Whether the compiled CPU kernels take this input."""
+    return x.device.type == "cpu" and x.dtype != torch.float64 and has_extension()
+
+
 def _run_compiled(q, k, v, heads, scale, blocks, labels, objects):
-    batch, size, cells = q.shape[0], q.shape[2:], q[0, 0].numel()
+    batch, size, cells = q.shape[0], tuple(q.shape[2:]), q[0, 0].numel()
     rows = [_cell_rows(t) for t in (q, k, v)]
     out = torch.empty(batch, cells, v.shape[1])
     state = torch.empty(batch, heads, cells, 2)
     affinity = torch.zeros(batch, heads, objects, cells)
     flat = labels.flatten(1).to(torch.int32).contiguous() if objects else None
     for some in blocks:
-        sizes = [*size, heads, some.rule, *some.radius, some.first, some.last]
+        sizes = [*size, heads, some.rule, *some.radius, some.first, some.last, *some.groups]
         torch.ops.vosplug_cpu.attention_blocks(
             *rows, scale, some.q_index, some.k_index, flat, sizes, out, state, affinity if objects else None
         )
     maps = out.unflatten(1, tuple(size)).permute(0, 4, 1, 2, 3)
     return maps.to(v.dtype), state[..., 0].unflatten(2, tuple(size)).contiguous(), affinity.unflatten(3, tuple(size))
+
+
+def _backward_compiled(grad, q, k, v, out, lse, heads, scale, blocks):
+    size = tuple(q.shape[2:])
+    grad, out, *rows = (_cell_rows(t) for t in (grad, out, q, k, v))
+    delta = (grad * out).unflatten(2, (heads, -1)).sum(-1).transpose(1, 2).contiguous()
+    lse = lse.flatten(2).contiguous()
+    grads = [torch.empty_like(t) for t in rows]
+    for of_keys in (False, True):
+        for some in blocks:
+            sizes = [*size, heads, some.rule, *some.radius, some.first, some.last, *some.groups]
+            torch.ops.vosplug_cpu.attention_backward(
+                grad, *rows, lse, delta, scale, some.q_index, some.k_index, sizes, of_keys, *grads
+            )
+    maps = [g.unflatten(1, size).permute(0, 4, 1, 2, 3) for g in grads]
+    return tuple(m.to(t.dtype) for m, t in zip(maps, (q, k, v), strict=True))
 
 
 @torch.library.custom_op("vosplug::sparse_attention", mutates_args=())
@@ -63,10 +90,12 @@ def sparse_attention(
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Operator behind grid, local and strided attention: output, log-sum-exp (B, heads, T, H, W), affinity."""
     size = tuple(q.shape[2:])
-    fused = q.device.type == "cpu" and q.dtype != torch.float64 and has_extension()
-    blocks = blocks_of(pattern, size, tuple(params), causal, fused, q.device)
-    if fused:
-        return _run_compiled(q, k, v, heads, scale, blocks, labels, objects)
+    on_cpu = _on_cpu(q)
+    on_gpu = cuda.takes(q, v, heads)
+    blocks = blocks_of(pattern, size, tuple(params), causal, on_cpu or on_gpu, q.device)
+    if on_cpu or on_gpu:
+        run = cuda.run if on_gpu else _run_compiled
+        return run(q, k, v, heads, scale, blocks, labels, objects)
     dtype = _compute_dtype(q)
     rows = [_rows(t.to(dtype), heads) for t in (q, k, v)]
     flat = labels.flatten(1) if objects else None
@@ -103,13 +132,19 @@ def sparse_attention_backward(
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Gradients of q, k and v; the scores are made anew, a few blocks at a time."""
     size, batch, dtype = tuple(q.shape[2:]), q.shape[0], _compute_dtype(q)
-    blocks = blocks_of(pattern, size, tuple(params), causal, False, q.device)
+    fused = _on_cpu(q) and grad_affinity is None
+    blocks = blocks_of(pattern, size, tuple(params), causal, fused, q.device)
+    if fused:
+        return _backward_compiled(grad, q, k, v, out, lse, heads, scale, blocks)
     rows = [_rows(t.to(dtype), heads) for t in (grad, q, k, v, out)]
     flat = None if labels is None else labels.flatten(1)
     of_affinity = None if grad_affinity is None else grad_affinity.to(dtype).flatten(0, 1).flatten(2)
     lse = lse.to(dtype).flatten(0, 1).flatten(1)
     grads = attend_backward(rows[0], of_affinity, *rows[1:], lse, size, blocks, scale, heads, flat)
     return tuple(_maps(g, batch, size).to(t.dtype) for g, t in zip(grads, (q, k, v), strict=True))
+
+
+no_second_derivative(sparse_attention_backward, "sparse attention")
 
 
 @sparse_attention_backward.register_fake

@@ -1,7 +1,7 @@
 """Which cells of a (T, H, W) grid see which others (SST, section 3), as blocks in which every query meets every key."""
 
 import functools
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -19,6 +19,8 @@ class Blocks:
         rule: sum of NOT_SELF, CAUSAL, WINDOW, TIME_LINE: what a query does not see, or sees besides.
         radius: of the window (frames, rows, columns).
         first, last: whether the cells were not, or will not be, queries of other blocks.
+        groups: queries that follow each other and look at the same keys; how many keys on from one group to the next;
+            how many keys. Zeros: every query looks at all keys.
     """
 
     q_index: Tensor
@@ -27,6 +29,7 @@ class Blocks:
     radius: tuple[int, int, int]
     first: bool
     last: bool
+    groups: tuple[int, int, int] = (0, 0, 0)
 
 
 def _cells(size: tuple[int, int, int]) -> Tensor:
@@ -44,16 +47,14 @@ def blocks_of(
         made = _local(size, params, causal)
     else:
         made = _strided(size, params, causal)
-    return tuple(
-        Blocks(b.q_index.to(device), b.k_index.to(device), b.rule, b.radius, b.first, b.last) for b in made
-    )
+    return tuple(replace(b, q_index=b.q_index.to(device), k_index=b.k_index.to(device)) for b in made)
 
 
 def _grid(size, causal, fused) -> list[Blocks]:
     """Rows, columns and time lines; the cell itself counts with its row only."""
     cells, none = _cells(size), (0, 0, 0)
     rule = CAUSAL * causal
-    rows = cells.reshape(-1, size[2])
+    rows = cells.transpose(0, 1).reshape(-1, size[2])  # frames of a row in turn: they share their time lines
     columns = cells.permute(0, 2, 1).reshape(-1, size[1]).contiguous()
     lines = cells.reshape(size[0], -1).t().contiguous()
     if fused:  # the time line rides on the pass over the rows
@@ -81,7 +82,10 @@ def _strided(size, stride, causal) -> list[Blocks]:
 
 
 def _local(size, radius, causal) -> list[Blocks]:
-    """Tiles of queries, and as keys the tile with a margin of the radius."""
+    """Tiles of queries, and as keys the tile with a margin of the radius; both row by row, all frames of a row in turn.
+
+    So the queries of one row of the tile look at keys that lie side by side.
+    """
     frames, height, width = size
     radius = tuple(min(r, s - 1) for r, s in zip(radius, size, strict=True))
     together = 2 * radius[0] + 1 >= frames
@@ -91,13 +95,16 @@ def _local(size, radius, causal) -> list[Blocks]:
     queries, keys = [], []
     for t in range(0, frames, tile[0]):
         span = slice(radius[0], radius[0] + frames) if together else slice(t, t + 1 + 2 * radius[0])
+        own = slice(radius[0] + t, radius[0] + t + tile[0])
         for y in range(0, height, tile[1]):
             for x in range(0, width, tile[2]):
-                inner = padded[:, y + radius[1] : y + radius[1] + tile[1], x + radius[2] : x + radius[2] + tile[2]]
-                outer = padded[:, y : y + tile[1] + 2 * radius[1], x : x + tile[2] + 2 * radius[2]]
-                queries.append(inner[radius[0] + t : radius[0] + t + tile[0]].reshape(-1))
-                keys.append(outer[span].reshape(-1))
-    return [Blocks(torch.stack(queries), torch.stack(keys), CAUSAL * causal | WINDOW, radius, True, True)]
+                inner = padded[own, y + radius[1] : y + radius[1] + tile[1], x + radius[2] : x + radius[2] + tile[2]]
+                outer = padded[span, y : y + tile[1] + 2 * radius[1], x : x + tile[2] + 2 * radius[2]]
+                queries.append(inner.transpose(0, 1).reshape(-1))
+                keys.append(outer.transpose(0, 1).reshape(-1))
+    step = (span.stop - span.start) * (tile[2] + 2 * radius[2])
+    groups = (tile[0] * tile[2], step, step * (2 * radius[1] + 1))
+    return [Blocks(torch.stack(queries), torch.stack(keys), CAUSAL * causal | WINDOW, radius, True, True, groups)]
 
 
 def visible(blocks: Blocks, size: tuple[int, int, int], part: slice) -> Tensor:

@@ -23,6 +23,7 @@ LAYERS = (
     (1024, 256, 1, 30, 54),
 )
 BLOCKS = ((256, 64, 120, 214), (512, 128, 60, 107), (1024, 256, 30, 54))
+DENSITIES = (0.0, 0.05, 0.1, 0.2, 0.3, 0.5, 0.7, 0.8, 0.9, 0.95, 1.0)
 _NAMES = {torch.float32: "float32", torch.bfloat16: "bfloat16"}
 
 
@@ -114,11 +115,17 @@ def cases(device: str, quick: bool) -> Iterator[Case]:
             yield _block(block, dtype, 0.1, device)
     if quick:
         return
-    for layer in LAYERS:
-        yield _layer(layer, torch.float32, 0.1, blob_policy, device, "new output")
-        for density in (0.05, 0.3, 0.5, 0.7, 0.9, 1.0):
-            yield _layer(layer, torch.float32, density, blob_policy, device, "new output")
     if op.has_extension() and device == "cpu":
         yield _layer(LAYERS[0], torch.float32, 0.1, blob_policy, device, "direct kernel")
-    yield _layer(LAYERS[0], torch.float32, 0.1, random_policy, device)
+    for dtype in (torch.float32, torch.bfloat16):
+        yield _layer(LAYERS[0], dtype, 0.1, random_policy, device)
     yield _layer(LAYERS[0], torch.float32, 0.1, blob_policy, device, "PyTorch code")
+
+
+def sweep(device: str) -> Iterator[Case]:
+    """Yield every layer at every density, with a new output and in place: where sparse meets dense."""
+    for dtype in (torch.float32, torch.bfloat16):
+        for form in ("new output", "in place"):
+            for layer in LAYERS:
+                for density in DENSITIES:
+                    yield _layer(layer, dtype, density, blob_policy, device, form)

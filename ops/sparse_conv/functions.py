@@ -12,17 +12,9 @@ _Pair = int | Sequence[int]
 
 
 def triple_sparse_conv2d(
-    x: Tensor,
-    weight: Tensor,
-    bias: Tensor | None,
-    policy: Tensor | Sites,
-    prev_out: Tensor | None,
-    stride: _Pair = 1,
-    padding: _Pair = 0,
-    dilation: _Pair = 1,
-    groups: int = 1,
-    activation: str | None = None,
-) -> Tensor:
+    x: Tensor, weight: Tensor, bias: Tensor | None, policy: Tensor | Sites, prev_out: Tensor | None,
+    stride: _Pair = 1, padding: _Pair = 0, dilation: _Pair = 1, groups: int = 1, activation: str | None = None,
+) -> Tensor:  # fmt: skip
     """Triple sparse convolution (SpVOS, Eq. 8): per output site zero, the previous output, or the convolution.
 
     Differentiable in ``x``, ``weight``, ``bias`` and ``prev_out``; not in ``policy``.
@@ -52,17 +44,9 @@ def triple_sparse_conv2d(
 
 
 def triple_sparse_conv2d_(
-    x: Tensor,
-    weight: Tensor,
-    bias: Tensor | None,
-    policy: Tensor | Sites,
-    out: Tensor,
-    stride: _Pair = 1,
-    padding: _Pair = 0,
-    dilation: _Pair = 1,
-    groups: int = 1,
-    activation: str | None = None,
-) -> Tensor:
+    x: Tensor, weight: Tensor, bias: Tensor | None, policy: Tensor | Sites, out: Tensor,
+    stride: _Pair = 1, padding: _Pair = 0, dilation: _Pair = 1, groups: int = 1, activation: str | None = None,
+) -> Tensor:  # fmt: skip
     """In-place :func:`triple_sparse_conv2d`: ``out`` holds the previous output and becomes the new one.
 
     Sites that reuse cost nothing. For inference: no gradients. What must outlive the next frame has to be copied.
@@ -79,16 +63,9 @@ def triple_sparse_conv2d_(
 
 
 def static_sparse_conv2d(
-    x: Tensor,
-    weight: Tensor,
-    bias: Tensor | None,
-    policy: Tensor | Sites,
-    stride: _Pair = 1,
-    padding: _Pair = 0,
-    dilation: _Pair = 1,
-    groups: int = 1,
-    activation: str | None = None,
-) -> Tensor:
+    x: Tensor, weight: Tensor, bias: Tensor | None, policy: Tensor | Sites,
+    stride: _Pair = 1, padding: _Pair = 0, dilation: _Pair = 1, groups: int = 1, activation: str | None = None,
+) -> Tensor:  # fmt: skip
     """Static sparse convolution, a baseline of SpVOS: sites with policy 0 are zero, sites with policy 2 computed.
 
     Arguments, result and errors as in :func:`triple_sparse_conv2d`; a site with policy 1 is an error.
@@ -98,16 +75,9 @@ def static_sparse_conv2d(
 
 
 def residual_sparse_conv2d(
-    x: Tensor,
-    x_prev: Tensor,
-    weight: Tensor,
-    policy: Tensor | Sites,
-    prev_out: Tensor,
-    stride: _Pair = 1,
-    padding: _Pair = 0,
-    dilation: _Pair = 1,
-    groups: int = 1,
-) -> Tensor:
+    x: Tensor, x_prev: Tensor, weight: Tensor, policy: Tensor | Sites, prev_out: Tensor,
+    stride: _Pair = 1, padding: _Pair = 0, dilation: _Pair = 1, groups: int = 1,
+) -> Tensor:  # fmt: skip
     """Residual sparse convolution, a baseline of SpVOS (Skip-Convolution): ``prev_out + conv(x - x_prev)`` at sites
     with policy 2, ``prev_out`` at sites with policy 1, zero at sites with policy 0.
 

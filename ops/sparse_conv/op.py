@@ -8,7 +8,8 @@ from torch._prims_common import suggest_memory_format
 from torch.utils.flop_counter import register_flop_formula
 
 from .. import checks
-from ..library import has_extension
+from ..library import has_extension, no_second_derivative
+from . import cuda
 from .cache import dense_conv2d, packed_for
 from .indexed import (
     active_index,
@@ -55,6 +56,11 @@ def _empty_output(x: Tensor, weight: Tensor, policy: Tensor) -> Tensor:
 def _run(x, weight, bias, policy, prev_out, x_prev, index, tiles, bits, stride, padding, dilation, groups, relu, out):
     """Return the output: ``out``, updated in place, or a new tensor; ``out`` or ``prev_out`` has the previous one."""
     previous = out if prev_out is None else prev_out
+    if cuda.takes(x, weight, groups, x_prev):
+        if out is None:
+            out = _empty_output(x, weight, policy)
+            out = out.zero_() if prev_out is None else out
+        return cuda.sparse_conv2d_cuda_(x, weight, bias, policy, prev_out, out, stride, padding, dilation, relu)
     if not runs_compiled(x):
         if out is None:
             out = _empty_output(x, weight, policy)
@@ -83,21 +89,10 @@ def _run(x, weight, bias, policy, prev_out, x_prev, index, tiles, bits, stride, 
 
 @torch.library.custom_op("vosplug::sparse_conv2d", mutates_args=())
 def sparse_conv2d(
-    x: Tensor,
-    weight: Tensor,
-    bias: Tensor | None,
-    policy: Tensor,
-    prev_out: Tensor | None,
-    x_prev: Tensor | None,
-    index: Tensor | None,
-    tiles: Tensor | None,
-    tile_bits: Tensor | None,
-    stride: Sequence[int],
-    padding: Sequence[int],
-    dilation: Sequence[int],
-    groups: int,
-    relu: bool,
-) -> Tensor:
+    x: Tensor, weight: Tensor, bias: Tensor | None, policy: Tensor, prev_out: Tensor | None,
+    x_prev: Tensor | None, index: Tensor | None, tiles: Tensor | None, tile_bits: Tensor | None,
+    stride: Sequence[int], padding: Sequence[int], dilation: Sequence[int], groups: int, relu: bool,
+) -> Tensor:  # fmt: skip
     """Operator behind the functions of this package; arguments are checked by them."""
     if index is None:
         check_values(policy)
@@ -114,21 +109,10 @@ def _(x, weight, bias, policy, prev_out, x_prev, index, tiles, tile_bits, stride
 
 @torch.library.custom_op("vosplug::sparse_conv2d_", mutates_args={"out"})
 def sparse_conv2d_(
-    x: Tensor,
-    weight: Tensor,
-    bias: Tensor | None,
-    policy: Tensor,
-    out: Tensor,
-    x_prev: Tensor | None,
-    index: Tensor | None,
-    tiles: Tensor | None,
-    tile_bits: Tensor | None,
-    stride: Sequence[int],
-    padding: Sequence[int],
-    dilation: Sequence[int],
-    groups: int,
-    relu: bool,
-) -> None:
+    x: Tensor, weight: Tensor, bias: Tensor | None, policy: Tensor, out: Tensor,
+    x_prev: Tensor | None, index: Tensor | None, tiles: Tensor | None, tile_bits: Tensor | None,
+    stride: Sequence[int], padding: Sequence[int], dilation: Sequence[int], groups: int, relu: bool,
+) -> None:  # fmt: skip
     """In-place operator: ``out`` holds the previous output and becomes the new one."""
     if index is None:
         check_values(policy)
@@ -142,16 +126,9 @@ def _(x, weight, bias, policy, out, x_prev, index, tiles, tile_bits, stride, pad
 
 @torch.library.custom_op("vosplug::sparse_conv2d_backward", mutates_args=())
 def sparse_conv2d_backward(
-    grad: Tensor,
-    x: Tensor,
-    weight: Tensor,
-    policy: Tensor,
-    x_prev: Tensor | None,
-    stride: Sequence[int],
-    padding: Sequence[int],
-    dilation: Sequence[int],
-    groups: int,
-) -> tuple[Tensor, Tensor, Tensor]:
+    grad: Tensor, x: Tensor, weight: Tensor, policy: Tensor, x_prev: Tensor | None,
+    stride: Sequence[int], padding: Sequence[int], dilation: Sequence[int], groups: int,
+) -> tuple[Tensor, Tensor, Tensor]:  # fmt: skip
     """Gradients of input, weight and bias; ``grad`` is zero at sites that were not computed."""
     index = active_index(policy)
     if index.numel() <= _BACKWARD_BREAK_EVEN * policy.numel():
@@ -163,6 +140,9 @@ def sparse_conv2d_backward(
             grad, data, weight, size, stride, padding, dilation, False, [0, 0], groups, [True, True, True]
         )
     return grads[0].contiguous(), grads[1].contiguous(), grads[2].contiguous()
+
+
+no_second_derivative(sparse_conv2d_backward, "the sparse convolution")
 
 
 @sparse_conv2d_backward.register_fake

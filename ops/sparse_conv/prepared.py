@@ -9,7 +9,7 @@ from torch.utils.flop_counter import register_flop_formula
 
 from .. import checks
 from ..library import has_extension
-from . import op
+from . import cuda, op
 from .indexed import sparse_conv2d_indexed_
 from .pack import pack_weights
 from .sites import COMPUTE, Sites
@@ -58,6 +58,8 @@ class PreparedConv2d:
             raise ValueError(f"activation: expected None or 'relu', got {activation!r}")
         dtype = dtype or weight.dtype
         self.weight = weight.detach().to(dtype)
+        if weight.device.type == "cuda":
+            self.weight = self.weight.contiguous(memory_format=torch.channels_last)  # as the CUDA kernel reads it
         self.bias = None if bias is None else bias.detach().to(dtype)
         self.stride, self.padding = checks.pair(stride, "stride", 1), checks.pair(padding, "padding", 0)
         self.dilation, self.groups, self.relu = checks.pair(dilation, "dilation", 1), groups, activation == "relu"
@@ -83,6 +85,9 @@ class PreparedConv2d:
         size = op._out_size(x, self.weight, self.stride, self.padding, self.dilation)
         if list(sites.policy.shape[1:]) != size:
             raise ValueError(f"sites: expected a policy of size {size}, got {list(sites.policy.shape[1:])}")
+        if cuda.takes(x, self.weight, self.groups, None):
+            geometry = (self.stride, self.padding, self.dilation)
+            return cuda.sparse_conv2d_cuda_(x, self.weight, self.bias, sites.policy, None, out, *geometry, self.relu)
         if self.packed is None:
             sparse_conv2d_indexed_(
                 x, self.weight, self.bias, sites.policy, sites.index, out, self.stride, self.padding, self.dilation,

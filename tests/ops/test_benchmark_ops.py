@@ -9,9 +9,10 @@ from vosplug.ops import benchmark
 from vosplug.cli import benchmark_ops
 
 KEYS = {"op", "shape", "dtype", "density", "threads", "rival", "ours_ms", "rival_ms", "speedup", "note"}
+KEYS |= {"ours_mib", "rival_mib"}
 
 
-def small_cases(op, device, quick):
+def small_cases(op, device, quick, sweep):
     x = torch.ones(64)
     yield benchmark.Case(op or "all", "(64,)", "float32", 0.5, "addition", lambda: x * 2, lambda: x + x)
 

@@ -103,6 +103,44 @@ def test_gradients_match_reference(case):
         torch.testing.assert_close(g, w, rtol=1e-8, atol=1e-8 * max(1.0, float(w.abs().max())))
 
 
+@settings(max_examples=60, deadline=None)
+@given(cases())
+def test_compiled_gradients_match_the_reference(case):
+    case = {**case, "dtype": torch.float32, "objects": 0, "scale": min(case["scale"], 1.0)}
+    q, k, v, options = build(case)
+    leaves = [t.requires_grad_() for t in (q, k, v)]
+    out, _ = call(case, *leaves, options)
+    seed = torch.randn_like(out)
+    up = [t.detach().double().requires_grad_() for t in leaves]
+    want, _ = ops.sparse_attention_reference(*up, case["pattern"], case["params"], **options)
+    grads = torch.autograd.grad(out, leaves, seed), torch.autograd.grad(want, up, seed.double())
+    for g, w, like in zip(*grads, leaves, strict=True):
+        assert g.shape == like.shape
+        torch.testing.assert_close(g.double(), w, rtol=0, atol=1e-4 * max(1.0, float(w.abs().max())))
+
+
+def test_second_derivatives_are_refused():
+    q = torch.randn(1, 4, 2, 3, 3, requires_grad=True)
+    (grad,) = torch.autograd.grad(ops.grid_attention(q, q, q).square().sum(), q, create_graph=True)
+    with pytest.raises(NotImplementedError, match="sparse attention has no second derivative"):
+        grad.sum().backward()
+
+
+@pytest.mark.parametrize("call_of", [ops.grid_attention, lambda *a, **o: ops.local_attention(*a, 4, **o)])
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_later_frames_never_reach_earlier_ones(call_of, value):
+    if not ops.has_extension():
+        pytest.skip("needs the compiled extension: the PyTorch code multiplies hidden values by zero (docs/ops.md)")
+    torch.manual_seed(0)
+    q, k, v = (torch.randn(1, 8, 3, 5, 6) for _ in range(3))
+    want = call_of(q, k, v, causal=True)
+    for tensor in (k, v):
+        tensor[:, :, 2] = value
+    got = call_of(q, k, v, causal=True)
+    torch.testing.assert_close(got[:, :, :2], want[:, :, :2])
+    assert value == float("inf") or got[:, :, 2].isnan().all()
+
+
 def test_float32_gradients_follow_the_compiled_forward():
     torch.manual_seed(0)
     leaves = [torch.randn(1, 32, 3, 9, 11, requires_grad=True) for _ in range(3)]

@@ -170,6 +170,14 @@ def test_gradcheck(density):
     assert torch.autograd.gradcheck(residual, (x, before, weight, prev))
 
 
+def test_second_derivatives_are_refused():
+    x, weight = torch.randn(1, 4, 5, 5, requires_grad=True), torch.randn(3, 4, 1, 1, requires_grad=True)
+    out = ops.static_sparse_conv2d(x, weight, None, make_policy("full", 1, 5, 5))
+    (grad,) = torch.autograd.grad(out.square().sum(), weight, create_graph=True)
+    with pytest.raises(NotImplementedError, match="sparse convolution has no second derivative"):
+        grad.sum().backward()
+
+
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_opcheck(dtype):
     torch.manual_seed(0)

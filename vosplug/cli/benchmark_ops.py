@@ -22,6 +22,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--threads", type=positive_int, default=1, help="CPU threads (default: 1)")
     parser.add_argument("--seconds", type=float, default=2.0, help="time for each comparison (default: 2)")
     parser.add_argument("--quick", action="store_true", help="a few small cases only")
+    parser.add_argument("--sweep", action="store_true", help="instead: the sparse convolution at densities from 0 to 1")
     parser.add_argument("--json", metavar="FILE", help="write the rows as JSON")
     parser.add_argument("--plot", metavar="FILE", help="write a bar chart of the speed-ups (needs matplotlib)")
     return parser
@@ -49,11 +50,13 @@ def _plot(rows: list[benchmark.Row], path: str) -> None:
 
 def _table(rows: list[benchmark.Row]) -> Table:
     table = Table(title=f"operators on {isa() or 'PyTorch code (no extension)'}")
-    for name in ("op", "shape", "dtype", "density", "form", "ours ms", "rival ms", "speed-up", "rival"):
-        table.add_column(name, justify="right" if "ms" in name or name == "speed-up" else "left")
+    names = ("op", "shape", "dtype", "density", "form", "ours ms", "rival ms", "speed-up", "ours MiB", "rival MiB")
+    for name in (*names, "rival"):
+        table.add_column(name, justify="right" if "ms" in name or "MiB" in name or name == "speed-up" else "left")
     for r in rows:
         numbers = (f"{r.ours_ms:.3f}", f"{r.rival_ms:.3f}", f"{r.speedup:.2f}")
-        table.add_row(r.op, r.shape, r.dtype, f"{r.density:g}", r.note, *numbers, r.rival)
+        memory = ("?" if m is None else f"{m:.1f}" for m in (r.ours_mib, r.rival_mib))
+        table.add_row(r.op, r.shape, r.dtype, f"{r.density:g}", r.note, *numbers, *memory, r.rival)
     return table
 
 
@@ -63,12 +66,14 @@ def main(argv: list[str] | None = None) -> int:
     options = build_parser().parse_args(argv)
     if options.device == "cuda" and not torch.cuda.is_available():
         raise InputError("--device cuda: this torch sees no CUDA device")
+    if options.sweep and (options.quick or options.op not in (None, "sparse_conv2d")):
+        raise InputError("--sweep: is of the whole sparse convolution: leave --quick and other --op away")
     torch.set_num_threads(options.threads)
     benchmark.keep_freed_memory()
     has_extension()
     console, rows = Console(), []
     with torch.no_grad():
-        cases = benchmark.cases_of(options.op, options.device, options.quick)
+        cases = benchmark.cases_of(options.op, options.device, options.quick, options.sweep)
         for case in track(cases, description="measuring", console=console):
             rows.append(benchmark.measure(case, options.device, options.threads, options.seconds))
             if options.json:

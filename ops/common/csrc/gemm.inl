@@ -2,18 +2,26 @@
 namespace vosplug {
 namespace VOSPLUG_ISA {
 
-// C (M x NVT vectors) = A (M rows by pointers, K) x B (K x ldb).
-template <int M, int NVT>
-static inline void product_tile(const float* const* a, int64_t K, const float* b, int64_t ldb, float* c, int64_t ldc) {
+static inline int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
+
+constexpr int64_t PANEL = VOSPLUG_NV * VW;  // columns of B that lie together: [panel][row][PANEL]
+constexpr int64_t DEPTH = 144;             // at most so many of its rows are used at a time: they stay in the first cache
+
+// C (M x NVT vectors) = A (M rows by pointers, K) x B (K x PANEL), or C += where `more`.
+template <int M, int NVT, bool more>
+static inline void product_tile(const float* const* a, int64_t k0, int64_t K, const float* b, float* c, int64_t ldc) {
   vf acc[M][NVT];
-  for (int m = 0; m < M; ++m)
-    for (int v = 0; v < NVT; ++v) acc[m][v] = (vf){};
-  for (int64_t k = 0; k < K; ++k, b += ldb) {
+  const float* row[M];
+  for (int m = 0; m < M; ++m) {
+    row[m] = a[m] + k0;
+    for (int v = 0; v < NVT; ++v) acc[m][v] = more ? load(c + m * ldc + v * VW) : (vf){};
+  }
+  for (int64_t k = 0; k < K; ++k, b += PANEL) {
     vf bv[NVT];
     for (int v = 0; v < NVT; ++v) bv[v] = load(b + v * VW);
 #pragma GCC unroll 8
     for (int m = 0; m < M; ++m) {
-      vf s = splat(a[m][k]);
+      vf s = splat(row[m][k]);
       for (int v = 0; v < NVT; ++v) acc[m][v] += s * bv[v];
     }
   }
@@ -21,47 +29,56 @@ static inline void product_tile(const float* const* a, int64_t K, const float* b
     for (int v = 0; v < NVT; ++v) store(c + m * ldc + v * VW, acc[m][v]);
 }
 
-template <int NVT>
-static inline void product_rows(int M, const float* const* a, int64_t K, const float* b, int64_t ldb, float* c,
+template <int NVT, bool more>
+static inline void product_rows(int M, const float* const* a, int64_t k0, int64_t K, const float* b, float* c,
                                 int64_t ldc) {
   switch (M) {
-    case 1: return product_tile<1, NVT>(a, K, b, ldb, c, ldc);
-    case 2: return product_tile<2, NVT>(a, K, b, ldb, c, ldc);
-    case 3: return product_tile<3, NVT>(a, K, b, ldb, c, ldc);
-    case 4: return product_tile<4, NVT>(a, K, b, ldb, c, ldc);
-    case 5: return product_tile<5, NVT>(a, K, b, ldb, c, ldc);
-    default: return product_tile<6, NVT>(a, K, b, ldb, c, ldc);
+    case 1: return product_tile<1, NVT, more>(a, k0, K, b, c, ldc);
+    case 2: return product_tile<2, NVT, more>(a, k0, K, b, c, ldc);
+    case 3: return product_tile<3, NVT, more>(a, k0, K, b, c, ldc);
+    case 4: return product_tile<4, NVT, more>(a, k0, K, b, c, ldc);
+    case 5: return product_tile<5, NVT, more>(a, k0, K, b, c, ldc);
+    default: return product_tile<6, NVT, more>(a, k0, K, b, c, ldc);
+  }
+}
+template <bool more>
+static inline void product_part(int64_t vectors, int M, const float* const* a, int64_t k0, int64_t K, const float* b,
+                                float* c, int64_t ldc) {
+  switch (vectors) {
+    case 1: return product_rows<1, more>(M, a, k0, K, b, c, ldc);
+#if VOSPLUG_NV > 2
+    case 2: return product_rows<2, more>(M, a, k0, K, b, c, ldc);
+    case 3: return product_rows<3, more>(M, a, k0, K, b, c, ldc);
+#endif
+    default: return product_rows<VOSPLUG_NV, more>(M, a, k0, K, b, c, ldc);
   }
 }
 
-// C (n x N) = A (n rows by pointers, K) x B (K x ldb); N is a multiple of VW; at most 6 rows at a time (4 where vectors
-// are short, for want of registers).
-static void product(int64_t n, const float* const* a, int64_t K, const float* b, int64_t ldb, int64_t N, float* c,
-                    int64_t ldc) {
+// C (n x columns from..to) = A (n rows by pointers, K) x B in panels, `panel_rows` rows each; `from` and `to` are
+// multiples of VW, and c points to column 0. At most 6 rows at a time (4 where vectors are short, for want of registers).
+static void product(int64_t n, const float* const* a, int64_t K, const float* b, int64_t panel_rows, int64_t from,
+                    int64_t to, float* c, int64_t ldc) {
   constexpr int step = VOSPLUG_MR;
-  for (int64_t j = 0; j < N;) {
-    const int64_t left = (N - j) / VW;
-    const int vectors = left >= VOSPLUG_NV ? VOSPLUG_NV : (int)left;
-    for (int64_t i = 0; i < n; i += step) {
-      const int M = (int)(n - i < step ? n - i : step);
-      switch (vectors) {
-        case 1: product_rows<1>(M, a + i, K, b + j, ldb, c + i * ldc + j, ldc); break;
-        case 2: product_rows<2>(M, a + i, K, b + j, ldb, c + i * ldc + j, ldc); break;
-#if VOSPLUG_NV > 2
-        case 3: product_rows<3>(M, a + i, K, b + j, ldb, c + i * ldc + j, ldc); break;
-        default: product_rows<4>(M, a + i, K, b + j, ldb, c + i * ldc + j, ldc); break;
-#endif
+  const int64_t parts = (K + DEPTH - 1) / DEPTH, most = parts > 1 ? (K + parts - 1) / parts : K;
+  for (int64_t j = from; j < to;) {
+    const int64_t inside = j % PANEL, left = (smaller(j - inside + PANEL, to) - j) / VW;
+    const float* panel = b + j / PANEL * panel_rows * PANEL + inside;
+    for (int64_t k0 = 0; k0 < K || k0 == 0; k0 += most ? most : 1) {
+      const int64_t depth = smaller(most, K - k0);
+      for (int64_t i = 0; i < n; i += step) {
+        const int M = (int)smaller(step, n - i);
+        (k0 ? product_part<true> : product_part<false>)(left, M, a + i, k0, depth, panel + k0 * PANEL, c + i * ldc + j, ldc);
       }
     }
-    j += (int64_t)vectors * VW;
+    j += left * VW;
   }
 }
 
-// e^x for x <= 0, relative error about 2e-7; below -87.3 it stays at the smallest normal number, NaN stays NaN.
+// e^x for x <= 0, relative error about 2e-7; below -87.3 zero, NaN stays NaN.
 static inline __attribute__((always_inline)) vf exponential(vf x) {
-  const vi low = x < -87.3f;
-  x = (vf)((low & (vi)splat(-87.3f)) | (~low & (vi)x));
-  const vf shifted = x * 1.442695041f + 12582912.f;  // 1.5 * 2^23: rounds to a whole number
+  const vi tiny = x < -87.3f;
+  x = x < -87.3f ? splat(-87.3f) : x;
+  const vf shifted = x * 1.442695041f + 12582912.f;  // 1.5 * 2^23: the whole number nearest to it is in the low bits
   const vf n = shifted - 12582912.f;
   vf r = x - n * 0.693359375f;
   r = r + n * 2.12194440e-4f;
@@ -71,8 +88,8 @@ static inline __attribute__((always_inline)) vf exponential(vf x) {
   p = p * r + 1.6666665459e-1f;
   p = p * r + 5.0000001201e-1f;
   p = p * (r * r) + (r + 1.f);
-  const vi power = ((vi)shifted - 0x4b400000 + 127) << 23;
-  return p * (vf)power;
+  const vu power = (vu)shifted << 23;  // added to the exponent of p
+  return (vf)(~(vu)tiny & ((vu)p + power));
 }
 
 typedef float v4 __attribute__((vector_size(16)));
@@ -96,6 +113,16 @@ static inline float largest(vf v) {
   const v4 a = larger4(part[0], __builtin_shuffle(part[0], (i4){2, 3, 0, 1}));
   return larger4(a, __builtin_shuffle(a, (i4){1, 0, 3, 2}))[0];
 }
+// The same where NaN may be overlooked.
+static inline float greatest(vf v) {
+  v4 part[VW / 4];
+  memcpy(part, &v, sizeof(v));
+  for (int width = VW / 8; width >= 1; width /= 2)
+    for (int i = 0; i < width; ++i) part[i] = part[i] > part[i + width] ? part[i] : part[i + width];
+  v4 a = part[0], b = __builtin_shuffle(a, (i4){2, 3, 0, 1});
+  a = a > b ? a : b, b = __builtin_shuffle(a, (i4){1, 0, 3, 2});
+  return (a > b ? a : b)[0];
+}
 static inline float total(vf v) {
   v4 part[VW / 4];
   memcpy(part, &v, sizeof(v));
@@ -105,28 +132,56 @@ static inline float total(vf v) {
   return (a + __builtin_shuffle(a, (i4){1, 0, 3, 2}))[0];
 }
 
-// rows (n by pointers, K) -> transposed (K x ldt), columns n..ldt zeroed.
-static void transpose_rows(int64_t n, const float* const* rows, int64_t K, float* t, int64_t ldt) {
-  int64_t i = 0;
-  for (; i + 4 <= n; i += 4) {
+// In every 16 bytes: four rows of four become four columns of four.
+static inline __attribute__((always_inline)) void transpose_quads(vf& a, vf& b, vf& c, vf& d) {
+#if VOSPLUG_BYTES == 64
+  const __m512 p = _mm512_unpacklo_ps((__m512)a, (__m512)b), q = _mm512_unpackhi_ps((__m512)a, (__m512)b);
+  const __m512 r = _mm512_unpacklo_ps((__m512)c, (__m512)d), s = _mm512_unpackhi_ps((__m512)c, (__m512)d);
+  a = (vf)_mm512_shuffle_ps(p, r, 0x44), b = (vf)_mm512_shuffle_ps(p, r, 0xee);
+  c = (vf)_mm512_shuffle_ps(q, s, 0x44), d = (vf)_mm512_shuffle_ps(q, s, 0xee);
+#elif VOSPLUG_BYTES == 32
+  const __m256 p = _mm256_unpacklo_ps((__m256)a, (__m256)b), q = _mm256_unpackhi_ps((__m256)a, (__m256)b);
+  const __m256 r = _mm256_unpacklo_ps((__m256)c, (__m256)d), s = _mm256_unpackhi_ps((__m256)c, (__m256)d);
+  a = (vf)_mm256_shuffle_ps(p, r, 0x44), b = (vf)_mm256_shuffle_ps(p, r, 0xee);
+  c = (vf)_mm256_shuffle_ps(q, s, 0x44), d = (vf)_mm256_shuffle_ps(q, s, 0xee);
+#else
+  const v4 p = __builtin_shuffle((v4)a, (v4)b, (i4){0, 4, 1, 5}), q = __builtin_shuffle((v4)a, (v4)b, (i4){2, 6, 3, 7});
+  const v4 r = __builtin_shuffle((v4)c, (v4)d, (i4){0, 4, 1, 5}), s = __builtin_shuffle((v4)c, (v4)d, (i4){2, 6, 3, 7});
+  a = (vf)__builtin_shuffle(p, r, (i4){0, 1, 4, 5}), b = (vf)__builtin_shuffle(p, r, (i4){2, 3, 6, 7});
+  c = (vf)__builtin_shuffle(q, s, (i4){0, 1, 4, 5}), d = (vf)__builtin_shuffle(q, s, (i4){2, 3, 6, 7});
+#endif
+}
+
+// Values k..k+3 of rows 0, 4, 8, ... side by side.
+static inline __attribute__((always_inline)) vf every_fourth(const float* const* rows, int64_t k) {
+#if VOSPLUG_BYTES == 64
+  __m512 v = _mm512_castps128_ps512(_mm_loadu_ps(rows[0] + k));
+  v = _mm512_insertf32x4(v, _mm_loadu_ps(rows[4] + k), 1);
+  v = _mm512_insertf32x4(v, _mm_loadu_ps(rows[8] + k), 2);
+  return (vf)_mm512_insertf32x4(v, _mm_loadu_ps(rows[12] + k), 3);
+#elif VOSPLUG_BYTES == 32
+  return (vf)_mm256_insertf128_ps(_mm256_castps128_ps256(_mm_loadu_ps(rows[0] + k)), _mm_loadu_ps(rows[4] + k), 1);
+#else
+  return load(rows[0] + k);
+#endif
+}
+
+// rows (n by pointers, a multiple of VW; K) times `scale` -> transposed in panels, [panel][k][PANEL]: whole vectors are
+// written, as single values would visit every line of the cache many times.
+static void transpose_to_panels(int64_t n, const float* const* rows, int64_t K, float scale, float* panels) {
+  for (int64_t i = 0; i < n; i += VW) {
+    float* to = panels + i / PANEL * K * PANEL + i % PANEL;
     int64_t k = 0;
     for (; k + 4 <= K; k += 4) {
-      v4 a = *(const v4_any*)(rows[i] + k), b = *(const v4_any*)(rows[i + 1] + k);
-      v4 c = *(const v4_any*)(rows[i + 2] + k), d = *(const v4_any*)(rows[i + 3] + k);
-      v4 ab0 = __builtin_shuffle(a, b, (i4){0, 4, 1, 5}), ab1 = __builtin_shuffle(a, b, (i4){2, 6, 3, 7});
-      v4 cd0 = __builtin_shuffle(c, d, (i4){0, 4, 1, 5}), cd1 = __builtin_shuffle(c, d, (i4){2, 6, 3, 7});
-      *(v4_any*)(t + k * ldt + i) = __builtin_shuffle(ab0, cd0, (i4){0, 1, 4, 5});
-      *(v4_any*)(t + (k + 1) * ldt + i) = __builtin_shuffle(ab0, cd0, (i4){2, 3, 6, 7});
-      *(v4_any*)(t + (k + 2) * ldt + i) = __builtin_shuffle(ab1, cd1, (i4){0, 1, 4, 5});
-      *(v4_any*)(t + (k + 3) * ldt + i) = __builtin_shuffle(ab1, cd1, (i4){2, 3, 6, 7});
+      vf a = every_fourth(rows + i, k), b = every_fourth(rows + i + 1, k);
+      vf c = every_fourth(rows + i + 2, k), d = every_fourth(rows + i + 3, k);
+      transpose_quads(a, b, c, d);
+      store(to + k * PANEL, a * scale), store(to + (k + 1) * PANEL, b * scale);
+      store(to + (k + 2) * PANEL, c * scale), store(to + (k + 3) * PANEL, d * scale);
     }
     for (; k < K; ++k)
-      for (int m = 0; m < 4; ++m) t[k * ldt + i + m] = rows[i + m][k];
+      for (int m = 0; m < VW; ++m) to[k * PANEL + m] = rows[i + m][k] * scale;
   }
-  for (; i < n; ++i)
-    for (int64_t k = 0; k < K; ++k) t[k * ldt + i] = rows[i][k];
-  for (int64_t k = 0; k < K; ++k)
-    for (i = n; i < ldt; ++i) t[k * ldt + i] = 0.f;
 }
 
 }  // namespace VOSPLUG_ISA

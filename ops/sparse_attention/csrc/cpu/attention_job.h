@@ -20,6 +20,9 @@ struct AttentionJob {
   int64_t blocks, block_queries, block_keys;
   int rule;
   int64_t radius_t, radius_y, radius_x;
+  // Queries of a block may come in groups, of which each looks at `key_span` keys only, from key `key_step` times its
+  // number. 0: the kernel chooses groups, and all look at all keys.
+  int64_t group_queries, key_step, key_span;
 
   float* out;        // (B, cells, heads*DV)
   float* state;      // (B, heads, cells, 2): running maximum and sum; at the end [0] is the log-sum-exp
@@ -37,8 +40,19 @@ enum AttentionRule {
   RULE_TIME_LINE = 8,  // it sees, besides the block, the same pixel of all other frames
 };
 
-struct AttentionKernels {
-  void (*blocks)(const AttentionJob&, int64_t, int64_t);  // range of (batch, head, block)
+// One pass over the blocks: gradient of the queries, or of keys and values. Needs as many queries as keys; row lengths of
+// the gradients are those of what they belong to.
+struct AttentionBackwardJob {
+  AttentionJob forward;  // `first`: the gradients are unwritten; out and state are not used
+  bool of_keys;
+  const float* grad;                // of the output
+  const float *lse, *delta;         // (B, heads, cells): log-sum-exp, and the product of output and its gradient
+  float *grad_q, *grad_k, *grad_v;
+};
+
+struct AttentionKernels {  // ranges of (batch, head, block)
+  void (*blocks)(const AttentionJob&, int64_t, int64_t);
+  void (*backward)(const AttentionBackwardJob&, int64_t, int64_t);
 };
 extern const AttentionKernels attention_generic;
 #if defined(__x86_64__)

@@ -5,18 +5,24 @@ namespace vosplug {
 namespace VOSPLUG_ISA {
 
 constexpr int NV = VOSPLUG_NV, NR = NV * VW, MR = VOSPLUG_MR;
+constexpr int64_t PART_BYTES = 192 * 1024;     // weights of a panel that are used at a time
+constexpr int64_t STREAM_BYTES = 4 << 20;      // outputs larger than this are filled past the caches
 
 static inline int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
 
-// acc += rows x weights over `taps` taps and channels k0..k0+K; weights of one tap are K_all x NR.
+// acc += rows x weights over `taps` taps and channels k0..k0+K; weights of one tap are K_all x NR. The rows `next`
+// (null: none) are asked for on the way: all at once they would wait for each other.
 template <int M>
 static inline __attribute__((always_inline)) void accumulate(const float* const* rows, int taps, int64_t k0, int64_t K,
-                                                             const float* w, int64_t tap_stride, vf (&acc)[M][NV]) {
+                                                             const float* w, int64_t tap_stride, const float* const* next,
+                                                             vf (&acc)[M][NV]) {
   for (int t = 0; t < taps; ++t) {
     const float* a[M];
     for (int m = 0; m < M; ++m) a[m] = rows[t * MR + m] + k0;
     const float* b = w + t * tap_stride;
     for (int64_t k = 0; k < K; ++k, b += NR) {
+      if (next && k % 16 == 0)
+        for (int m = 0; m < M; ++m) __builtin_prefetch(next[m] + k0 + k, 0, 3);
       vf bv[NV];
       for (int v = 0; v < NV; ++v) bv[v] = load(b + v * VW);
 #pragma GCC unroll 8
@@ -32,12 +38,15 @@ static inline __attribute__((always_inline)) void accumulate(const float* const*
 // The same on pairs of bf16: weights are [K/2][NR][2].
 template <int M>
 static inline __attribute__((always_inline)) void accumulate(const bf16* const* rows, int taps, int64_t k0, int64_t K,
-                                                             const bf16* w, int64_t tap_stride, vf (&acc)[M][NV]) {
+                                                             const bf16* w, int64_t tap_stride, const bf16* const* next,
+                                                             vf (&acc)[M][NV]) {
   for (int t = 0; t < taps; ++t) {
     const bf16* a[M];
     for (int m = 0; m < M; ++m) a[m] = rows[t * MR + m] + k0;
     const bf16* b = w + t * tap_stride;
     for (int64_t k = 0; k < K; k += 2, b += 2 * NR) {
+      if (next && k % 32 == 0)
+        for (int m = 0; m < M; ++m) __builtin_prefetch(next[m] + k0 + k, 0, 3);
       __m512bh bv[NV];
       for (int v = 0; v < NV; ++v) bv[v] = (__m512bh)_mm512_loadu_si512(b + v * 2 * VW);
 #pragma GCC unroll 8
@@ -60,11 +69,32 @@ struct Tail {
   bool relu;
 };
 
+template <class O>
+struct IsBf16 {
+  static constexpr bool value = false;
+};
+template <>
+struct IsBf16<bf16> {
+  static constexpr bool value = true;
+};
+
 template <int M, class O>
 static inline __attribute__((always_inline)) void finish(const vf (&acc)[M][NV], const Tail& t) {
   for (int m = 0; m < M; ++m) {
     O* out = (O*)t.out[m];
     const O* res = t.res ? (const O*)t.res[m] : nullptr;
+#if VOSPLUG_DOT_BF16
+    if (t.columns == NR && IsBf16<O>::value) {
+      for (int v = 0; v < NV; v += 2) {
+        vf a = acc[m][v], b = acc[m][v + 1];
+        if (res) a += load(res + v * VW), b += load(res + (v + 1) * VW);
+        if (t.relu) a = relu(a), b = relu(b);
+        const __m512i both = (__m512i)_mm512_cvtne2ps_pbh((__m512)b, (__m512)a);
+        _mm512_storeu_si512(out + v * VW, both);
+      }
+      continue;
+    }
+#endif
     if (t.columns == NR) {
       for (int v = 0; v < NV; ++v) {
         vf r = acc[m][v];
@@ -85,7 +115,7 @@ static inline __attribute__((always_inline)) void finish(const vf (&acc)[M][NV],
 // One register tile over a part of the reduction; `partial` carries the sums between parts.
 template <class T, class O, int M>
 static void tile(const T* const* rows, int taps, int64_t k0, int64_t K, const T* w, int64_t tap_stride,
-                 const float* start, float* partial, bool first, bool last, const Tail& tail) {
+                 const float* start, float* partial, bool first, bool last, const Tail& tail, const T* const* next) {
   vf acc[M][NV];
   if (first) {
     for (int m = 0; m < M; ++m)
@@ -94,7 +124,7 @@ static void tile(const T* const* rows, int taps, int64_t k0, int64_t K, const T*
     for (int m = 0; m < M; ++m)
       for (int v = 0; v < NV; ++v) acc[m][v] = load(partial + m * NR + v * VW);
   }
-  accumulate<M>(rows, taps, k0, K, w, tap_stride, acc);
+  accumulate<M>(rows, taps, k0, K, w, tap_stride, next, acc);
   if (last) {
     finish<M, O>(acc, tail);
   } else {
@@ -105,11 +135,11 @@ static void tile(const T* const* rows, int taps, int64_t k0, int64_t K, const T*
 
 template <class T, class O>
 static void tile_any(int M, const T* const* rows, int taps, int64_t k0, int64_t K, const T* w, int64_t tap_stride,
-                     const float* start, float* partial, bool first, bool last, const Tail& tail) {
+                     const float* start, float* partial, bool first, bool last, const Tail& tail, const T* const* next = nullptr) {
   switch (M) {
 #define VOSPLUG_CASE(n) \
   case n:               \
-    if constexpr (n <= MR) tile<T, O, n>(rows, taps, k0, K, w, tap_stride, start, partial, first, last, tail); \
+    if constexpr (n <= MR) tile<T, O, n>(rows, taps, k0, K, w, tap_stride, start, partial, first, last, tail, next); \
     break;
     VOSPLUG_CASE(1) VOSPLUG_CASE(2) VOSPLUG_CASE(3) VOSPLUG_CASE(4) VOSPLUG_CASE(5) VOSPLUG_CASE(6)
 #undef VOSPLUG_CASE
@@ -155,22 +185,18 @@ static inline void find_rows(const ConvJob& j, int64_t i, const T** rows, int st
   }
 }
 
-// Ask for what site i will read first (its last tap: the others were read for its neighbours) and write. Sites lie
-// scattered over maps larger than the caches, where the processor's own prefetching does not follow.
-constexpr int64_t AHEAD = 12;
-template <class T, class O>
+// Ask for what site i will read first (its last tap: the others were read for its neighbours). Sites lie scattered over
+// maps larger than the caches, where the processor's own prefetching does not follow.
+constexpr int64_t AHEAD = 12, TILES_AHEAD = 2;  // sites, and register tiles
+template <class T>
 static inline void look_ahead(const ConvJob& j, int64_t i) {
   if (i >= j.site_count || j.slot || j.compact_in) return;
   const Place p = place_of(j, i);
   const int64_t y = p.y * j.stride_h - j.pad_h + (j.kh - 1) * j.dil_h;
   const int64_t x = p.x * j.stride_w - j.pad_w + (j.kw - 1) * j.dil_w;
-  if (y >= 0 && y < j.H && x >= 0 && x < j.W) {
-    const char* row = (const char*)pixel<const T>(j.in, p.b, y, x);
-    for (int64_t c = 0; c < j.CI * (int64_t)sizeof(T); c += 64) __builtin_prefetch(row + c, 0, 2);
-  }
-  if (j.compact_out || j.out.channel != 1) return;
-  const char* out = (const char*)pixel<O>(j.out, p.b, p.y, p.x);
-  for (int64_t c = 0; c < j.CO * (int64_t)sizeof(O); c += 64) __builtin_prefetch(out + c, 1, 2);
+  if (y < 0 || y >= j.H || x < 0 || x >= j.W) return;
+  const char* row = (const char*)pixel<const T>(j.in, p.b, y, x);
+  for (int64_t c = 0; c < j.CI * (int64_t)sizeof(T); c += 64) __builtin_prefetch(row + c, 0, 2);
 }
 
 template <class O>
@@ -191,11 +217,38 @@ static void gather(const ConvJob& j, const Rows& from, int64_t i, O* row) {
   for (int64_t c = 0; c < j.CO; ++c) row[c] = in[c * from.channel];
 }
 
+// Which rows the sites of a block read and write.
+template <class T, class O>
+struct SiteRows {
+  const T** in;                      // [register tile][tap][MR]
+  O* out[SITE_BLOCK + MR];
+  const O* residual[SITE_BLOCK];
+
+  void find(const ConvJob& j, int64_t block, O* block_out, O* block_residual) {
+    const int taps = j.kh * j.kw;
+    const int64_t i0 = block * SITE_BLOCK, n = smaller(SITE_BLOCK, j.site_count - i0);
+    for (int64_t i = 0; i < n; ++i) {
+      find_rows<T>(j, i0 + i, in + (i / MR) * MR * taps + i % MR, MR);
+      out[i] = block_out ? block_out + i * j.CO
+               : j.compact_out ? (O*)j.out.data + (i0 + i) * j.out.column : site_row<O>(j, j.out, i0 + i);
+      if (!j.residual.data) continue;
+      residual[i] = block_residual ? block_residual + i * j.CO : site_row<const O>(j, j.residual, i0 + i);
+    }
+    for (int64_t i = n; i % MR; ++i) {  // what a prefetch may look at
+      in[(i / MR) * MR * taps + i % MR] = (const T*)j.zero;
+      out[i] = out[0];
+    }
+    count = n;
+  }
+  int64_t count;
+};
+
 template <class T, class O>
 static void direct_run(const ConvJob& j, int64_t begin, int64_t end) {
   const int taps = j.kh * j.kw;
   constexpr int tiles = (SITE_BLOCK + MR - 1) / MR;
-  const T** rows = (const T**)scratch(0, sizeof(T*) * (size_t)tiles * MR * taps);
+  const int64_t pointers = (int64_t)tiles * MR * taps;
+  const T** rows = (const T**)scratch(0, sizeof(T*) * 2 * (size_t)pointers);
   float* partial = (float*)scratch(1, sizeof(float) * (size_t)tiles * MR * NR);
   const bool direct_out = j.out.channel == 1;
   O* block_out = direct_out ? nullptr : (O*)scratch(2, sizeof(O) * (size_t)SITE_BLOCK * j.CO);
@@ -203,54 +256,57 @@ static void direct_run(const ConvJob& j, int64_t begin, int64_t end) {
   O* block_res = has_res && !direct_res ? (O*)scratch(3, sizeof(O) * (size_t)SITE_BLOCK * j.CO) : nullptr;
   const int64_t cig = j.CI / j.groups, cog = j.CO / j.groups, panels = (cog + NR - 1) / NR;
   const int64_t kg = sizeof(T) == 2 ? (cig + 1) / 2 * 2 : cig, tap_stride = kg * NR;
-  // The part of a panel that is used at a time stays in the second-level cache while all sites of the block pass.
-  const int64_t part = VOSPLUG_PART_BYTES / (NR * (int64_t)sizeof(T));
+  // All sites of the block pass over a part of the panel before the next part is read.
+  const int64_t part = PART_BYTES / (NR * (int64_t)sizeof(T));
   const int tap_step = (int)(kg >= part ? 1 : smaller(taps, part / kg < 1 ? 1 : part / kg));
   const int64_t k_step = kg > part ? (part + 1) / 2 * 2 : kg;
+  const bool pointwise = taps == 1 && !j.slot && !j.compact_in;
+  // The rows of the next block are found ahead, so that a register tile can ask for those of the tile after next.
+  SiteRows<T, O> blocks[2];
+  blocks[0].in = rows, blocks[1].in = rows + pointers;
+  blocks[begin & 1].find(j, begin, block_out, block_res);
   for (int64_t s = begin; s < end; ++s) {
-    const int64_t i0 = s * SITE_BLOCK, i1 = smaller(i0 + SITE_BLOCK, j.site_count), n = i1 - i0;
-    O* out_rows[SITE_BLOCK];
-    const O* res_rows[SITE_BLOCK];
-    for (int64_t i = 0; i < n; ++i) {
-      find_rows<T>(j, i0 + i, rows + (i / MR) * MR * taps + i % MR, MR);
-      out_rows[i] = !direct_out ? block_out + i * j.CO
-                    : j.compact_out ? (O*)j.out.data + (i0 + i) * j.out.column : site_row<O>(j, j.out, i0 + i);
-      if (direct_res) res_rows[i] = site_row<const O>(j, j.residual, i0 + i);
-      if (block_res) {
-        gather<O>(j, j.residual, i0 + i, block_res + i * j.CO);
-        res_rows[i] = block_res + i * j.CO;
-      }
-    }
+    const SiteRows<T, O>&now = blocks[s & 1], &after = blocks[(s + 1) & 1];
+    const int64_t i0 = s * SITE_BLOCK, n = now.count;
+    if (s + 1 < end) blocks[(s + 1) & 1].find(j, s + 1, block_out, block_res);
+    for (int64_t i = 0; i < n && block_res; ++i) gather<O>(j, j.residual, i0 + i, block_res + i * j.CO);
     for (int64_t g = 0; g < j.groups; ++g) {
       for (int64_t p = 0; p < panels; ++p) {
         const int64_t panel = g * panels + p, channel = g * cog + p * NR;
         const T* w = (const T*)j.weight + panel * taps * tap_stride;
         for (int t = 0; t < taps; t += tap_step) {
           for (int64_t k = 0; k < kg; k += k_step) {
-            const int nt = (int)smaller(tap_step, taps - t);
+            const int nt = (int)smaller(tap_step, taps - t), columns = (int)smaller(NR, cog - p * NR);
             const bool first = t == 0 && k == 0, last = t + nt == taps && k + k_step >= kg;
             for (int64_t i = 0; i < n; i += MR) {
               const int M = (int)smaller(MR, n - i);
+              const int64_t later = i / MR + TILES_AHEAD, wrapped = later - tiles;
+              const bool here = later * MR < n, there = !here && wrapped >= 0 && s + 1 < end && wrapped * MR < after.count;
+              const SiteRows<T, O>& coming = here ? now : after;
+              const int64_t tile_then = here ? later : wrapped;
+              const T* const* next = pointwise && p == 0 && (here || there) ? coming.in + tile_then * MR : nullptr;
+              if (first && direct_out && (here || there))
+                for (int m = 0; m < MR; ++m)
+                  for (int c = 0; c < columns; c += 64 / (int)sizeof(O))
+                    __builtin_prefetch(coming.out[tile_then * MR + m] + channel + c, 1, 2);
+              if (first && g == 0 && p == 0 && !pointwise)
+                for (int m = 0; m < M; ++m) look_ahead<T>(j, i0 + i + m + AHEAD);
               void* o[MR];
               const void* r[MR];
-              if (first && g == 0 && p == 0)
-                for (int m = 0; m < M; ++m) look_ahead<T, O>(j, i0 + i + m + AHEAD);
-              if (last)
-                for (int m = 0; m < M; ++m) {
-                  o[m] = out_rows[i + m] + channel;
-                  if (has_res) r[m] = res_rows[i + m] + channel;
-                }
-              Tail tail{o, has_res ? r : nullptr, (int)smaller(NR, cog - p * NR), j.relu};
-              tile_any<T, O>(M, rows + (i / MR) * MR * taps + t * MR, nt, g * cig + k, smaller(k_step, kg - k),
+              for (int m = 0; m < M && last; ++m) {
+                o[m] = now.out[i + m] + channel;
+                if (has_res) r[m] = now.residual[i + m] + channel;
+              }
+              const Tail tail{o, has_res ? r : nullptr, columns, j.relu};
+              tile_any<T, O>(M, now.in + (i / MR) * MR * taps + t * MR, nt, g * cig + k, smaller(k_step, kg - k),
                              w + t * tap_stride + k * NR, tap_stride, j.bias + panel * NR, partial + (i / MR) * MR * NR,
-                             first, last, tail);
+                             first, last, tail, next);
             }
           }
         }
       }
     }
-    if (!direct_out)
-      for (int64_t i = 0; i < n; ++i) scatter<O>(j, i0 + i, block_out + i * j.CO);
+    for (int64_t i = 0; i < n && block_out; ++i) scatter<O>(j, i0 + i, block_out + i * j.CO);
   }
 }
 
@@ -410,10 +466,38 @@ static void depthwise_run(const ConvJob& j, int64_t begin, int64_t end) {
   }
 }
 
+// Zeros (`from` null) or a copy. `stream`: past the caches, which saves reading what is overwritten.
+static void put(void* to, const void* from, int64_t bytes, bool stream) {
+  char* out = (char*)to;
+  const char* in = (const char*)from;
+#if VOSPLUG_BYTES >= 32
+  const int64_t head = (int64_t)(-(uintptr_t)out & (VOSPLUG_BYTES - 1));
+  if (stream && bytes >= head + VOSPLUG_BYTES) {
+    put(out, in, head, false);
+    int64_t i = head;
+    for (; i + VOSPLUG_BYTES <= bytes; i += VOSPLUG_BYTES) {
+      vf v = {};
+      if (in) memcpy(&v, in + i, sizeof(v));
+#if VOSPLUG_BYTES == 64
+      _mm512_stream_ps((float*)(out + i), (__m512)v);
+#else
+      _mm256_stream_ps((float*)(out + i), (__m256)v);
+#endif
+    }
+    out += i, in = in ? in + i : nullptr, bytes -= i;
+  }
+#endif
+  if (in)
+    memcpy(out, in, (size_t)bytes);
+  else
+    memset(out, 0, (size_t)bytes);
+}
+
 // Zero or copy the sites that are not computed.
 template <class O>
 static void fill_run(const ConvJob& j, int64_t begin, int64_t end) {
   const int64_t plane = j.HO * j.WO;
+  const bool stream = j.B * plane * j.CO * (int64_t)sizeof(O) >= STREAM_BYTES;
   for (int64_t i = begin; i < end;) {
     const uint8_t kind = j.policy[i];
     const int64_t b = i / plane, rest = i - b * plane, y = rest / j.WO, x = rest - y * j.WO;
@@ -426,12 +510,8 @@ static void fill_run(const ConvJob& j, int64_t begin, int64_t end) {
     if (j.out.channel == 1 && (kind == 0 || j.prev.channel == 1)) {
       const bool packed = j.out.column == j.CO && (kind == 0 || j.prev.column == j.CO);
       const int64_t runs = packed ? 1 : n, length = packed ? n * j.CO : j.CO;
-      for (int64_t r = 0; r < runs; ++r) {
-        if (kind == 0)
-          memset((void*)(out + r * j.out.column), 0, length * sizeof(O));
-        else
-          memcpy((void*)(out + r * j.out.column), prev + r * j.prev.column, length * sizeof(O));
-      }
+      for (int64_t r = 0; r < runs; ++r)
+        put(out + r * j.out.column, prev ? prev + r * j.prev.column : nullptr, length * (int64_t)sizeof(O), stream);
     } else {
       for (int64_t c = 0; c < j.CO; ++c)
         for (int64_t r = 0; r < n; ++r) {
@@ -440,6 +520,9 @@ static void fill_run(const ConvJob& j, int64_t begin, int64_t end) {
         }
     }
   }
+#if VOSPLUG_BYTES >= 32
+  _mm_sfence();  // streamed values are there for the threads that come after
+#endif
 }
 
 // Make rows of T, channels side by side, of the pixels that the active sites read.

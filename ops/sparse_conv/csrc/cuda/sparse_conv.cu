@@ -2,8 +2,7 @@
 // channels per block of 128 threads, operands by cp.async in four stages, products on tensor cores (m16n8k16).
 #include "sparse_conv.cuh"
 
-#include <cuda_bf16.h>
-#include <cuda_fp16.h>
+#include "device.cuh"
 
 namespace vosplug {
 namespace {
@@ -45,52 +44,15 @@ __global__ void __launch_bounds__(LIST_THREADS)
   }
 }
 
-__device__ __forceinline__ uint32_t shared_address(const void* p) { return (uint32_t)__cvta_generic_to_shared(p); }
-// Copies 16 bytes, or writes zeros where there is nothing to read.
-__device__ __forceinline__ void copy_async(uint32_t to, const void* from, bool there) {
-  const int bytes = there ? 16 : 0;
-  asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;\n" ::"r"(to), "l"(from), "r"(bytes));
-}
-__device__ __forceinline__ void commit() { asm volatile("cp.async.commit_group;\n"); }
-template <int N>
-__device__ __forceinline__ void wait() {
-  asm volatile("cp.async.wait_group %0;\n" ::"n"(N));
-}
-__device__ __forceinline__ void load_matrices(uint32_t address, uint32_t (&r)[4]) {
-  asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0,%1,%2,%3}, [%4];\n"
-               : "=r"(r[0]), "=r"(r[1]), "=r"(r[2]), "=r"(r[3])
-               : "r"(address));
-}
-template <class T>
-__device__ __forceinline__ void multiply(float (&c)[4], const uint32_t (&a)[4], uint32_t b0, uint32_t b1) {
-  if constexpr (sizeof(T) == 2 && __is_same(T, __half)) {
-    asm volatile(
-        "mma.sync.aligned.m16n8k16.row.col.f32.f16.f16.f32 {%0,%1,%2,%3},{%4,%5,%6,%7},{%8,%9},{%0,%1,%2,%3};\n"
-        : "+f"(c[0]), "+f"(c[1]), "+f"(c[2]), "+f"(c[3])
-        : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));
-  } else {
-    asm volatile(
-        "mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {%0,%1,%2,%3},{%4,%5,%6,%7},{%8,%9},{%0,%1,%2,%3};\n"
-        : "+f"(c[0]), "+f"(c[1]), "+f"(c[2]), "+f"(c[3])
-        : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));
-  }
-}
-__device__ __forceinline__ void store_pair(__nv_bfloat16* p, float a, float b) {
-  *(__nv_bfloat162*)p = __floats2bfloat162_rn(a, b);
-}
-__device__ __forceinline__ void store_pair(__half* p, float a, float b) { *(__half2*)p = __floats2half2_rn(a, b); }
 // Keeps NaN, as torch's ReLU does.
 __device__ __forceinline__ float rectify(float x) { return x <= 0.f ? 0.f : x; }
-
-// Rows of 128 bytes; pieces are permuted by the row so that ldmatrix meets every bank once.
-__device__ __forceinline__ uint32_t swizzled(int row, int piece) { return row * BK * 2 + ((piece ^ (row & 7)) << 4); }
 
 template <class T>
 __global__ void __launch_bounds__(THREADS, 3)
     gather_gemm(const SparseConvShape s, const T* __restrict__ x, const T* __restrict__ weight,
                 const float* __restrict__ bias, const int32_t* __restrict__ count, const int32_t* __restrict__ list,
                 T* __restrict__ out, bool relu) {
-  extern __shared__ __align__(128) uint8_t shared[];
+  VOSPLUG_DYNAMIC_SHARED(shared);
   const int t = threadIdx.x, lane = t & 31, warp = t >> 5;
   const int warp_m = (warp & 1) * (BM / 2), warp_n = (warp >> 1) * (BN / 2);
   constexpr int MT = BM / 32, NT = BN / 16, A_LOADS = BM * CHUNKS / THREADS, B_LOADS = BN * CHUNKS / THREADS;
@@ -119,14 +81,14 @@ __global__ void __launch_bounds__(THREADS, 3)
         const int y = top[i] + dy, xx = left[i] + dx;
         const bool there = (unsigned)y < (unsigned)s.in_height && (unsigned)xx < (unsigned)s.in_width && c < s.in_channels;
         const T* from = x + (((size_t)image[i] * s.in_height + y) * s.in_width + xx) * s.in_channels + c;
-        copy_async(a + swizzled(row, piece), there ? from : x, there);
+        copy_async(a + swizzled<BK>(row, piece), there ? from : x, there);
       }
 #pragma unroll
       for (int i = 0; i < B_LOADS; ++i) {
         const int e = t + i * THREADS, row = e / CHUNKS, piece = e % CHUNKS, c = c0 + piece * 8;
         const bool there = n0 + row < s.out_channels && c < s.in_channels;
         const T* from = weight + ((size_t)(n0 + row) * taps + tap) * s.in_channels + c;
-        copy_async(b + swizzled(row, piece), there ? from : weight, there);
+        copy_async(b + swizzled<BK>(row, piece), there ? from : weight, there);
       }
     };
 #pragma unroll
@@ -145,10 +107,10 @@ __global__ void __launch_bounds__(THREADS, 3)
         uint32_t a[MT][4], b[NT / 2][4];
 #pragma unroll
         for (int i = 0; i < MT; ++i)
-          load_matrices(a_base + swizzled(warp_m + i * 16 + (lane & 15), k * 2 + (lane >> 4)), a[i]);
+          load_matrices(a_base + swizzled<BK>(warp_m + i * 16 + (lane & 15), k * 2 + (lane >> 4)), a[i]);
 #pragma unroll
         for (int j = 0; j < NT / 2; ++j)
-          load_matrices(b_base + swizzled(warp_n + j * 16 + (lane & 7) + ((lane >> 4) << 3), k * 2 + ((lane >> 3) & 1)), b[j]);
+          load_matrices(b_base + swizzled<BK>(warp_n + j * 16 + (lane & 7) + ((lane >> 4) << 3), k * 2 + ((lane >> 3) & 1)), b[j]);
 #pragma unroll
         for (int i = 0; i < MT; ++i)
 #pragma unroll
@@ -185,8 +147,8 @@ int run(const SparseConvShape& s, const void* x, const void* weight, const float
   int device = 0, processors = 0;
   if ((error = cudaGetDevice(&device))) return error;
   if ((error = cudaDeviceGetAttribute(&processors, cudaDevAttrMultiProcessorCount, device))) return error;
-  kernel<<<processors * 3, THREADS, SHARED, stream>>>(s, (const T*)x, (const T*)weight, bias, workspace, workspace + 1,
-                                                      (T*)out, relu);
+  VOSPLUG_LAUNCH(kernel, processors * 3, THREADS, SHARED, stream, s, (const T*)x, (const T*)weight, bias, workspace,
+                 workspace + 1, (T*)out, relu);
   return cudaGetLastError();
 }
 
@@ -200,8 +162,8 @@ int sparse_conv2d_cuda(const SparseConvShape& s, bool half, const void* x, const
   if (!sites) return cudaSuccess;
   cudaError_t error = cudaMemsetAsync(workspace, 0, sizeof(int32_t), stream);
   if (error) return error;
-  list_and_fill<<<(sites + LIST_THREADS - 1) / LIST_THREADS, LIST_THREADS, 0, stream>>>(
-      policy, sites, (const uint4*)prev, (uint4*)out, s.out_channels / 8, workspace, workspace + 1);
+  VOSPLUG_LAUNCH(list_and_fill, (sites + LIST_THREADS - 1) / LIST_THREADS, LIST_THREADS, 0, stream, policy, sites,
+                 (const uint4*)prev, (uint4*)out, s.out_channels / 8, workspace, workspace + 1);
   if ((error = cudaGetLastError())) return error;
   return half ? run<__half>(s, x, weight, bias, workspace, out, relu, stream)
               : run<__nv_bfloat16>(s, x, weight, bias, workspace, out, relu, stream);

@@ -1,7 +1,8 @@
 // Triple sparse convolution on tensor cores, in raw pointers, so that `nvcc -c` checks it where no CUDA build of torch is.
 #pragma once
-#include <cuda_runtime.h>
 #include <stdint.h>
+
+typedef struct CUstream_st* cudaStream_t;
 
 namespace vosplug {
 
