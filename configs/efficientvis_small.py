@@ -5,10 +5,10 @@
 _base_ = ["_base_/runtime.py", "_base_/efficientvis_small_model.py", "_base_/schedules/efficientvis_small.py"]
 data_root = "data/synthetic_vis/youtube_vis"
 train_dataloader = dict(
-    dataset=dict(type="SyntheticVISClips", size=(96, 160), pairs=True, frames=16, replay=0.8, pool=256,
+    dataset=dict(type="SyntheticVISClips", size=(96, 160), pairs=True, frames=16, replay=0.9, pool=256,
                  options=dict(classes=("star", "capsule", "ring"), objects=(1, 3), parts=(1, 2), scale=(0.2, 0.5),
                               late=0.3, leave=0.3, motion=2.0)),
-    batch_size=3, num_workers=1)
+    batch_size=2, num_workers=1)
 train_cfg = dict(max_iters=4_000)
 test_dataset = dict(type="YouTubeVISDataset", data_root=data_root, split="valid")
 test_evaluator = dict(type="YouTubeVISMetric")

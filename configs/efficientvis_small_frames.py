@@ -7,4 +7,4 @@ model = dict(
                      mask_head=dict(dynamic_conv=still)),
     linker=dict(type="HandCraftedLinking"))
 clip = dict(length=1)
-train_dataloader = dict(dataset=dict(pairs=False), batch_size=24)
+train_dataloader = dict(dataset=dict(pairs=False), batch_size=12)
