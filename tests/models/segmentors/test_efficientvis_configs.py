@@ -7,12 +7,23 @@ from vosplug.utils.configs import load_config
 
 
 @pytest.mark.parametrize("name, length, layers", [("efficientvis_r50", 36, 6), ("efficientvis_r50_t9", 9, 6),
-                                                  ("efficientvis_r101", 36, 6), ("efficientvis_small", 4, 3)])
+                                                  ("efficientvis_r101", 36, 6), ("efficientvis_small", 4, 3),
+                                                  ("efficientvis_small_frames", 1, 3),
+                                                  ("efficientvis_small_overfit", 4, 3)])
 def test_configs_build(name, length, layers, root):
     config = load_config(root / "configs" / f"{name}.py")
     model = VIS_SEGMENTORS.build(config.model)
     assert model.clip_length == config.clip.length == length and len(model.interactions) == layers
-    assert model.backbone.out_channels.keys() == {4, 8, 16} | ({32} if name != "efficientvis_small" else set())
-    if name != "efficientvis_small":
+    small = name.startswith("efficientvis_small")
+    assert model.backbone.out_channels.keys() == {4, 8, 16} | (set() if small else {32})
+    if not small:
         assert model.queries.num_queries == 10 and config.optim_wrapper.optimizer.lr == 2.5e-5
         assert config.param_scheduler[0].milestones[0] / config.train_cfg.max_iters == pytest.approx(27 / 33, abs=1e-3)
+
+
+def test_the_small_model_of_frames_differs_from_that_of_clips_in_time_only(root):
+    """So that its weights are a start for the other."""
+    clips, frames = (VIS_SEGMENTORS.build(load_config(root / "configs" / f"{name}.py").model).state_dict()
+                     for name in ("efficientvis_small", "efficientvis_small_frames"))
+    assert {name for name in clips if ".attention.temporal." not in name} == frames.keys()
+    assert all(clips[name].shape == value.shape for name, value in frames.items())

@@ -1,7 +1,5 @@
 """Training clips that are made on the fly."""
 
-import threading
-from collections import OrderedDict
 from collections.abc import Mapping
 from typing import Any
 
@@ -13,6 +11,7 @@ from ...structures.clip import ClipSample
 from ...utils.errors import ConfigError
 from ...utils.masks import VOID
 from ..sampling import ClipRequest
+from .cache import ByteCache
 from .options import SyntheticOptions
 from .replay import varied
 from .video import SMALLEST, SyntheticClip, generate_clip
@@ -49,7 +48,7 @@ class SyntheticClips:
     def __init__(self, size: tuple[int, int] = (160, 160), length: int = 100000, max_objects: int = 3,
                  options: Mapping[str, Any] | SyntheticOptions | None = None, replay: float = 0.5, pool: int = 256,
                  cache_mib: float = 256):
-        if not _is_size(size):
+        if not is_size(size):
             raise ConfigError(f"SyntheticClips needs size=(height, width) in whole pixels of at least {SMALLEST}, "
                               f"got {size}")
         for name, value in (("length", length), ("max_objects", max_objects), ("pool", pool)):
@@ -63,7 +62,7 @@ class SyntheticClips:
         self.replay = replay
         self.pool = pool
         self._length = length
-        self._cache = _Cache(int(cache_mib * 2 ** 20))
+        self._cache = ByteCache(int(cache_mib * 2 ** 20))
 
     def __len__(self) -> int:
         return self._length
@@ -138,39 +137,7 @@ def to_slots(labels: np.ndarray, least: float, max_objects: int, rng: np.random.
     return slots, tuple(enters[i] for i in kept), tuple(kept)
 
 
-def _is_size(size: Any) -> bool:
+def is_size(size: Any) -> bool:
+    """Whether ``size`` is (H, W) in whole pixels that a synthetic video can have."""
     return (isinstance(size, (tuple, list)) and len(size) == 2
             and all(isinstance(side, int) and side >= SMALLEST for side in size))
-
-
-class _Cache:
-    """Least recently used values up to a number of bytes; safe for threads."""
-
-    def __init__(self, limit: int):
-        self._limit = limit
-        self._values: OrderedDict = OrderedDict()
-        self._used = 0
-        self._lock = threading.Lock()
-
-    def get(self, key):
-        with self._lock:
-            entry = self._values.get(key)
-            if entry is None:
-                return None
-            self._values.move_to_end(key)
-            return entry[0]
-
-    def put(self, key, value, size: int) -> None:
-        with self._lock:
-            if key in self._values or size > self._limit:
-                return
-            self._values[key] = (value, size)
-            self._used += size
-            while self._used > self._limit:
-                self._used -= self._values.popitem(last=False)[1][1]
-
-    def __getstate__(self):
-        return self._limit
-
-    def __setstate__(self, limit: int):
-        self.__init__(limit)
