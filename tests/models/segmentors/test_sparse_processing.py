@@ -9,7 +9,7 @@ from torch import nn
 from tests.contracts.helpers import CONFIGS, TINY_R50, advance, boxes, build_tiny, random_frames, sparse, track
 from vosplug.evaluation.complexity import state_mib
 from vosplug.evaluation.sparsity import construct_density
-from vosplug.models.backbones.sparse_convs import SparseConv, gate_names, load_dense_weights
+from vosplug.models.backbones.sparse_convs import DenseConv, SparseConv, gate_names, load_dense_weights
 from vosplug.models.segmentors.sparse_processing import POLICIES, SparseProcessing, keeps
 from vosplug.registry import SEGMENTORS
 from vosplug.structures import Prompt, VideoState
@@ -150,6 +150,19 @@ def test_folded_models_equal_unfolded_ones(options):
     assert all(layer._folded is None for layer in separate.modules() if isinstance(layer, SparseConv))
 
 
+def test_dense_convolutions_on_the_kernels_change_nothing_but_rounding():
+    plain, options = tiny(), {**TINY_R50, **sparse("TripleSparseConv", "mixed")}
+    options["model.sparse"]["dense_kernels"] = True
+    packed = build_tiny(BASE, options)
+    names = {name for name, module in packed.named_modules() if isinstance(module, DenseConv)}
+    assert names >= {"key_encoder.key_proj", "key_encoder.context_proj", "decoder.compress.downsample",
+                     "decoder.ups.0.skip_conv", "decoder.ups.1.skip_conv", "decoder.pred"}
+    packed.load_state_dict(plain.state_dict())
+    frames, prompts = random_frames(4, SIZE), {0: ((1,), boxes(1, SIZE))}
+    for ours, theirs in zip(track(packed, frames, prompts), track(plain, frames, prompts), strict=True):
+        assert torch.allclose(ours, theirs, atol=2e-3)
+
+
 def test_frames_of_another_size_are_dense_again():
     """A state refuses them; one that is told to start over at another size finds no previous features of that size."""
     model = tiny(where="Q")
@@ -267,3 +280,17 @@ def test_frames_that_the_next_one_replaces_are_no_memory_frames():
         assert keeps(state, prompted=False, last=False) is kept
     assert not keeps(state, prompted=False, last=True) and keeps(state, prompted=True, last=True)
     assert set(POLICIES) == {"fully", "semi_mixed", "mixed"}
+
+
+@pytest.mark.parametrize("config, kind, loss", [("spvos_small", "TripleSparseConv", "sparsity"),
+                                                ("spvos_small_static", "StaticSparseConv", "sparsity"),
+                                                ("spvos_small_residual", "ResidualSparseConv", "computation")])
+def test_small_configs_differ_in_the_kind_alone(config, kind, loss):
+    cfg = load_config(config)
+    cfg.merge_from_dict({"model.sparse.losses.0.weight": 0.5})
+    with torch.device("meta"):
+        model, dense = SEGMENTORS.build(cfg.model), SEGMENTORS.build(load_config("stcn_small").model)
+    layers = [module for module in model.modules() if isinstance(module, SparseConv)]
+    assert layers and {type(layer).__name__ for layer in layers} == {kind}
+    assert model.losses[-1].name == loss and model.losses[-1].weight == 0.5
+    assert set(model.state_dict()) - gate_names(model) == set(dense.state_dict())

@@ -88,11 +88,14 @@ class SparseProcessing:
         losses: configs of losses on what the layers compute.
         fold: in inference convolution, norm and ReLU are one step on packed weights, equal to separate steps to
             rounding. False keeps them apart, so that gates that always compute give the dense model bit by bit.
+        dense_kernels: in inference the 3x3 convolutions of Q and D that stay dense (projections, skip convolutions,
+            shortcuts of the decoder) run on the compiled kernels too.
         dense_weights: checkpoint of the dense twin to start from; gates keep their initial values.
     """
 
     def __init__(self, conv: dict, where: str = "QD", policy: str = "mixed", everywhere: bool = False,
-                 losses: list[dict] | None = None, dense_weights: str | None = None, fold: bool = True):
+                 losses: list[dict] | None = None, dense_weights: str | None = None, fold: bool = True,
+                 dense_kernels: bool = False):
         if policy not in POLICIES:
             raise ConfigError(f"unknown policy {policy!r}.{did_you_mean(policy, POLICIES)} "
                               f"Known: {', '.join(POLICIES)}.")
@@ -107,6 +110,9 @@ class SparseProcessing:
         self.conv, self.where, self.policy, self.everywhere = conv, where, policy, everywhere
         self.losses = list(losses or [])
         self.dense_weights, self.fold = dense_weights, fold
+        self.outer = dict(type="DenseConv", packed=True) if dense_kernels else None
+        if everywhere:
+            self.outer = conv
 
     def place(self, key_encoder: dict, value_encoder: dict, decoder: dict, *updates: dict) -> tuple[dict, ...]:
         """Copies of the configs of the parts, with the sparse convolutions in them.
@@ -120,12 +126,14 @@ class SparseProcessing:
         if "Q" in self.where:
             key_encoder["backbone"]["conv"] = self.conv
             if self.everywhere:
-                key_encoder["backbone"]["shortcut_conv"] = key_encoder["proj_conv"] = self.conv
+                key_encoder["backbone"]["shortcut_conv"] = self.conv
+            if self.outer is not None:
+                key_encoder["proj_conv"] = self.outer
         if "D" in self.where:
             for part in (decoder, *updates):
                 part["conv"] = self.conv
-            if self.everywhere:
-                decoder["outer_conv"] = self.conv
+            if self.outer is not None:
+                decoder["outer_conv"] = self.outer
         if "M" in self.where:
             value_encoder["backbone"]["conv"] = value_encoder["fuser"]["conv"] = self.conv
         return key_encoder, value_encoder, decoder, *updates

@@ -4,8 +4,10 @@ import pytest
 import torch
 import torch.nn.functional as F
 from torch import nn
+from vosplug.ops import has_extension
 
 from vosplug.models.backbones.sparse_convs import (
+    DenseConv,
     FrameContext,
     ResidualSparseConv,
     StaticSparseConv,
@@ -290,6 +292,26 @@ def test_group_norm_runs_behind_a_convolution_in_place(kind, relu):
     assert layer._folded is not None and not layer._folded.relu
     expected, _ = run(layer, frames, call=lambda x: F.relu(norm(layer(x))) if relu else norm(layer(x)))
     assert all(torch.allclose(a, b, atol=1e-4) for a, b in zip(outputs, expected, strict=True))
+
+
+@pytest.mark.parametrize("channels, packs", [((16, 64), True), ((3, 5), False)])
+def test_packed_dense_convolutions(channels, packs):
+    """Layers with a Winograd form run on the kernels, in inference within a frame loop; all give the same."""
+    torch.manual_seed(0)
+    layer = DenseConv(*channels, 3, padding=1, packed=True).eval()
+    x = torch.randn(2, channels[0], 9, 12)
+    expected = F.conv2d(x, layer.weight, layer.bias, padding=1)
+    assert torch.equal(layer(x), expected) and layer._folded is None
+    with torch.no_grad(), working_on(FrameContext({}, (0,), (), False, [])):
+        out = layer(x)
+        assert torch.allclose(out, expected, atol=1e-4)
+        assert layer._folded.has_winograd is (packs and has_extension())
+        layer.weight.mul_(2)
+        assert torch.allclose(layer(x), F.conv2d(x, layer.weight, layer.bias, padding=1), atol=1e-4)
+    layer.train()
+    with working_on(FrameContext({}, (0,), (), False, [])):
+        assert layer(x).requires_grad and layer._folded is None
+    assert set(layer.state_dict()) == {"weight", "bias"}
 
 
 def test_lists_of_sites_are_shared_by_layers_with_equal_policies():

@@ -27,12 +27,14 @@ class FoldedConv:
         norm: what follows it: batch norm in evaluation mode, or nothing.
         relu: a ReLU follows the norm.
         stamp: see :meth:`stamp`.
+        always_dense: every frame computes all sites, so that transformed weights pay on small maps too.
 
     Attributes:
         weight, bias: folded; where kernels are compiled, the weight is dropped once it is packed.
     """
 
-    def __init__(self, layer: nn.Conv2d, x: Tensor, norm: nn.Module, relu: bool, stamp: tuple):
+    def __init__(self, layer: nn.Conv2d, x: Tensor, norm: nn.Module, relu: bool, stamp: tuple,
+                 always_dense: bool = False):
         from .... import ops
 
         self.stamp_of_weights = stamp
@@ -50,6 +52,7 @@ class FoldedConv:
         self.geometry = (layer.stride, layer.padding, layer.dilation, layer.groups)
         self.relu = relu
         self.input_sites = x.shape[0] * x.shape[2] * x.shape[3]
+        self.always_dense = always_dense
 
     @staticmethod
     def possible(norm: nn.Module) -> bool:
@@ -77,10 +80,16 @@ class FoldedConv:
         if packed is not None:
             # Only shape and type of the weight are looked at from here on: its values are in the packed form.
             prepared.weight = self.weight = self.weight.new_zeros(()).expand(self.weight.shape)
-            if packed.winograd is not None and packed.winograd.numel() > self.input_sites * prepared.weight.shape[1]:
+            features = self.input_sites * self.weight.shape[1]
+            if not self.always_dense and packed.winograd is not None and packed.winograd.numel() > features:
                 # More weights than features: the transform would cost memory, and time to read it, for few tiles.
                 prepared.packed = replace(packed, winograd=None)
         return prepared
+
+    @property
+    def has_winograd(self) -> bool:
+        """Whether the compiled kernels transform tiles of this layer, which is faster at every density."""
+        return self.prepared.packed is not None and self.prepared.packed.winograd is not None
 
     # Steps on a frame -----------------------------------------------------------------------------------------------
 
