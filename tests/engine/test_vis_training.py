@@ -50,6 +50,16 @@ def test_checkpointing_and_chunks_change_no_weight(place):
     assert distance(plain, train(place, "whole", model__frame_chunk=None)) < 1e-4
 
 
+def test_frozen_weights_stay_and_are_no_reason_to_warn(place, capfd):
+    trained = train(place, "frozen", model__backbone__frozen_stages=1)
+    said = capfd.readouterr()
+    assert "requires_grad" not in said.out + said.err
+    other = train(place, "other", model__backbone__frozen_stages=1, train_cfg__max_iters=1)
+    fixed = [name for name in trained if name.startswith(("backbone.conv1", "backbone.layer1"))]
+    assert fixed and all(torch.equal(trained[name], other[name]) for name in fixed)
+    assert distance(trained, other) > 0
+
+
 def test_mixed_precision_trains_near_full_precision(place):
     plain = train(place, "plain", train_cfg__max_iters=1)
     for options in ({}, {"model__checkpointing": True}):

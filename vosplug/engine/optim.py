@@ -2,11 +2,13 @@
 
 import copy
 import inspect
+import logging
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
 import torch
+from mmengine.logging import MMLogger
 from mmengine.optim import OptimWrapper
 from mmengine.optim import build_optim_wrapper as build_from_constructor
 from mmengine.registry import OPTIM_WRAPPERS, OPTIMIZERS, PARAM_SCHEDULERS, DefaultScope
@@ -122,7 +124,7 @@ def build_optim_wrapper(model: nn.Module, settings: Mapping[str, Any]) -> OptimW
         settings["paramwise_cfg"] = {**none, **settings.get("paramwise_cfg", {})}
         settings["optimizer"].setdefault("weight_decay", 0.01)
     try:
-        with in_mmengine():
+        with in_mmengine(), silent_about_frozen_weights():
             wrapper = build_from_constructor(unwrapped(model), settings)
     except (TypeError, ValueError, AssertionError, KeyError) as error:
         raise ConfigError(f"optim_wrapper: {error}") from error
@@ -133,6 +135,21 @@ def build_optim_wrapper(model: nn.Module, settings: Mapping[str, Any]) -> OptimW
 def in_mmengine() -> AbstractContextManager:
     """Context for building parts of which vosplug has no registry of its own; without it mmengine warns."""
     return DefaultScope.overwrite_default_scope("mmengine")
+
+
+@contextmanager
+def silent_about_frozen_weights() -> Iterator[None]:
+    """Without this mmengine warns of every weight that is frozen on purpose, one line each."""
+    logger = MMLogger.get_current_instance()
+
+    def wanted(record: logging.LogRecord) -> bool:
+        return "requires_grad=False" not in record.getMessage()
+
+    logger.addFilter(wanted)
+    try:
+        yield
+    finally:
+        logger.removeFilter(wanted)
 
 
 def _merge_groups(optimizer: torch.optim.Optimizer) -> None:
