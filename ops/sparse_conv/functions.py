@@ -40,7 +40,7 @@ def triple_sparse_conv2d(
     args = op.prepare(
         x, weight, bias, policy, prev_out, None, stride, padding, dilation, groups, activation, "prev_out"
     )
-    return op.sparse_conv2d(*args)
+    return op.run(*args)
 
 
 def triple_sparse_conv2d_(
@@ -58,7 +58,7 @@ def triple_sparse_conv2d_(
     if torch.is_autocast_enabled(x.device.type) and out.dtype != torch.get_autocast_dtype(x.device.type):
         raise ValueError(f"out: expected the autocast dtype {torch.get_autocast_dtype(x.device.type)}, got {out.dtype}")
     args = op.prepare(x, weight, bias, policy, out, None, stride, padding, dilation, groups, activation, "out")
-    op.sparse_conv2d_(*args)
+    op.run_(*args)
     return out
 
 
@@ -71,7 +71,7 @@ def static_sparse_conv2d(
     Arguments, result and errors as in :func:`triple_sparse_conv2d`; a site with policy 1 is an error.
     """
     args = op.prepare(x, weight, bias, policy, None, None, stride, padding, dilation, groups, activation, "prev_out")
-    return op.sparse_conv2d(*args)
+    return op.run(*args)
 
 
 def residual_sparse_conv2d(
@@ -91,7 +91,7 @@ def residual_sparse_conv2d(
     if x_prev is None or prev_out is None:
         raise ValueError("x_prev and prev_out: the residual form needs both, got None")
     args = op.prepare(x, weight, None, policy, prev_out, x_prev, stride, padding, dilation, groups, None, "prev_out")
-    return op.sparse_conv2d(*args)
+    return op.run(*args)
 
 
 def _no_gradients(*tensors: Tensor | None) -> None:

@@ -4,7 +4,9 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor
+from torch._C._functorch import is_functorch_wrapped_tensor
 from torch._prims_common import suggest_memory_format
+from torch.nn import Parameter
 from torch.utils.flop_counter import register_flop_formula
 
 from .. import checks
@@ -22,19 +24,22 @@ from .sites import COMPUTE, REUSE, ZERO, Sites, check_policy, check_values
 _KERNEL_DTYPES = (torch.float32, torch.bfloat16, torch.float16)
 RELU, ONLY_DIRECT, ONLY_WINOGRAD, NO_FILL, DEPTHWISE = 1, 2, 4, 8, 16
 
-# Above this density the dense convolution is faster than the direct sparse kernel (measured, docs/benchmarks.md). The
-# Winograd kernel beats the dense convolution at every density.
+# Above this density a new output is made by the dense convolution (measured, docs/benchmarks.md). The Winograd kernel
+# beats it at every density, and so does the direct kernel where it multiplies long rows.
 BREAK_EVEN = 0.92
-BREAK_EVEN_POINTWISE = 0.8
-BREAK_EVEN_POINTWISE_16BIT = 0.7
+BREAK_EVEN_POINTWISE = {torch.float32: ((128, 0.92),), torch.bfloat16: ((128, 0.72), (512, 0.92))}
 _BACKWARD_BREAK_EVEN = 0.4
 
 
 def break_even(weight: Tensor) -> float:
-    """Return the density above which a layer of this weight (C_out, C_in/groups, kh, kw) falls back to dense."""
+    """Return the density above which a layer of this weight (C_out, C_in/groups, kh, kw) falls back to dense.
+
+    Short rows leave it nothing to hide its overhead behind; from some length on a pointwise layer never falls back (1).
+    """
     if weight.shape[2] * weight.shape[3] > 1:
         return BREAK_EVEN
-    return BREAK_EVEN_POINTWISE if weight.dtype == torch.float32 else BREAK_EVEN_POINTWISE_16BIT
+    steps = BREAK_EVEN_POINTWISE[torch.float32 if weight.dtype == torch.float32 else torch.bfloat16]
+    return next((density for channels, density in steps if weight.shape[1] < channels), 1.0)
 
 
 def runs_compiled(x: Tensor) -> bool:
@@ -51,6 +56,14 @@ def _out_size(x: Tensor, weight: Tensor, stride, padding, dilation) -> list[int]
 def _empty_output(x: Tensor, weight: Tensor, policy: Tensor) -> Tensor:
     size = (x.shape[0], weight.shape[0], policy.shape[1], policy.shape[2])
     return torch.empty(size, dtype=x.dtype, device=x.device, memory_format=suggest_memory_format(x))
+
+
+def _dense_wins(packed, weight: Tensor, density: float, fresh: bool) -> bool:
+    """Whether the dense convolution is faster; updating an output in place, it would have to be copied."""
+    if packed.depthwise:
+        return density > 0.5
+    pointwise = weight.shape[2] * weight.shape[3] == 1
+    return packed.winograd is None and (fresh or not pointwise) and density > break_even(weight)
 
 
 def _run(x, weight, bias, policy, prev_out, x_prev, index, tiles, bits, stride, padding, dilation, groups, relu, out):
@@ -71,20 +84,37 @@ def _run(x, weight, bias, policy, prev_out, x_prev, index, tiles, bits, stride, 
     geometry = [*weight.shape[2:], *stride, *padding, *dilation, groups]
     packed = packed_for(weight, bias, stride, dilation, groups)
     sparse_conv2d = torch.ops.vosplug_cpu.sparse_conv2d
+    common = (packed.weight, packed.winograd, packed.bias, policy)
+    count = torch.ops.vosplug_cpu.active_count(policy) if index is None else index.numel()
+    if x_prev is None and _dense_wins(packed, weight, count / max(1, policy.numel()), out is None):
+        dense = dense_conv2d(x, weight, bias, (stride, padding, dilation, groups), relu)
+        if count < policy.numel():
+            flags = DEPTHWISE if packed.depthwise else 0
+            none = policy.new_empty(0, dtype=torch.int32)
+            sparse_conv2d(x, None, *common, none, None, None, previous, None, dense, geometry, flags)
+        return dense if out is None else out.copy_(dense)
     if index is None:
         index, tiles, bits = torch.ops.vosplug_cpu.active_sites(policy)
-    common = (packed.weight, packed.winograd, packed.bias, policy)
-    dense_wins = index.numel() > break_even(weight) * policy.numel() and packed.winograd is None and x_prev is None
-    if dense_wins or (packed.depthwise and index.numel() > 0.5 * policy.numel() and x_prev is None):
-        dense = dense_conv2d(x, weight, bias, (stride, padding, dilation, groups), relu)
-        flags = DEPTHWISE if packed.depthwise else 0
-        sparse_conv2d(x, None, *common, index[:0], None, None, previous, None, dense, geometry, flags)
-        return dense if out is None else out.copy_(dense)
     out = _empty_output(x, weight, policy) if out is None else out
     flags = RELU * relu | DEPTHWISE * packed.depthwise
     residual = previous if x_prev is not None else None
     sparse_conv2d(x, x_prev, *common, index, tiles, bits, prev_out, residual, out, geometry, flags)
     return out
+
+
+def _fresh(x, weight, bias, policy, prev_out, x_prev, index, tiles, bits, stride, padding, dilation, groups, relu):
+    if index is None and not runs_compiled(x):
+        check_values(policy)  # the compiled code does so while it counts
+    if prev_out is None:
+        check_no_reuse(policy)
+    lists = (index, tiles, bits)
+    return _run(x, weight, bias, policy, prev_out, x_prev, *lists, stride, padding, dilation, groups, relu, None)
+
+
+def _update(x, weight, bias, policy, out, x_prev, index, tiles, bits, stride, padding, dilation, groups, relu):
+    if index is None and not runs_compiled(x):
+        check_values(policy)
+    _run(x, weight, bias, policy, None, x_prev, index, tiles, bits, stride, padding, dilation, groups, relu, out)
 
 
 @torch.library.custom_op("vosplug::sparse_conv2d", mutates_args=())
@@ -94,12 +124,8 @@ def sparse_conv2d(
     stride: Sequence[int], padding: Sequence[int], dilation: Sequence[int], groups: int, relu: bool,
 ) -> Tensor:  # fmt: skip
     """Operator behind the functions of this package; arguments are checked by them."""
-    if index is None:
-        check_values(policy)
-    if prev_out is None:
-        check_no_reuse(policy)
     lists = (index, tiles, tile_bits)
-    return _run(x, weight, bias, policy, prev_out, x_prev, *lists, stride, padding, dilation, groups, relu, None)
+    return _fresh(x, weight, bias, policy, prev_out, x_prev, *lists, stride, padding, dilation, groups, relu)
 
 
 @sparse_conv2d.register_fake
@@ -114,9 +140,8 @@ def sparse_conv2d_(
     stride: Sequence[int], padding: Sequence[int], dilation: Sequence[int], groups: int, relu: bool,
 ) -> None:  # fmt: skip
     """In-place operator: ``out`` holds the previous output and becomes the new one."""
-    if index is None:
-        check_values(policy)
-    _run(x, weight, bias, policy, None, x_prev, index, tiles, tile_bits, stride, padding, dilation, groups, relu, out)
+    lists = (index, tiles, tile_bits)
+    _update(x, weight, bias, policy, out, x_prev, *lists, stride, padding, dilation, groups, relu)
 
 
 @sparse_conv2d_.register_fake
@@ -178,6 +203,29 @@ def _backward(ctx, grad):
 
 
 sparse_conv2d.register_autograd(_backward, setup_context=_setup_context)
+
+
+def _unwatched(*tensors: Tensor | None) -> bool:
+    """Whether plain eager inference calls: no gradient, compiler, mode or wrapper that has to see the operator.
+
+    Then the way through torch's dispatcher, a tenth of a millisecond of Python, can be saved.
+    """
+    if torch.compiler.is_compiling() or torch._C._len_torch_dispatch_stack() or torch._C._len_torch_function_stack():
+        return False
+    given = [t for t in tensors if t is not None]
+    if torch.is_grad_enabled() and any(t.requires_grad for t in given):
+        return False
+    return all(type(t) in (Tensor, Parameter) and not is_functorch_wrapped_tensor(t) for t in given)
+
+
+def run(*args) -> Tensor:
+    """Call the operator (see ``prepare`` for the arguments), the short way where nobody watches."""
+    return _fresh(*args) if _unwatched(*args[:6]) else sparse_conv2d(*args)
+
+
+def run_(*args) -> None:
+    """The same for the in-place operator."""
+    (_update if _unwatched(*args[:6]) else sparse_conv2d_)(*args)
 
 
 def _count(policy: Tensor) -> int:

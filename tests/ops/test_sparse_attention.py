@@ -105,7 +105,7 @@ def test_gradients_match_reference(case):
 
 @settings(max_examples=60, deadline=None)
 @given(cases())
-def test_compiled_gradients_match_the_reference(case):
+def test_compiled_backward_matches_the_reference(case):
     case = {**case, "dtype": torch.float32, "objects": 0, "scale": min(case["scale"], 1.0)}
     q, k, v, options = build(case)
     leaves = [t.requires_grad_() for t in (q, k, v)]

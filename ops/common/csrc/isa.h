@@ -60,10 +60,10 @@ static inline void store(f16* p, vf v) {
 #endif
 }
 
-// Comparison with select keeps a NaN (x > 0 is false for it, so "not x <= 0" is what is tested), as torch's relu does.
+// Compared this way round a NaN stays, as in torch's relu.
 static inline __attribute__((always_inline)) vf relu(vf x) {
-  vi drop = x <= (vf){};
-  return (vf)(~(vu)drop & (vu)x);
+  const vf zero = {};
+  return zero > x ? zero : x;
 }
 
 }  // namespace VOSPLUG_ISA

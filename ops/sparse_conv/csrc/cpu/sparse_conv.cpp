@@ -85,6 +85,13 @@ int64_t find_sites(const uint8_t* policy, int64_t n, int32_t* sites) {
   return bad ? -1 : count;
 }
 
+// How many sites are active; -1: a value above 2.
+int64_t count_sites(const uint8_t* policy, int64_t n) {
+  int64_t active = 0, bad = 0;
+  for (int64_t i = 0; i < n; ++i) active += policy[i] == 2, bad += policy[i] > 2;
+  return bad ? -1 : active;
+}
+
 // 2x2 tiles with an active pixel; bit 2*dy+dx of `bits` tells which.
 int64_t find_tiles(const uint8_t* policy, int64_t B, int64_t H, int64_t W, int32_t* tiles, uint8_t* bits) {
   const int64_t th = (H + 1) / 2, tw = (W + 1) / 2;
@@ -123,6 +130,13 @@ void check_policy(const Tensor& policy) {
 }
 void check_values(int64_t count) {
   STD_TORCH_CHECK(count >= 0, "policy: expected values 0 (zero), 1 (reuse) and 2 (compute), got a larger one");
+}
+
+int64_t active_count(const Tensor& policy) {
+  check_policy(policy);
+  const int64_t n = count_sites(policy.const_data_ptr<uint8_t>(), policy.numel());
+  check_values(n);
+  return n;
 }
 
 std::tuple<Tensor, Tensor, Tensor> active_sites(const Tensor& policy) {
@@ -403,6 +417,7 @@ STABLE_TORCH_LIBRARY_FRAGMENT(vosplug_cpu, m) {
   m.def("conv_isa() -> int");
   m.def("fingerprint(Tensor t) -> int");
   m.def("active_sites(Tensor policy) -> (Tensor, Tensor, Tensor)");
+  m.def("active_count(Tensor policy) -> int");
   m.def(
       "sparse_conv2d(Tensor x, Tensor? x_prev, Tensor weight, Tensor? winograd, Tensor bias, Tensor policy, Tensor? sites, "
       "Tensor? tiles, Tensor? bits, Tensor? prev, Tensor? residual, Tensor(a!) out, int[] geometry, int flags) -> ()");
@@ -418,6 +433,7 @@ STABLE_TORCH_LIBRARY_IMPL(vosplug_cpu, CompositeExplicitAutograd, m) {
 STABLE_TORCH_LIBRARY_IMPL(vosplug_cpu, CPU, m) {
   m.impl("fingerprint", TORCH_BOX(&fingerprint));
   m.impl("active_sites", TORCH_BOX(&active_sites));
+  m.impl("active_count", TORCH_BOX(&active_count));
   m.impl("sparse_conv2d", TORCH_BOX(&sparse_conv2d));
   m.impl("sparse_bottleneck", TORCH_BOX(&sparse_bottleneck));
 }
