@@ -2,7 +2,6 @@
 
 import pytest
 
-from vosplug.engine.stages import split_stages
 from vosplug.registry import VIS_SEGMENTORS
 from vosplug.utils.configs import load_config
 
@@ -28,13 +27,3 @@ def test_the_small_model_of_frames_differs_from_that_of_clips_in_time_only(root)
                      for name in ("efficientvis_small", "efficientvis_small_frames"))
     assert {name for name in clips if ".attention.temporal." not in name} == frames.keys()
     assert all(clips[name].shape == value.shape for name, value in frames.items())
-
-
-def test_the_stages_of_the_overfitting_check_have_coarse_masks_then_fine_ones(root, tmp_path):
-    config = load_config(root / "configs" / "efficientvis_small_overfit.py", work_dir=str(tmp_path))
-    stages = split_stages(config)
-    assert [stage.cfg.model.interaction.mask_head["size"] for stage in stages] == [14, 20]
-    assert config.model.interaction.mask_head["size"] == 20 and stages[1].init == "previous"
-    states = [VIS_SEGMENTORS.build(stage.cfg.model).state_dict() for stage in stages]
-    assert {name: value.shape for name, value in states[0].items()} == {
-        name: value.shape for name, value in states[1].items()}
