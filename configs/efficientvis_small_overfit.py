@@ -9,7 +9,7 @@ train_dataloader = dict(
                  videos=dict(type="YouTubeVISDataset", data_root=data_root, split="train")),
     batch_size=2, num_workers=1)
 clip = dict(length=4, max_skip=1)
-train_cfg = dict(max_iters=1_500)
+train_cfg = dict(max_iters=2_000)
 test_dataset = dict(type="YouTubeVISDataset", data_root=data_root, split="train")
 test_evaluator = dict(type="YouTubeVISMetric")
 test_session = dict(size=(120, 208))
