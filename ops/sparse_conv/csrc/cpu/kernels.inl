@@ -161,14 +161,19 @@ static inline Place place_of(const ConvJob& j, int64_t i) {
   return Place{b, y, rest - y * width};
 }
 
-// Pointers to the rows that site `site` reads, one per tap, with a distance of `step` pointers.
+// The place of site i, given that of the site before: most sites follow each other, which saves the divisions.
+static inline Place place_after(const ConvJob& j, int64_t i, Place before) {
+  if (j.sites[i] != j.sites[i - 1] + 1 || before.x + 1 == j.WO) return place_of(j, i);
+  return Place{before.b, before.y, before.x + 1};
+}
+
+// Pointers to the rows that site i, at place p, reads, one per tap, with a distance of `step` pointers.
 template <class T>
-static inline void find_rows(const ConvJob& j, int64_t i, const T** rows, int step) {
+static inline void find_rows(const ConvJob& j, int64_t i, const Place& p, const T** rows, int step) {
   if (j.compact_in) {
     rows[0] = (const T*)j.operand + i * j.operand_row;
     return;
   }
-  const Place p = place_of(j, i);
   const int64_t b = p.b, y = p.y, x = p.x;
   int t = 0;
   for (int ky = 0; ky < j.kh; ++ky) {
@@ -227,12 +232,14 @@ struct SiteRows {
   void find(const ConvJob& j, int64_t block, O* block_out, O* block_residual) {
     const int taps = j.kh * j.kw;
     const int64_t i0 = block * SITE_BLOCK, n = smaller(SITE_BLOCK, j.site_count - i0);
+    Place p{};
     for (int64_t i = 0; i < n; ++i) {
-      find_rows<T>(j, i0 + i, in + (i / MR) * MR * taps + i % MR, MR);
+      p = i ? place_after(j, i0 + i, p) : place_of(j, i0);
+      find_rows<T>(j, i0 + i, p, in + (i / MR) * MR * taps + i % MR, MR);
       out[i] = block_out ? block_out + i * j.CO
-               : j.compact_out ? (O*)j.out.data + (i0 + i) * j.out.column : site_row<O>(j, j.out, i0 + i);
+               : j.compact_out ? (O*)j.out.data + (i0 + i) * j.out.column : pixel<O>(j.out, p.b, p.y, p.x);
       if (!j.residual.data) continue;
-      residual[i] = block_residual ? block_residual + i * j.CO : site_row<const O>(j, j.residual, i0 + i);
+      residual[i] = block_residual ? block_residual + i * j.CO : pixel<const O>(j.residual, p.b, p.y, p.x);
     }
     for (int64_t i = n; i % MR; ++i) {  // what a prefetch may look at
       in[(i / MR) * MR * taps + i % MR] = (const T*)j.zero;
@@ -444,7 +451,7 @@ static void depthwise_run(const ConvJob& j, int64_t begin, int64_t end) {
   O* line = (O*)scratch(2, sizeof(O) * (size_t)j.CO);
   const float* w = (const float*)j.weight;
   for (int64_t i = begin; i < end; ++i) {
-    find_rows<float>(j, i, rows, 1);
+    find_rows<float>(j, i, place_of(j, i), rows, 1);
     const bool direct_out = j.out.channel == 1;
     O* out = direct_out ? site_row<O>(j, j.out, i) : line;
     int64_t c = 0;
