@@ -122,4 +122,4 @@ def print_table(drifts: dict, options: argparse.Namespace) -> None:
                         f"{options.policy}; distance from the dense model at frames", title_justify="left")
     for name, drift in drifts.items():
         table.add_row(name, *(f"{drift.features[t]:.3f}" for t in marks), *(f"{drift.masks[t]:.3f}" for t in marks))
-    Console(width=max(120, 30 + 16 * len(marks))).print(table)
+    Console(width=max(120, 30 + 30 * len(marks))).print(table)
