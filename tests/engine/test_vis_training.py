@@ -102,7 +102,7 @@ def test_two_processes_are_one_with_twice_the_batch(place):
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     options = ["optim_wrapper.optimizer.type=SGD", "optim_wrapper.optimizer.lr=0.01", "train_cfg.max_iters=4",
-               "val_dataset=None", "optim_wrapper.accumulative_counts=2", "optim_wrapper.clip_grad.max_norm=1.0"]
+               "val_dataset=None", "optim_wrapper.accumulative_counts=2"]
     call(place, "train.py", "--work-dir", place / "two", "--cfg-options", *options, "train_dataloader.batch_size=1",
          processes=2)
     call(place, "train.py", "--work-dir", place / "one", "--cfg-options", *options)
