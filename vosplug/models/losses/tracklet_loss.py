@@ -2,6 +2,7 @@
 
 import torch
 import torch.nn.functional as F
+from mmengine.dist import all_reduce
 from torch import Tensor, nn
 
 from ...utils.errors import ConfigError, DataError
@@ -27,7 +28,8 @@ class TrackletLoss(nn.Module):
     Weights are those of Sparse R-CNN and QueryInst (focal 2, L1 5, GIoU 2, dice 8); the paper adds binary cross-entropy
     on masks, which are to be empty where the instance is absent. Like there, sums over a batch are divided by the
     number of frames with an instance (cross-entropy, which all frames have: by the number of all frames), so that for
-    clips of one frame everything is what the ancestors compute.
+    clips of one frame everything is what the ancestors compute. With several processes the numbers are their means,
+    so that averaged gradients are those of one process with all clips.
 
     Args:
         cls_weight, l1_weight, giou_weight: of the classes and boxes, in the loss and in the matching cost.
@@ -100,9 +102,7 @@ class TrackletLoss(nn.Module):
     def forward(self, output: InteractionOutput, targets: list[TrackletTargets],
                 matches: Matches) -> dict[str, Tensor]:
         """Weighted losses (Eq. 5): ``cls``, ``l1``, ``giou``, ``dice``, ``ce``."""
-        shown = sum(t.present[g].sum() for t, (_, g) in zip(targets, matches, strict=True))
-        entries = sum(t.present[g].numel() for t, (_, g) in zip(targets, matches, strict=True))
-        shown, entries = max(1.0, float(shown)), max(1, entries)
+        shown, entries = counts(targets, matches)
         sums = {"cls": self._classes(output.logits.float(), targets, matches)}
         for row, (target, (tracklets, instances)) in enumerate(zip(targets, matches, strict=True)):
             parts = self._boxes(output.boxes[row][:, tracklets].transpose(0, 1).float(), target, instances)
@@ -140,3 +140,13 @@ def dice(logits: Tensor, truth: Tensor, eps: float = 1e-5) -> Tensor:
     """1 - 2 p.g / (p.p + g.g) of (M, S, S) logits and masks (Milletari et al., 2016), per mask as in QueryInst."""
     p, g = logits.sigmoid().flatten(1), truth.flatten(1)
     return 1 - 2 * (p * g).sum(dim=1) / (p.square().sum(dim=1) + eps + g.square().sum(dim=1) + eps)
+
+
+def counts(targets: list[TrackletTargets], matches: Matches) -> tuple[float, float]:
+    """Frames in which matched instances are present, and all frames of them; means over processes, at least 1."""
+    shown = sum(int(t.present[g].sum()) for t, (_, g) in zip(targets, matches, strict=True))
+    entries = sum(t.present[g].numel() for t, (_, g) in zip(targets, matches, strict=True))
+    both = targets[0].boxes.new_tensor([shown, entries], dtype=torch.float32)
+    all_reduce(both, op="mean")  # leaves the numbers of a single process as they are
+    shown, entries = both.clamp(min=1).tolist()
+    return shown, entries
