@@ -116,7 +116,7 @@ def test_continuous_integration_stops_at_the_first_failure(root, tmp_path):
     makefile = tmp_path / "Makefile"
     for outcome, status in (("true", 0), ("false", 2)):
         makefile.write_text(f"test:\n\t@echo tested; {outcome}\nlint:\n\t@echo linted\n")
-        done = subprocess.run(["bash", script], capture_output=True, text=True)
+        done = subprocess.run(["bash", script], capture_output=True, text=True, env={**os.environ, "WHEELS": ""})
         assert done.returncode == status
         assert done.stdout.split() == (["tested", "linted"] if status == 0 else ["tested"])
 
