@@ -11,7 +11,7 @@ import signal
 import struct
 import tempfile
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
@@ -119,6 +119,16 @@ def make_world(folder: Path) -> Path:
     names = ("key_encoder.conv1.weight", "key_proj.key_proj.weight", "key_comp.weight", "decoder.pred.weight")
     save_checkpoint_file({name: torch.zeros(1) for name in names}, folder / "official.pth")
     return folder
+
+
+def copied_world(template: Path, tmp_path: Path, monkeypatch: Any) -> Iterator[World]:
+    """A copy of the folder, as the working folder; what a fixture yields."""
+    place = tmp_path / "world"
+    shutil.copytree(template, place)
+    monkeypatch.chdir(place)
+    made = World(place, monkeypatch)
+    yield made
+    made.restore()
 
 
 def youtube(root: Path) -> None:

@@ -1,6 +1,5 @@
 """Bad input of every command: one clear line, a status that is not 0, and nothing that existed is lost."""
 
-import shutil
 
 import numpy as np
 import pytest
@@ -8,10 +7,10 @@ import pytest
 from tests.bad_inputs_helpers import (
     CLIP,
     Bad,
-    World,
     both,
     change,
     check_bad,
+    copied_world,
     crashing_clip,
     cut,
     earlier_run,
@@ -373,12 +372,7 @@ def template(tmp_path_factory):
 @pytest.fixture
 def world(template, tmp_path, monkeypatch):
     """A copy of the folder, as the working folder."""
-    place = tmp_path / "world"
-    shutil.copytree(template, place)
-    monkeypatch.chdir(place)
-    made = World(place, monkeypatch)
-    yield made
-    made.restore()
+    yield from copied_world(template, tmp_path, monkeypatch)
 
 
 # torch cannot shut down the workers of a loader quietly when one of them was killed.

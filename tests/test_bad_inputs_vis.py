@@ -6,7 +6,19 @@ import shutil
 import pytest
 import torch
 
-from tests.bad_inputs_helpers import Bad, World, check_bad, cut, folder, full_disk, make_world, remove, rename, run_line
+from tests.bad_inputs_helpers import (
+    Bad,
+    World,
+    check_bad,
+    copied_world,
+    cut,
+    folder,
+    full_disk,
+    make_world,
+    remove,
+    rename,
+    run_line,
+)
 from tests.cli.test_efficientvis_commands import MODEL, write_split
 from tests.models.tracklets.helpers import need_compiled_mmcv
 from vosplug.inference import build_segmentor
@@ -192,12 +204,7 @@ def template(tmp_path_factory):
 @pytest.fixture
 def world(template, tmp_path, monkeypatch):
     """A copy of the folder, as the working folder."""
-    place = tmp_path / "world"
-    shutil.copytree(template, place)
-    monkeypatch.chdir(place)
-    made = World(place, monkeypatch)
-    yield made
-    made.restore()
+    yield from copied_world(template, tmp_path, monkeypatch)
 
 
 @pytest.mark.parametrize("bad", ALL, ids=lambda bad: bad.name)

@@ -1,6 +1,6 @@
 """What sparse convolutions really computed: per layer and module, over the frames of a video."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -85,11 +85,8 @@ class SparsityReport:
             self.add(output.features["sparse_work"])
             return output
 
-        model.step = watched
-        try:
+        with replaced_step(model, watched):
             yield self
-        finally:
-            del model.step
 
     def total(self, prefix: str = "") -> LayerCounts:
         """Sums over the layers whose names begin with ``prefix``."""
@@ -121,6 +118,16 @@ class SparsityReport:
 def sparse_layers(model: nn.Module) -> list[SparseConv]:
     """All sparse convolutions of a model."""
     return [module for module in model.modules() if isinstance(module, SparseConv)]
+
+
+@contextmanager
+def replaced_step(model: nn.Module, step: Callable) -> Iterator[None]:
+    """Let frames go through ``step`` instead of the model's own inside."""
+    model.step = step
+    try:
+        yield
+    finally:
+        del model.step
 
 
 def construct_density(model: nn.Module, density: float) -> None:

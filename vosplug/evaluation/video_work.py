@@ -8,7 +8,7 @@ from torch import nn
 
 from ..models.backbones.sparse_convs import Work
 from .complexity import StageCounter
-from .sparsity import SparsityReport
+from .sparsity import SparsityReport, replaced_step
 
 
 class VideoWork:
@@ -46,11 +46,8 @@ class VideoWork:
             self.sparsity.add(self.latest)
             return output
 
-        model.step = watched
-        try:
+        with replaced_step(model, watched):
             yield self
-        finally:
-            del model.step
 
     def as_json(self) -> dict:
         """Means per frame: ``modules`` (``macs_g``, ``dense_macs_g``, ``saved``), ``total``, and ``sparsity``."""

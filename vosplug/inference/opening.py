@@ -1,6 +1,6 @@
 """Choosing a reader or a writer by what is given."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ from .prefetch import PrefetchReader
 from .readers import FolderReader, FrameReader, IterableReader
 from .video_reader import CameraReader, VideoReader
 from .video_writer import SUFFIXES, OverlayVideoWriter
-from .writers import FrameWriter, MaskFolderWriter, RleJsonWriter
+from .writers import FrameWriter, MaskFolderWriter, RleJsonWriter, Writer
 
 
 def open_reader(source: Any, *, prefetch: int = 4) -> FrameReader:
@@ -78,17 +78,17 @@ def open_writer(out: Any, *, fps: float | None = None) -> FrameWriter:
         return out
     if isinstance(out, dict):
         return WRITERS.build(out)
-    path = Path(out)
-    suffix = path.suffix.lower()
+    return writer_for(Path(out), fps, video=OverlayVideoWriter, json=RleJsonWriter, folder=MaskFolderWriter)
+
+
+def writer_for(out: Path, fps: float | None, *, video: Callable[..., Writer], json: Callable[..., Writer],
+               folder: Callable[..., Writer]) -> Any:
+    """The writer that the suffix of a path asks for; :class:`InputError` if a path for a folder looks like a file."""
+    suffix = out.suffix.lower()
     if suffix in SUFFIXES:
-        return OverlayVideoWriter(path, fps=fps)
+        return video(out, fps=fps)
     if suffix == ".json":
-        return RleJsonWriter(path)
-    check_suffix(path)
-    return MaskFolderWriter(path)
-
-
-def check_suffix(out: Path) -> None:
-    """Raise :class:`InputError` if a path that is to be a folder looks like a file."""
-    if out.suffix.lower() in (".png", ".jpg", ".jpeg", ".webm", ".gif", ".zip", ".txt", ".webp", ".npy"):
+        return json(out)
+    if suffix in (".png", ".jpg", ".jpeg", ".webm", ".gif", ".zip", ".txt", ".webp", ".npy"):
         raise InputError(f"output {out}: give a folder (palette PNGs), a video ({', '.join(SUFFIXES)}) or .json")
+    return folder(out)

@@ -1,6 +1,6 @@
 """Where tracks go: overlay videos, folders of label maps, and JSON."""
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,17 +11,14 @@ from ..utils.errors import InputError, OutputError
 from ..utils.masks import MAX_OBJECTS, write_mask
 from ..visualization.tracks import draw_tracks, track_labels
 from .frame_json import FrameJsonFile
-from .opening import check_suffix
+from .opening import writer_for
 from .readers import Frame
-from .video_writer import SUFFIXES, OverlayVideoWriter
-from .writers import make_folder
+from .video_writer import OverlayVideoWriter
+from .writers import Writer, make_folder
 
 
-class TrackWriter(ABC):
-    """Takes the tracks of one video, frame by frame; also a context manager.
-
-    What was written before an error stays: :meth:`close`, which is to be called in every case, finishes it.
-    """
+class TrackWriter(Writer):
+    """Takes the tracks of one video, frame by frame."""
 
     @abstractmethod
     def write(self, frame: Frame, tracks: Sequence[TrackMask]) -> None:
@@ -33,15 +30,6 @@ class TrackWriter(ABC):
 
     def finish(self, tracks: Sequence[Mapping[str, Any]]) -> None:  # noqa: B027 (most outputs have no use for it)
         """Take the tracks of the whole video, whose classes and scores are final; called once, before :meth:`close`."""
-
-    def close(self) -> None:  # noqa: B027 (a writer that holds nothing open leaves it out)
-        """Finish the output. Closing twice does no harm."""
-
-    def __enter__(self) -> "TrackWriter":
-        return self
-
-    def __exit__(self, *_) -> None:
-        self.close()
 
 
 @WRITERS.register_module()
@@ -132,14 +120,7 @@ def open_track_writer(out: Any, *, fps: float | None = None) -> TrackWriter:
     if isinstance(out, dict):
         out = WRITERS.build(out)
     if isinstance(out, (str, Path)):
-        path = Path(out)
-        suffix = path.suffix.lower()
-        if suffix in SUFFIXES:
-            return TrackVideoWriter(path, fps=fps)
-        if suffix == ".json":
-            return TrackJsonWriter(path)
-        check_suffix(path)
-        return TrackMaskFolderWriter(path)
+        return writer_for(Path(out), fps, video=TrackVideoWriter, json=TrackJsonWriter, folder=TrackMaskFolderWriter)
     if not isinstance(out, TrackWriter):
         raise InputError(f"{type(out).__name__} cannot write tracks: give a path, or a TrackWriter")
     return out

@@ -2,6 +2,7 @@
 
 from abc import ABC, abstractmethod
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -14,7 +15,7 @@ from .frame_json import FrameJsonFile
 from .readers import Frame
 
 
-class FrameWriter(ABC):
+class Writer(ABC):
     """Takes the result of one video, frame by frame; also a context manager.
 
     What was written before an error stays: files of single frames as they are, and files of whole videos are finished
@@ -22,8 +23,8 @@ class FrameWriter(ABC):
     """
 
     @abstractmethod
-    def write(self, frame: Frame, labels: np.ndarray) -> None:
-        """Write the labels (H, W) uint8 of a frame.
+    def write(self, frame: Frame, result: Any) -> None:
+        """Write the result of a frame.
 
         Raises:
             OutputError: the output cannot be written, or the disk is full.
@@ -32,11 +33,23 @@ class FrameWriter(ABC):
     def close(self) -> None:  # noqa: B027 (a writer that holds nothing open leaves it out)
         """Finish the output. Closing twice does no harm."""
 
-    def __enter__(self) -> "FrameWriter":
+    def __enter__(self) -> "Writer":
         return self
 
     def __exit__(self, *_) -> None:
         self.close()
+
+
+class FrameWriter(Writer):
+    """Takes the objects of one video, frame by frame."""
+
+    @abstractmethod
+    def write(self, frame: Frame, labels: np.ndarray) -> None:
+        """Write the labels (H, W) uint8 of a frame.
+
+        Raises:
+            OutputError: the output cannot be written, or the disk is full.
+        """
 
 
 @WRITERS.register_module()

@@ -5,11 +5,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ...registry import DECODERS, ENCODERS, LAYERS, MATCHING_HEADS, SEGMENTORS
+from ...registry import DECODERS, LAYERS, MATCHING_HEADS, SEGMENTORS
 from ...structures import Pairs, VideoState
 from ...utils.errors import ConfigError
 from ..backbones.sparse_convs import FrameContext, current, working_on
-from ..encoders.key_encoder import FrameFeatures
+from ..encoders import FrameFeatures, build_encoders
 from ..memories.frame_bank import MemoryEntry
 from .base import VOSSegmentor
 from .sparse_processing import build_sparse
@@ -69,11 +69,7 @@ class XMem(VOSSegmentor):
                               f"got {deep_update_every}")
         key_encoder, value_encoder, decoder, normal_update = sparse.place(
             key_encoder, value_encoder, decoder, normal_update or dict(type="MultiScaleUpdate"))
-        self.key_encoder = ENCODERS.build(key_encoder)
-        self.value_encoder = ENCODERS.build(value_encoder, base_channels=self.key_encoder.base_channels)
-        if self.value_encoder.stride != self.key_encoder.stride:
-            raise ConfigError(f"keys have stride {self.key_encoder.stride} but values {self.value_encoder.stride}: "
-                              "give both encoders the same fusion")
+        self.key_encoder, self.value_encoder = build_encoders(key_encoder, value_encoder)
         self.matching_head = MATCHING_HEADS.build(matching_head)
         self.decoder = DECODERS.build(
             decoder, value_channels=self.value_encoder.out_channels + sensory_channels,
