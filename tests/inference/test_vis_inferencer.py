@@ -48,6 +48,19 @@ def test_ids_count_what_is_shown_and_a_renewed_track_is_a_new_one():
     assert set(seen[8]) == {1, 3} and seen[8][3] == ("cat", pytest.approx(0.8))
 
 
+def test_a_track_can_be_given_with_several_classes():
+    session = VISSession(FixedTracks(), classes_per_track=2)
+    for image in pictures():
+        session.add(image)
+    found = [(track["id"], track["label"], round(track["score"], 3)) for track in session.finish()]
+    assert found[0] == (7, 2, 0.9) and found[1] == (8, 0, 0.36) and found[2] == (9, 1, 0.1)
+    assert sorted(number for number, _, score in found[3:] if score == 0.01) == [7, 8, 9] and len(found) == 6
+    shown = VISInferencer(FixedTracks(), session_options=dict(classes_per_track=9))(pictures(), min_score=0.0)
+    assert [track["label"] for track in shown.tracks] == [2, 0, 1]  # what is shown has one name
+    with pytest.raises(InputError, match="classes_per_track"):
+        VISSession(FixedTracks(), classes_per_track=0)
+
+
 def test_streaming_holds_one_clip():
     taken = []
 

@@ -22,10 +22,10 @@ class _Track:
     last: int = 0
     masks: dict[int, dict] = field(default_factory=dict)
 
-    def standing(self) -> tuple[int, float]:
-        """Class with the highest mean score, and that mean."""
-        score, label = (self.scores / self.frames).max(dim=0)
-        return int(label), float(score)
+    def ranking(self, count: int) -> list[tuple[int, float]]:
+        """The ``count`` classes with the highest mean scores, and these means, best first."""
+        scores, labels = (self.scores / self.frames).topk(min(count, len(self.scores)))
+        return list(zip(labels.tolist(), scores.tolist(), strict=True))
 
 
 class TrackRecorder:
@@ -59,7 +59,7 @@ class TrackRecorder:
         """
         factors = tracks.boxes.new_tensor([scale[1], scale[0]]).repeat(2)
         clip = [self._frame(tracks, t, factors) for t in range(tracks.scores.shape[1])]
-        standing = {number: self._tracks[number].standing() for number in {n for frame in clip for n in frame}}
+        standing = {number: self._tracks[number].ranking(1)[0] for number in {n for frame in clip for n in frame}}
         order = sorted(standing, key=lambda number: (-standing[number][1], number))
         return [[TrackMask(n, *standing[n], frame[n]) for n in order if n in frame] for frame in clip]
 
@@ -84,20 +84,19 @@ class TrackRecorder:
         if self.keep_masks:
             track.masks[self.num_frames] = mask
 
-    def tracks(self) -> list[dict]:
-        """All tracks with a mask, best first.
+    def tracks(self, classes: int = 1) -> list[dict]:
+        """All tracks with a mask, best first, each with its ``classes`` best classes as an entry of its own.
 
-        Each has ``id``, ``label`` (0-based class), ``score``, ``frames`` (number of masks), ``first`` and ``last``
+        An entry has ``id``, ``label`` (0-based class), ``score``, ``frames`` (number of masks), ``first`` and ``last``
         (frames with a mask) and, where masks are kept, ``segmentations`` with one entry per frame of the video:
         ``{"size": [H, W], "counts": str}``, None where there is no mask.
         """
         found = []
         for number, track in self._tracks.items():
-            label, score = track.standing()
-            entry = dict(id=number, label=label, score=score, frames=track.frames, first=track.first, last=track.last)
+            common = dict(frames=track.frames, first=track.first, last=track.last)
             if self.keep_masks:
-                entry["segmentations"] = [track.masks.get(t) for t in range(self.num_frames)]
-            found.append(entry)
+                common["segmentations"] = [track.masks.get(t) for t in range(self.num_frames)]
+            found += [dict(id=number, label=label, score=score, **common) for label, score in track.ranking(classes)]
         return sorted(found, key=lambda entry: (-entry["score"], entry["id"]))
 
 

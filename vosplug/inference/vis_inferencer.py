@@ -137,7 +137,8 @@ class _Run:
     def __init__(self, owner: VISInferencer, *, min_score: float, keep_masks: bool):
         if not 0 <= min_score <= 1:
             raise InputError(f"min_score must lie in 0..1, got {min_score}")
-        self.session = VISSession(owner.model, **{**owner.session_options, "keep_masks": keep_masks})
+        options = {**owner.session_options, "keep_masks": keep_masks, "classes_per_track": 1}
+        self.session = VISSession(owner.model, **options)
         self.classes, self.min_score = owner.classes, min_score
         self.numbers: dict[int, int] = {}
 

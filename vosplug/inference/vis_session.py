@@ -31,6 +31,8 @@ class VISSession:
         channels_last: memory format of the weights.
         device: device to move the model to; None leaves it where it is.
         keep_masks: tracks come with all their masks at the end; without, memory is that of one clip.
+        classes_per_track: classes that each track is given back with, each with its own score and all with the mask of
+            the best: so an uncertain class costs less average precision (QueryInst ranks all pairs of query and class).
 
     Attributes:
         seconds: time spent so far in the model and in coding masks.
@@ -41,9 +43,11 @@ class VISSession:
 
     def __init__(self, model: nn.Module, size: tuple[int, int] | None = None, clip_length: int | None = None,
                  min_score: float = 0.05, amp: str | None = None, channels_last: bool = False,
-                 device: str | torch.device | None = None, keep_masks: bool = True):
+                 device: str | torch.device | None = None, keep_masks: bool = True, classes_per_track: int = 1):
         if clip_length is not None and clip_length < 1:
             raise InputError(f"clip_length must be at least 1, got {clip_length}")
+        if isinstance(classes_per_track, bool) or not isinstance(classes_per_track, int) or classes_per_track < 1:
+            raise InputError(f"classes_per_track must be a whole number of at least 1, got {classes_per_track!r}")
         if size is not None and (len(tuple(size)) != 2 or min(size) < 16):
             raise InputError(f"size must be two numbers (H, W) of at least 16, got {size!r}")
         if amp is not None and amp not in AMP_TYPES:
@@ -51,6 +55,7 @@ class VISSession:
         self.model = prepare_model(model, device, channels_last)
         self.size, self.clip_length = size, clip_length or model.clip_length
         self.min_score, self.amp, self.keep_masks = min_score, amp, keep_masks
+        self.classes_per_track = classes_per_track
         self.seconds = 0.0
         self._state: Any = model.init_state()
         self._images: list[np.ndarray] = []
@@ -90,7 +95,7 @@ class VISSession:
     def finish(self) -> list[dict]:
         """End the video: the tracks, as :meth:`TrackRecorder.tracks` gives them; none for a video without frames."""
         self.flush()
-        return [] if self._recorder is None else self._recorder.tracks()
+        return [] if self._recorder is None else self._recorder.tracks(self.classes_per_track)
 
     def _internal(self, native: tuple[int, int]) -> tuple[int, int]:
         if self.size is None:

@@ -128,6 +128,13 @@ def test_crops_of_a_ramp_are_the_positions_of_their_cells():
     assert torch.allclose(crops[0, 0, 0, 0], torch.tensor([4.0, 8.0]))
 
 
+def test_a_box_of_negative_size_is_cropped_as_an_empty_one():
+    need_compiled_mmcv()
+    roi, x = PyramidRoIAlign((4,), size=2), torch.randn(1, 1, 16, 16)
+    turned, empty = roi([x], torch.tensor([[[20.0, 8.0, 12.0, 6.0], [20.0, 8.0, 20.0, 8.0]]]))[0]
+    assert torch.equal(turned, empty) and torch.isfinite(turned).all()
+
+
 def test_heads_give_one_answer_per_frame():
     queries, crops = torch.randn(B, T, N, C), torch.randn(B, T, N, C, 7, 7)
     head = TrackletHead(C, num_classes=5, ffn_channels=16, dynamic_conv=dict(type="TemporalDynamicConv", hidden=4))

@@ -15,7 +15,7 @@ def roi_align(features: Tensor, rois: Tensor, size: int, scale: float, sampling_
 
     Args:
         features: (F, C, h, w).
-        rois: (R, 5): index of the map, then x1, y1, x2, y2 in pixels of the frame.
+        rois: (R, 5): index of the map, then x1, y1, x2, y2 in pixels of the frame; x2 < x1 or y2 < y1 counts as empty.
         size: S, cells per side.
         scale: pixels of the map per pixel of the frame.
         sampling_ratio: samples per cell and side; 0 takes as many as the cell has pixels.
@@ -32,8 +32,10 @@ def roi_align(features: Tensor, rois: Tensor, size: int, scale: float, sampling_
         raise ConfigError("RoIAlign needs mmcv with compiled operators: pip install --no-build-isolation onedl-mmcv "
                           f"(python -m vosplug.env says what is missing: {error})") from error
     with torch.autocast(features.device.type, enabled=False):
+        index, first, last = rois.float().split([1, 2, 2], dim=1)
+        rois = torch.cat([index, first, torch.maximum(first, last)], dim=1)  # the operator aborts on a negative side
         # The operator reads the memory as it lies: channels-last features would be misread without an error.
-        out = compiled(features.float().contiguous(), rois.float().contiguous(), (size, size), scale, sampling_ratio,
+        out = compiled(features.float().contiguous(), rois, (size, size), scale, sampling_ratio,
                        "avg", True)
     return out.to(features.dtype)
 
