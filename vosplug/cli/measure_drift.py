@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from ..utils.errors import InputError
-from .common import add_config_options, check_targets, command, load_config, object_count, positive_int
+from .common import add_config_options, check_targets, command, load_config, positive_int
 from .session_options import add_session_options, session_options
+from .source_options import add_source_options, check_source, open_source
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -16,11 +17,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("config", help="config of a sparse model, or the name of one that comes with vosplug")
     parser.add_argument("checkpoint", nargs="?",
                         help="weights of the model or of its dense twin; random ones (seed 0) without")
-    parser.add_argument("--video", metavar="PATH", help="video file or folder of images (default: synthetic discs)")
-    parser.add_argument("--mask", metavar="PNG", help="objects of the first frame of --video")
-    parser.add_argument("--size", type=positive_int, nargs=2, default=(240, 432), metavar=("H", "W"),
-                        help="size of synthetic frames (default 240 432)")
-    parser.add_argument("--objects", type=object_count, default=2, metavar="N", help="synthetic objects (default 2)")
+    add_source_options(parser)
     parser.add_argument("--frames", type=positive_int, default=60, metavar="N",
                         help="frames after the first one (default 60)")
     parser.add_argument("--share", type=float, default=0.5, metavar="P", help="share of sites left out (default 0.5)")
@@ -59,8 +56,7 @@ def main(argv: list[str] | None = None) -> int:
 
 def check_arguments(options: argparse.Namespace) -> None:
     """Raise :class:`InputError` for what argparse cannot know."""
-    if (options.video is None) != (options.mask is None):
-        raise InputError("--video and --mask go together: without both, synthetic discs are segmented")
+    check_source(options)
     if not 0 <= options.share <= 1:
         raise InputError(f"--share must lie in 0..1, got {options.share}")
 
@@ -97,17 +93,12 @@ def build_case(config: Any, case: Any, dense: Any, options: argparse.Namespace, 
 
 def open_frames(options: argparse.Namespace) -> tuple[Any, Any]:
     """Pictures one by one, and the labels of the first one."""
-    from ..inference.opening import open_reader
-    from ..inference.readers import LimitedReader
-    from ..inference.synthetic_frames import WanderingDiscs
     from ..utils.masks import read_mask
 
-    count = 1 + options.frames
+    frames = open_source(options, options.video, frames=1 + options.frames)
     if options.video is None:
-        discs = WanderingDiscs(count, tuple(options.size), options.objects)
-        return discs, discs.labels(0)
-    reader = LimitedReader(open_reader(options.video, prefetch=0), count)
-    return (frame.image for frame in reader), read_mask(options.mask)
+        return frames, frames.labels(0)
+    return (frame.image for frame in frames), read_mask(options.mask)
 
 
 def print_table(drifts: dict, options: argparse.Namespace) -> None:

@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from ..utils.errors import InputError
-from .common import add_config_options, command, load_config, object_count, positive_int
+from .common import add_config_options, command, load_config, positive_int
 from .session_options import add_session_options, session_options
+from .source_options import add_source_options, check_source, open_source
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -15,14 +16,9 @@ def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="plot_sparsity", description=__doc__)
     parser.add_argument("config", help="config file, or the name of one that comes with vosplug")
     parser.add_argument("checkpoint", nargs="?", help="weights; random ones (seed 0) without")
-    parser.add_argument("--video", nargs="+", metavar="PATH",
-                        help="video files or folders of images (default: synthetic discs)")
-    parser.add_argument("--mask", nargs="+", metavar="PNG", help="objects of the first frame, one file per --video")
+    add_source_options(parser, several=True)
     parser.add_argument("--frames", type=positive_int, metavar="N",
                         help="frames of each video (default: all; of the synthetic one 12)")
-    parser.add_argument("--size", type=positive_int, nargs=2, default=(240, 432), metavar=("H", "W"),
-                        help="size of synthetic frames (default 240 432)")
-    parser.add_argument("--objects", type=object_count, default=2, metavar="N", help="synthetic objects (default 2)")
     parser.add_argument("--out", type=Path, required=True, metavar="DIR",
                         help="folder for layers.png, maps.png and sparsity.json")
     parser.add_argument("--map-every", type=positive_int, default=10, metavar="N",
@@ -81,10 +77,7 @@ def main(argv: list[str] | None = None) -> int:
 
 def check_arguments(options: argparse.Namespace) -> None:
     """Raise :class:`InputError` for what argparse cannot know."""
-    if (options.video is None) != (options.mask is None):
-        raise InputError("--video and --mask go together: without both, synthetic discs are segmented")
-    if options.video is not None and len(options.video) != len(options.mask):
-        raise InputError(f"--video names {len(options.video)} videos but --mask {len(options.mask)} masks")
+    check_source(options)
     if options.out.exists() and not options.out.is_dir():
         raise InputError(f"--out {options.out} is not a folder")
 
@@ -92,16 +85,13 @@ def check_arguments(options: argparse.Namespace) -> None:
 def open_sources(options: argparse.Namespace) -> Iterator[tuple[Any, Any]]:
     """Readers of the frames that are asked for, each with the mask of the first one."""
     from ..inference.opening import open_reader
-    from ..inference.readers import LimitedReader
-    from ..inference.synthetic_frames import WanderingDiscs
 
     if options.video is None:
-        discs = WanderingDiscs(options.frames or 12, tuple(options.size), options.objects)
+        discs = open_source(options, None, frames=options.frames or 12)
         yield open_reader(discs, prefetch=0), discs.labels(0)
         return
     for path, mask in zip(options.video, options.mask, strict=True):
-        reader = open_reader(path, prefetch=0)
-        yield reader if options.frames is None else LimitedReader(reader, options.frames), mask
+        yield open_source(options, path, frames=options.frames), mask
 
 
 def is_sparse(work: list) -> bool:
