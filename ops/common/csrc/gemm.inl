@@ -7,25 +7,32 @@ static inline int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
 constexpr int64_t PANEL = VOSPLUG_NV * VW;  // columns of B that lie together: [panel][row][PANEL]
 constexpr int64_t DEPTH = 144;             // at most so many of its rows are used at a time: they stay in the first cache
 
-// C (M x NVT vectors) = A (M rows by pointers, K) x B (K x PANEL), or C += where `more`.
+// C (M x NVT vectors) = A (M rows by pointers, K) x B (K x PANEL), or C += where `more`. Loops over registers are unrolled
+// by order: else the compiler keeps the sums in memory before and after the loop over K.
 template <int M, int NVT, bool more>
 static inline void product_tile(const float* const* a, int64_t k0, int64_t K, const float* b, float* c, int64_t ldc) {
   vf acc[M][NVT];
   const float* row[M];
+#pragma GCC unroll 8
   for (int m = 0; m < M; ++m) {
     row[m] = a[m] + k0;
+#pragma GCC unroll 8
     for (int v = 0; v < NVT; ++v) acc[m][v] = more ? load(c + m * ldc + v * VW) : (vf){};
   }
   for (int64_t k = 0; k < K; ++k, b += PANEL) {
     vf bv[NVT];
+#pragma GCC unroll 8
     for (int v = 0; v < NVT; ++v) bv[v] = load(b + v * VW);
 #pragma GCC unroll 8
     for (int m = 0; m < M; ++m) {
       vf s = splat(row[m][k]);
+#pragma GCC unroll 8
       for (int v = 0; v < NVT; ++v) acc[m][v] += s * bv[v];
     }
   }
+#pragma GCC unroll 8
   for (int m = 0; m < M; ++m)
+#pragma GCC unroll 8
     for (int v = 0; v < NVT; ++v) store(c + m * ldc + v * VW, acc[m][v]);
 }
 

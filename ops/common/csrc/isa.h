@@ -60,10 +60,16 @@ static inline void store(f16* p, vf v) {
 #endif
 }
 
-// Compared this way round a NaN stays, as in torch's relu.
+// This way round a NaN stays, as in torch's relu: of two operands that cannot be compared the second is the maximum.
 static inline __attribute__((always_inline)) vf relu(vf x) {
   const vf zero = {};
+#if VOSPLUG_BYTES == 64
+  return (vf)_mm512_max_ps((__m512)zero, (__m512)x);
+#elif VOSPLUG_BYTES == 32
+  return (vf)_mm256_max_ps((__m256)zero, (__m256)x);
+#else
   return zero > x ? zero : x;
+#endif
 }
 
 }  // namespace VOSPLUG_ISA

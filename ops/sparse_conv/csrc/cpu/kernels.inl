@@ -24,10 +24,12 @@ static inline __attribute__((always_inline)) void accumulate(const float* const*
       if (next && k % 16 == 0)
         for (int m = 0; m < M; ++m) __builtin_prefetch(next[m] + k0 + k, 0, 3);
       vf bv[NV];
+#pragma GCC unroll 8
       for (int v = 0; v < NV; ++v) bv[v] = load(b + v * VW);
 #pragma GCC unroll 8
       for (int m = 0; m < M; ++m) {
         vf s = splat(a[m][k]);
+#pragma GCC unroll 8
         for (int v = 0; v < NV; ++v) acc[m][v] += s * bv[v];
       }
     }
@@ -69,45 +71,60 @@ struct Tail {
   bool relu;
 };
 
+// Write NV vectors of a row. Loops over registers are unrolled by order: else the compiler keeps the sums of a register
+// tile in memory.
 template <class O>
-struct IsBf16 {
-  static constexpr bool value = false;
-};
-template <>
-struct IsBf16<bf16> {
-  static constexpr bool value = true;
-};
+static inline __attribute__((always_inline)) void put_row(O* out, const vf (&r)[NV]) {
+#pragma GCC unroll 8
+  for (int v = 0; v < NV; ++v) store(out + v * VW, r[v]);
+}
+#if VOSPLUG_DOT_BF16
+static inline __attribute__((always_inline)) void put_row(bf16* out, const vf (&r)[NV]) {
+#pragma GCC unroll 8
+  for (int v = 0; v < NV; v += 2)
+    _mm512_storeu_si512(out + v * VW, (__m512i)_mm512_cvtne2ps_pbh((__m512)r[v + 1], (__m512)r[v]));
+}
+#endif
+
+// The rows of a whole panel: residual, ReLU, conversion.
+template <int M, class O, bool RELU>
+static inline __attribute__((always_inline)) void finish_panel(const vf (&acc)[M][NV], const Tail& t) {
+#pragma GCC unroll 8
+  for (int m = 0; m < M; ++m) {
+    vf r[NV];
+#pragma GCC unroll 8
+    for (int v = 0; v < NV; ++v) r[v] = acc[m][v];
+    if (t.res) {
+      const O* res = (const O*)t.res[m];
+#pragma GCC unroll 8
+      for (int v = 0; v < NV; ++v) r[v] += load(res + v * VW);
+    }
+#pragma GCC unroll 8
+    for (int v = 0; v < NV; ++v) r[v] = RELU ? relu(r[v]) : r[v];
+    put_row((O*)t.out[m], r);
+  }
+}
 
 template <int M, class O>
 static inline __attribute__((always_inline)) void finish(const vf (&acc)[M][NV], const Tail& t) {
+  if (t.columns == NR) {
+    if (t.relu)
+      finish_panel<M, O, true>(acc, t);
+    else
+      finish_panel<M, O, false>(acc, t);
+    return;
+  }
+  float rows[M][NR];
+#pragma GCC unroll 8
+  for (int m = 0; m < M; ++m)
+#pragma GCC unroll 8
+    for (int v = 0; v < NV; ++v) store(rows[m] + v * VW, acc[m][v]);
   for (int m = 0; m < M; ++m) {
     O* out = (O*)t.out[m];
     const O* res = t.res ? (const O*)t.res[m] : nullptr;
-#if VOSPLUG_DOT_BF16
-    if (t.columns == NR && IsBf16<O>::value) {
-      for (int v = 0; v < NV; v += 2) {
-        vf a = acc[m][v], b = acc[m][v + 1];
-        if (res) a += load(res + v * VW), b += load(res + (v + 1) * VW);
-        if (t.relu) a = relu(a), b = relu(b);
-        const __m512i both = (__m512i)_mm512_cvtne2ps_pbh((__m512)b, (__m512)a);
-        _mm512_storeu_si512(out + v * VW, both);
-      }
-      continue;
-    }
-#endif
-    if (t.columns == NR) {
-      for (int v = 0; v < NV; ++v) {
-        vf r = acc[m][v];
-        if (res) r += load(res + v * VW);
-        store(out + v * VW, t.relu ? relu(r) : r);
-      }
-    } else {
-      float row[NR];
-      for (int v = 0; v < NV; ++v) store(row + v * VW, acc[m][v]);
-      for (int c = 0; c < t.columns; ++c) {
-        float r = res ? row[c] + to_float(res[c]) : row[c];
-        out[c] = from_float<O>(t.relu && r <= 0.f ? 0.f : r);
-      }
+    for (int c = 0; c < t.columns; ++c) {
+      const float r = res ? rows[m][c] + to_float(res[c]) : rows[m][c];
+      out[c] = from_float<O>(t.relu && r <= 0.f ? 0.f : r);
     }
   }
 }
@@ -118,17 +135,25 @@ static void tile(const T* const* rows, int taps, int64_t k0, int64_t K, const T*
                  const float* start, float* partial, bool first, bool last, const Tail& tail, const T* const* next) {
   vf acc[M][NV];
   if (first) {
-    for (int m = 0; m < M; ++m)
-      for (int v = 0; v < NV; ++v) acc[m][v] = start ? load(start + v * VW) : (vf){};
+#pragma GCC unroll 8
+    for (int v = 0; v < NV; ++v) {
+      const vf begin = start ? load(start + v * VW) : (vf){};
+#pragma GCC unroll 8
+      for (int m = 0; m < M; ++m) acc[m][v] = begin;
+    }
   } else {
+#pragma GCC unroll 8
     for (int m = 0; m < M; ++m)
+#pragma GCC unroll 8
       for (int v = 0; v < NV; ++v) acc[m][v] = load(partial + m * NR + v * VW);
   }
   accumulate<M>(rows, taps, k0, K, w, tap_stride, next, acc);
   if (last) {
     finish<M, O>(acc, tail);
   } else {
+#pragma GCC unroll 8
     for (int m = 0; m < M; ++m)
+#pragma GCC unroll 8
       for (int v = 0; v < NV; ++v) store(partial + m * NR + v * VW, acc[m][v]);
   }
 }
