@@ -10,7 +10,7 @@ from rich.table import Table
 from vosplug.ops import benchmark, has_extension, isa
 
 from ..utils.errors import InputError
-from ..utils.files import write_json, write_via
+from ..utils.files import write_json_rows, write_via
 from .common import command, positive_int
 
 
@@ -77,7 +77,7 @@ def main(argv: list[str] | None = None) -> int:
         for case in track(cases, description="measuring", console=console):
             rows.append(benchmark.measure(case, options.device, options.threads, options.seconds))
             if options.json:
-                write_json(options.json, [row.as_dict() for row in rows])
+                write_json_rows(options.json, [row.as_dict() for row in rows])
     console.print(_table(rows))
     if options.plot:
         _plot(rows, options.plot)

@@ -3,7 +3,7 @@
 import json
 import os
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -82,6 +82,12 @@ def write_text(path: str | os.PathLike, text: str) -> None:
 def write_json(path: str | os.PathLike, value: Any) -> None:
     """Write ``value`` as indented JSON atomically. NaN is refused, as JSON has none: pass ``None``."""
     write_text(path, json.dumps(value, indent=2, allow_nan=False) + "\n")
+
+
+def write_json_rows(path: str | os.PathLike, rows: Iterable[Any]) -> None:
+    """Write a list as JSON with one entry per line, atomically: for long tables of numbers."""
+    lines = ",\n".join(json.dumps(row, allow_nan=False) for row in rows)
+    write_text(path, f"[\n{lines}\n]\n")
 
 
 def read_json(path: str | os.PathLike) -> Any:
