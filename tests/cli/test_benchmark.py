@@ -87,13 +87,15 @@ def test_a_sparse_model_against_its_twin(config, tmp_path, monkeypatch):
 
     monkeypatch.setattr(benchmark, "run", run)
     sparse = tmp_path / "sparse.py"
-    sparse.write_text(f"_base_ = [{config!r}]\nmodel = dict(sparse=dict(conv=dict(type='TripleSparseConv')))\n")
+    sparse.write_text(f"_base_ = [{config!r}]\n"
+                      "model = dict(sparse=dict(conv=dict(type='TripleSparseConv'), policy='mixed'))\n")
     assert main([config, "--compare", str(sparse), "--same-weights", "--density", "0.3", "--size", "32", "32",
-                 "--frames", "1", "--device", "cpu"]) == 0
+                 "--frames", "1", "--device", "cpu", "--cfg-options2", "model.sparse.policy=fully"]) == 0
     dense, model = seen["models"]
     own = model.state_dict()
     assert all(torch.equal(own[name], value) for name, value in dense.state_dict().items())
     assert {layer.forced.compute for layer in sparse_layers(model)} == {0.3}
+    assert model.sparse.policy == "fully"
     assert main([str(sparse), "--compare", str(sparse), "--same-weights", "--device", "cpu"]) == 2
 
 
@@ -110,6 +112,7 @@ def test_a_video_with_its_mask(config, tmp_path):
 
 @pytest.mark.parametrize(("arguments", "message"), [
     (["--checkpoint2", "x"], "--checkpoint2 needs --compare"),
+    (["--cfg-options2", "model.memory.every=2"], "--cfg-options2 needs --compare"),
     (["--mask", "x"], "--mask needs --video"),
     (["--warm-up", "-1"], "at least 0"),
     (["--video", "none"], "input not found"),

@@ -19,11 +19,15 @@ SIZES = {False: (480, 854), True: (360, 640)}
 
 def build_parser() -> argparse.ArgumentParser:
     """The options of the command."""
+    from ..utils.config_options import OptionsAction  # here, as mmengine takes a second to import
+
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("config", help="config file, or the name of one that comes with vosplug")
     parser.add_argument("checkpoint", nargs="?", help="weights; random ones (seed 0) without, which cost the same time")
     parser.add_argument("--compare", metavar="CONFIG2", help="measure this model too, in alternating runs")
     parser.add_argument("--checkpoint2", metavar="FILE", help="weights of CONFIG2")
+    parser.add_argument("--cfg-options2", nargs="+", action=OptionsAction, default={}, metavar="KEY=VALUE",
+                        help="change values of CONFIG2 only")
     parser.add_argument("--same-weights", action="store_true",
                         help="the sparse model of the two gets the weights of its dense twin; gates keep theirs")
     parser.add_argument("--density", type=float, metavar="D",
@@ -72,7 +76,9 @@ def main(argv: list[str] | None = None) -> int:
 
     device = pick_device(options.device)
     names = [options.config, *([options.compare] if options.compare is not None else [])]
-    configs = [load_config(name, cfg_options=options.cfg_options, plugins=options.plugins) for name in names]
+    changes = (options.cfg_options, {**options.cfg_options, **options.cfg_options2})
+    configs = [load_config(name, cfg_options=change, plugins=options.plugins)
+               for name, change in zip(names, changes, strict=False)]
     clips = clip_lengths(configs, options)
     frames, labels = load_frames(options, clips)
     with thread_count(options.threads):
@@ -95,8 +101,9 @@ def check_arguments(options: argparse.Namespace) -> None:
     """Raise :class:`InputError` for what argparse cannot know."""
     if options.warm_up < 0:
         raise InputError(f"--warm-up must be at least 0, got {options.warm_up}")
-    if options.checkpoint2 is not None and options.compare is None:
-        raise InputError("--checkpoint2 needs --compare CONFIG2")
+    for name in ("checkpoint2", "cfg_options2"):
+        if getattr(options, name) and options.compare is None:
+            raise InputError(f"--{name.replace('_', '-')} needs --compare CONFIG2")
     if options.same_weights and (options.compare is None or options.checkpoint2 is not None):
         raise InputError("--same-weights needs --compare CONFIG2, and takes no --checkpoint2")
     if options.mask is not None and options.video is None:
