@@ -27,7 +27,7 @@ RELU, ONLY_DIRECT, ONLY_WINOGRAD, NO_FILL, DEPTHWISE = 1, 2, 4, 8, 16
 # Above this density a new output is made by the dense convolution (measured, docs/benchmarks.md). The Winograd kernel
 # beats it at every density, and so does the direct kernel where it multiplies long rows.
 BREAK_EVEN = 0.92
-BREAK_EVEN_POINTWISE = {torch.float32: ((128, 0.92),), torch.bfloat16: ((128, 0.72), (512, 0.92))}
+BREAK_EVEN_POINTWISE = {torch.float32: (), torch.bfloat16: ((512, 0.97),)}
 _BACKWARD_BREAK_EVEN = 0.4
 
 

@@ -1,6 +1,7 @@
 """Time the operators against the best alternative that PyTorch offers."""
 
 import argparse
+import sys
 
 import torch
 from rich.console import Console
@@ -12,6 +13,9 @@ from vosplug.ops import benchmark, has_extension, isa
 from ..utils.errors import InputError
 from ..utils.files import write_json_rows, write_via
 from .common import command, positive_int
+
+PIPE_WIDTH = 200
+"""Columns of the table where the output is no terminal: else it would be squeezed into 80."""
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -71,7 +75,7 @@ def main(argv: list[str] | None = None) -> int:
     torch.set_num_threads(options.threads)
     benchmark.keep_freed_memory()
     has_extension()
-    console, rows = Console(), []
+    console, rows = Console(width=None if sys.stdout.isatty() else PIPE_WIDTH), []
     with torch.no_grad():
         cases = benchmark.cases_of(options.op, options.device, options.quick, options.sweep)
         for case in track(cases, description="measuring", console=console):
