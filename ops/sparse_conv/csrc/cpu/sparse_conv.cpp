@@ -240,10 +240,11 @@ bool winograd_pays(const ConvJob& j) {
 #endif
 int tile_block_of(const ConvJob& j, int64_t element) {
   const int64_t threads = (int64_t)torch::stable::get_num_threads(), tile = 16 * j.CI * element;
-  const int64_t even = ceil_div(ceil_div(j.tile_count, threads), 6) * 6;
-  if (even * tile <= 4 * VOSPLUG_TILE_BYTES) return (int)even;  // one block per thread: weights are read only once
-  const int64_t most = VOSPLUG_TILE_BYTES / tile / 6 * 6;
-  return (int)(most < 12 ? 12 : most > 96 ? 96 : most);
+  const int64_t share = ceil_div(j.tile_count, threads);
+  if (share * tile <= 4 * VOSPLUG_TILE_BYTES) return (int)share;  // one block per thread: weights are read only once
+  const int64_t fits = VOSPLUG_TILE_BYTES / tile / 6 * 6, most = fits < 12 ? 12 : fits > 96 ? 96 : fits;
+  const int64_t blocks = ceil_div(ceil_div(j.tile_count, most), threads) * threads;  // as many for every thread
+  return (int)(ceil_div(ceil_div(j.tile_count, blocks), 6) * 6);
 }
 
 enum Flags : int64_t { RELU = 1, ONLY_DIRECT = 2, ONLY_WINOGRAD = 4, NO_FILL = 8, DEPTHWISE = 16 };
