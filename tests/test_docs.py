@@ -43,8 +43,9 @@ def test_commands_of_a_page(page, root):
             options = command.build_parser().parse_args(words)
         except SystemExit:
             pytest.fail(f"{page}: {script} does not take {' '.join(words)}")
-        if getattr(options, "cfg_options", None) and options.config is not None:
-            load_config(options.config, cfg_options=options.cfg_options)
+        for config, changes in (("config", "cfg_options"), ("compare", "cfg_options2")):
+            if getattr(options, changes, None) and getattr(options, config) is not None:
+                load_config(getattr(options, config), cfg_options=getattr(options, changes))
 
 
 def test_variables_and_continuations_are_replaced():

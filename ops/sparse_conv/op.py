@@ -27,19 +27,19 @@ RELU, ONLY_DIRECT, ONLY_WINOGRAD, NO_FILL, DEPTHWISE = 1, 2, 4, 8, 16
 # Above this density a new output is made by the dense convolution (measured, docs/benchmarks.md). The Winograd kernel
 # beats it at every density, and so does the direct kernel where it multiplies long rows.
 BREAK_EVEN = 0.92
-BREAK_EVEN_POINTWISE = {torch.float32: (), torch.bfloat16: ((512, 0.97),)}
+BREAK_EVEN_SHORT_ROWS = 0.97  # pointwise layers in 16 bit whose rows have fewer channels than this:
+SHORT_ROW = 512
 _BACKWARD_BREAK_EVEN = 0.4
 
 
 def break_even(weight: Tensor) -> float:
     """Return the density above which a layer of this weight (C_out, C_in/groups, kh, kw) falls back to dense.
 
-    Short rows leave it nothing to hide its overhead behind; from some length on a pointwise layer never falls back (1).
+    Short rows in 16 bit leave it nothing to hide its overhead behind; other pointwise layers never fall back (1).
     """
     if weight.shape[2] * weight.shape[3] > 1:
         return BREAK_EVEN
-    steps = BREAK_EVEN_POINTWISE[torch.float32 if weight.dtype == torch.float32 else torch.bfloat16]
-    return next((density for channels, density in steps if weight.shape[1] < channels), 1.0)
+    return BREAK_EVEN_SHORT_ROWS if weight.dtype != torch.float32 and weight.shape[1] < SHORT_ROW else 1.0
 
 
 def runs_compiled(x: Tensor) -> bool:

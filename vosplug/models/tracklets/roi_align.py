@@ -35,8 +35,7 @@ def roi_align(features: Tensor, rois: Tensor, size: int, scale: float, sampling_
         index, first, last = rois.float().split([1, 2, 2], dim=1)
         rois = torch.cat([index, first, torch.maximum(first, last)], dim=1)  # the operator aborts on a negative side
         # The operator reads the memory as it lies: channels-last features would be misread without an error.
-        out = compiled(features.float().contiguous(), rois, (size, size), scale, sampling_ratio,
-                       "avg", True)
+        out = compiled(features.float().contiguous(), rois, (size, size), scale, sampling_ratio, "avg", True)
     return out.to(features.dtype)
 
 

@@ -10,12 +10,11 @@ from ....utils.errors import ConfigError
 from .constructed import ClusteredPolicy
 from .context import FrameContext, Work, current
 from .folded import KIND, FoldedConv
+from .folding import NO_NORM, FoldingConv
 from .gates import COMPUTE, Gate
 
-NO_NORM = nn.Identity()
 
-
-class SparseConv(nn.Conv2d):
+class SparseConv(FoldingConv):
     """Base of convolutions that compute a part of their sites.
 
     Outside of a frame loop, and on frames that a policy of the segmentor keeps dense, it is the dense convolution. The
@@ -117,8 +116,8 @@ class SparseConv(nn.Conv2d):
         Returns:
             None where it cannot be done so (training, gradients, no frame loop, or the frame loop does not fold).
         """
-        context = current()
-        if context is None or not context.fold or self.training or torch.is_grad_enabled():
+        context = self.folding_context()
+        if context is None:
             return None
         if not FoldedConv.possible(norm):
             out = norm(self.fused(x, NO_NORM, relu=False))
@@ -131,13 +130,6 @@ class SparseConv(nn.Conv2d):
         previous, known = found or ({}, None)
         return self.sparsely_folded(x, folded, previous, known, context)
 
-    def folded(self, x: Tensor, norm: nn.Module, relu: bool) -> FoldedConv:
-        """Packed weights for the type of ``x``; made anew when weights or norm have changed."""
-        stamp = FoldedConv.stamp(self, x, norm, relu)
-        if self._folded is None or self._folded.stamp_of_weights != stamp:
-            self._folded = FoldedConv(self, x, norm, relu, stamp)
-        return self._folded
-
     def densely_folded(self, x: Tensor, folded: FoldedConv, previous: dict[str, Tensor] | None,
                        context: FrameContext) -> Tensor:
         """As :meth:`densely`; ``previous`` is what was kept of the frame before, whose buffers may be used again."""
@@ -147,16 +139,6 @@ class SparseConv(nn.Conv2d):
                         context: FrameContext) -> Tensor:
         """As :meth:`sparsely`."""
         raise NotImplementedError(f"{type(self).__name__} does not say how sparse frames are processed when folded")
-
-    _folded: FoldedConv | None = None
-
-    def train(self, mode: bool = True) -> "SparseConv":
-        """Forget packed weights: they may change now without being noticed."""
-        self._folded = None
-        return super().train(mode)
-
-    def __getstate__(self) -> dict:
-        return {**self.__dict__, "_folded": None}
 
     def report(self, context: FrameContext, out: Tensor, policy: Tensor | None = None, chosen: Tensor | None = None,
                known: Tensor | None = None, gate_share: float = 1.0) -> None:

@@ -2,18 +2,14 @@
 
 from importlib import import_module
 
-import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from ....registry import SPARSE_CONVS
-from .context import current
-from .folded import FoldedConv
-
-NO_NORM = nn.Identity()
+from .folding import NO_NORM, FoldingConv
 
 
 @SPARSE_CONVS.register_module()
-class DenseConv(nn.Conv2d):
+class DenseConv(FoldingConv):
     """``nn.Conv2d`` by a name of this kind: the non-sparse row of a comparison in which only ``conv`` changes.
 
     Args:
@@ -21,6 +17,8 @@ class DenseConv(nn.Conv2d):
         packed: in the frame loop of a sparse model and in inference, run on the compiled kernels where these have a
             Winograd form of the layer (3x3, stride 1, enough channels); results agree to rounding.
     """
+
+    always_dense = True
 
     def __init__(self, *args, packed: bool = False, **options):
         super().__init__(*args, **options)
@@ -30,22 +28,7 @@ class DenseConv(nn.Conv2d):
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, C_in, H, W) -> (N, C_out, H_out, W_out)."""
-        context = current() if self.packed else None
-        if context is None or not context.fold or self.training or torch.is_grad_enabled():
+        if not self.packed or self.folding_context() is None:
             return super().forward(x)
-        stamp = FoldedConv.stamp(self, x, NO_NORM, False)
-        if self._folded is None or self._folded.stamp_of_weights != stamp:
-            self._folded = FoldedConv(self, x, NO_NORM, False, stamp, always_dense=True)
-        if not self._folded.has_winograd:
-            return super().forward(x)
-        return self._folded.everywhere(x.to(self._folded.dtype))
-
-    _folded: FoldedConv | None = None
-
-    def train(self, mode: bool = True) -> "DenseConv":
-        """Forget packed weights: they may change now without being noticed."""
-        self._folded = None
-        return super().train(mode)
-
-    def __getstate__(self) -> dict:
-        return {**self.__dict__, "_folded": None}
+        folded = self.folded(x, NO_NORM, False)
+        return folded.everywhere(x.to(folded.dtype)) if folded.has_winograd else super().forward(x)
