@@ -5,4 +5,4 @@ train_dataloader = dict(dataset=dict(type="SyntheticClips", size=(160, 160), max
                         num_workers=1)
 test_dataset = dict(type="DavisDataset", data_root=data_root, split="val", year="2017")
 test_evaluator = dict(type="DavisMetric")
-test_session = dict(max_short_side=240, amp="bf16", channels_last=True)
+test_session = dict(max_short_side=240, amp="auto", channels_last=True)

@@ -33,6 +33,9 @@ def _dense(x: Tensor, weight: Tensor, bias: Tensor, activation: str = "relu"):
     if x.device.type != "cpu" or not torch.backends.mkldnn.is_available():
         run = F.relu if activation == "relu" else (lambda t: t)
         return (lambda t=x: run(F.conv2d(t, weight, bias, padding=pad))), "dense conv2d, channels_last"
+    if not _computes(x.dtype):  # oneDNN's own path for the type is many times slower than this
+        run, rival = _dense(x.float(), weight.float(), bias.float(), activation)
+        return (lambda t=x: run(t.float()).to(x.dtype)), f"{rival}, in float32 and back"
     mkldnn, size = torch.ops.mkldnn, list(x.shape)
     packed = mkldnn._reorder_convolution_weight(
         weight.contiguous(memory_format=torch.channels_last), pad, [1, 1], [1, 1], 1, size
@@ -41,6 +44,11 @@ def _dense(x: Tensor, weight: Tensor, bias: Tensor, activation: str = "relu"):
         t, packed, bias, pad, [1, 1], [1, 1], 1, activation, [], ""
     )
     return call, "dense oneDNN, channels_last, weights packed"
+
+
+def _computes(dtype: torch.dtype) -> bool:
+    """Whether this CPU has instructions for products of that type."""
+    return dtype == torch.float32 or torch.ops.mkldnn._is_mkldnn_bf16_supported()
 
 
 def _tensors(c_in, c_out, kernel, height, width, dtype, device):
@@ -79,23 +87,34 @@ def _layer(layer, dtype, density, policy_of, device, form="in place") -> Case:
     return Case("sparse_conv2d", shape, _NAMES[dtype], density, rival, ours, dense, f"{form}, {kind}")
 
 
+def _dense_bottleneck(x: Tensor, weights: list[Tensor], biases: list[Tensor]):
+    """The bottleneck as three calls of oneDNN: the last adds the shortcut and applies its ReLU by itself."""
+    if not _computes(x.dtype):
+        run = _dense_bottleneck(x.float(), [w.float() for w in weights], [b.float() for b in biases])
+        return lambda t=x: run(t.float()).to(x.dtype)
+    mkldnn, planes = torch.ops.mkldnn, weights[0].shape[0]
+    (first, _), (second, _) = _dense(x, weights[0], biases[0]), _dense(x[:, :planes], weights[1], biases[1])
+    packed = mkldnn._reorder_convolution_weight(
+        weights[2].contiguous(memory_format=torch.channels_last), [0, 0], [1, 1], [1, 1], 1,
+        [1, planes, *x.shape[2:]]
+    )
+    return lambda t=x: mkldnn._convolution_pointwise.binary(
+        second(first(t)), t, packed, biases[2], [0, 0], [1, 1], [1, 1], 1, "add", 1.0, "relu", [], ""
+    )
+
+
 def _block(block, dtype, density, device) -> Case:
     channels, planes, height, width = block
     shapes = [(channels, planes, 1), (planes, planes, 3), (planes, channels, 1)]
     tensors = [_tensors(*s, height, width, dtype, device) for s in shapes]
     x, hidden, out = tensors[0][0], tensors[0][3], tensors[2][3]
     policy = blob_policy(height, width, density).to(device)
-    (first, rival), (second, _) = (_dense(t[0], t[1], t[2]) for t in tensors[:2])
-    third, _ = _dense(tensors[2][0], tensors[2][1], tensors[2][2], "none")
+    rival = _dense(*tensors[0][:3])[1]
     if device == "cpu" and torch.backends.mkldnn.is_available():
-        mkldnn, weight = torch.ops.mkldnn, tensors[2][1]
-        packed = mkldnn._reorder_convolution_weight(
-            weight.contiguous(memory_format=torch.channels_last), [0, 0], [1, 1], [1, 1], 1, [1, planes, height, width]
-        )
-        dense = lambda: mkldnn._convolution_pointwise.binary(  # noqa: E731
-            second(first()), x, packed, tensors[2][2], [0, 0], [1, 1], [1, 1], 1, "add", 1.0, "relu", [], ""
-        )
+        dense = _dense_bottleneck(x, [t[1] for t in tensors], [t[2] for t in tensors])
     else:
+        (first, _), (second, _) = (_dense(t[0], t[1], t[2]) for t in tensors[:2])
+        third, _ = _dense(tensors[2][0], tensors[2][1], tensors[2][2], "none")
         dense = lambda: F.relu(third(second(first())) + x)  # noqa: E731
     prepared = PreparedBottleneck([(t[1], t[2]) for t in tensors])
     sites = Sites.from_policy(policy)

@@ -44,14 +44,14 @@ def test_a_run_a_refusal_and_a_resume(run, tmp_path, capsys):
 
 def test_amp(run, tmp_path, capsys):
     assert run("--amp") == 0
-    assert "amp='bf16'" in load_checkpoint_file(tmp_path / "run" / "final.pth")["meta"]["cfg"]
+    assert "amp='auto'" in load_checkpoint_file(tmp_path / "run" / "final.pth")["meta"]["cfg"]
     assert run("--amp", "fp16", "--overwrite") == 2
     assert "fp16 needs a GPU" in capsys.readouterr().err
 
 
 def test_amp_reaches_stages_with_their_own_optimizer():
     cfg = dict(optim_wrapper=dict(amp=None), stages=[dict(optim_wrapper=dict(amp=None)), dict(name="b")])
-    set_amp(cfg, "bf16", None)
+    set_amp(cfg, "bf16")
     assert cfg == dict(optim_wrapper=dict(amp="bf16"), stages=[dict(optim_wrapper=dict(amp="bf16")), dict(name="b")])
 
 

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from ..utils.errors import VosplugError
+from ..utils.errors import KILLED_WORKER, VosplugError, worker_was_killed
 
 if TYPE_CHECKING:
     from mmengine.config import Config
@@ -34,6 +34,9 @@ def command(main: Callable[[list[str] | None], int | None]) -> Callable[[list[st
             print(error_line(f"{', '.join(names) or 'system'}: {error.strerror or error}"), file=sys.stderr)
             return 2
         except (MemoryError, RuntimeError) as error:
+            if worker_was_killed(error):  # told by a signal: outside of an iteration, or while its error is on its way
+                print(error_line(KILLED_WORKER), file=sys.stderr)
+                return 2
             if not _out_of_memory(error):
                 raise
             print(error_line(f"there is not enough memory: use smaller sizes or fewer workers ({error})"),

@@ -4,7 +4,7 @@ import argparse
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ..inference.session import AMP_TYPES
+from ..utils.amp import AMP_NAMES, AUTO
 from ..utils.errors import InputError
 
 
@@ -16,8 +16,9 @@ def add_session_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--scales", type=float, nargs="+", metavar="S",
                        help="average over these scales, e.g. 0.75 1 1.25")
     group.add_argument("--flip", action="store_true", help="average with the mirrored video")
-    group.add_argument("--amp", nargs="?", const="bf16", choices=(*sorted(AMP_TYPES), "none"),
-                       help="mixed precision (bf16 if no type is named; none switches that of the config off)")
+    group.add_argument("--amp", nargs="?", const=AUTO, choices=(*AMP_NAMES, "none"),
+                       help="mixed precision (without a value auto: what the device computes in; "
+                            "none switches that of the config off)")
     group.add_argument("--channels-last", action="store_true", help="memory format of the network")
     group.add_argument("--device", help="cpu, cuda or cuda:N (default: a GPU if there is one)")
 

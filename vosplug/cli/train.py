@@ -16,8 +16,8 @@ def build_parser() -> argparse.ArgumentParser:
     group = parser.add_argument_group("training")
     group.add_argument("--resume", action="store_true", help="go on where an earlier run into the work dir stopped")
     group.add_argument("--overwrite", action="store_true", help="remove the checkpoints of an earlier run first")
-    group.add_argument("--amp", nargs="?", const=AUTO, choices=("bf16", "fp16", AUTO), metavar="bf16|fp16",
-                       help="mixed precision; without a value bf16, or fp16 on a GPU that lacks it")
+    group.add_argument("--amp", nargs="?", const=AUTO, choices=("bf16", "fp16", AUTO), metavar="bf16|fp16|auto",
+                       help="mixed precision; without a value auto: what the device computes in")
     group.add_argument("--seed", type=int, help="seed of the run, instead of seed of the config (default 0)")
     group.add_argument("--device", help="cpu, cuda or cuda:N; by default a GPU if there is one")
     group.add_argument("--launcher", default="none", metavar="none|pytorch",
@@ -39,19 +39,15 @@ def main(argv: list[str] | None = None) -> int:
     if args.seed is not None:
         cfg.seed = args.seed
     if args.amp is not None:
-        set_amp(cfg, args.amp, device)
+        set_amp(cfg, args.amp)
     with process_group(args.launcher, device):
         results = run_training(cfg, resume=args.resume, overwrite=args.overwrite, device=device)
         report(cfg, results)
     return 0
 
 
-def set_amp(cfg, amp: str, device) -> None:
+def set_amp(cfg, amp: str) -> None:
     """Set mixed precision in the config and in every stage that has its own setting."""
-    import torch
-
-    if amp == AUTO:
-        amp = "fp16" if device.type == "cuda" and not torch.cuda.is_bf16_supported() else "bf16"
     for settings in (cfg, *(cfg.get("stages") or ())):
         if settings.get("optim_wrapper"):
             settings["optim_wrapper"]["amp"] = amp

@@ -15,10 +15,10 @@ from mmengine.registry import OPTIM_WRAPPERS, OPTIMIZERS, PARAM_SCHEDULERS, Defa
 from torch import nn
 
 from ..registry import check_numbers
+from ..utils.amp import AMP_NAMES, autocast_type
 from ..utils.checkpoint import unwrapped
 from ..utils.errors import ConfigError, did_you_mean
 
-AMP_TYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
 BUILDING = ("type", "optimizer", "constructor", "paramwise_cfg", "no_decay")
 
 
@@ -30,7 +30,8 @@ class VOSOptimWrapper(OptimWrapper):
         optimizer: the optimiser.
         accumulative_counts: iterations per update; their gradients are averaged.
         clip_grad: as in mmengine, ``dict(max_norm=...)``.
-        amp: ``"bf16"``, ``"fp16"`` (GPU only, with dynamic loss scaling) or None.
+        amp: ``"bf16"``, ``"fp16"`` (GPU only, with dynamic loss scaling), ``"auto"`` (what the
+            device computes in) or None.
         loss_scale: first scale of fp16.
 
     Raises:
@@ -45,7 +46,8 @@ class VOSOptimWrapper(OptimWrapper):
         super().__init__(optimizer, accumulative_counts, dict(clip_grad) if clip_grad else None)
         self.device_type = optimizer.param_groups[0]["params"][0].device.type
         self.amp_dtype = amp_type(amp, self.device_type)
-        self.scaler = torch.amp.GradScaler(self.device_type, init_scale=loss_scale) if amp == "fp16" else None
+        scaled = self.amp_dtype == torch.float16
+        self.scaler = torch.amp.GradScaler(self.device_type, init_scale=loss_scale) if scaled else None
 
     @property
     def has_pending_gradients(self) -> bool:
@@ -92,15 +94,13 @@ class VOSOptimWrapper(OptimWrapper):
 
 def amp_type(amp: str | None, device_type: str) -> torch.dtype | None:
     """Autocast type of ``amp`` on a device; None for full precision."""
-    if amp is None:
-        return None
-    if amp not in AMP_TYPES:
-        raise ConfigError(f"unknown amp {amp!r}.{did_you_mean(str(amp), AMP_TYPES)} Known: {', '.join(AMP_TYPES)}.")
+    if amp is not None and amp not in AMP_NAMES:
+        raise ConfigError(f"unknown amp {amp!r}.{did_you_mean(str(amp), AMP_NAMES)} Known: {', '.join(AMP_NAMES)}.")
     if amp == "fp16" and device_type == "cpu":
         raise ConfigError("amp fp16 needs a GPU (its gradients need a range that the CPU kernels lack): use bf16")
     if amp == "bf16" and device_type == "cuda" and not torch.cuda.is_bf16_supported():
         raise ConfigError("this GPU does not compute in bf16: use amp fp16")
-    return AMP_TYPES[amp]
+    return autocast_type(amp, device_type)
 
 
 def build_optim_wrapper(model: nn.Module, settings: Mapping[str, Any]) -> OptimWrapper:

@@ -11,7 +11,7 @@ from mmengine.runner import BaseLoop
 from torch.utils.data import DataLoader
 
 from ..registry import LOOPS
-from ..utils.errors import ConfigError, TrainingError, VosplugError
+from ..utils.errors import KILLED_WORKER, ConfigError, TrainingError, VosplugError, worker_was_killed
 
 
 def seed_iteration(seed: int, stage: int, iteration: int, rank: int) -> None:
@@ -24,14 +24,13 @@ def seed_iteration(seed: int, stage: int, iteration: int, rank: int) -> None:
 
 @contextlib.contextmanager
 def killed_workers_named(iteration: int) -> Iterator[None]:
-    """Turn what torch raises when a data worker was killed, at any point of an iteration, into TrainingError."""
+    """Turn what torch raises when a data worker was killed into TrainingError."""
     try:
         yield
     except (RuntimeError, ConnectionError, EOFError) as error:  # the latter two: killed while it sent a clip
-        if isinstance(error, RuntimeError) and "DataLoader worker (pid" not in str(error):
+        if isinstance(error, RuntimeError) and not worker_was_killed(error):
             raise
-        raise TrainingError(f"iteration {iteration}: a data worker was killed (out of memory?); use a smaller "
-                            "train_dataloader.num_workers or batch_size") from error
+        raise TrainingError(f"iteration {iteration}: {KILLED_WORKER}") from error
 
 
 @LOOPS.register_module()

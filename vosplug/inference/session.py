@@ -10,11 +10,11 @@ import torch
 from torch import Tensor, nn
 
 from ..structures import ObjectIds
+from ..utils.amp import AMP_NAMES, autocast_type
 from ..utils.errors import InputError
 from .given_masks import GivenMasks, check_ids, check_image, check_prompt
 from .view import View
 
-AMP_TYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
 CERTAIN = 16.0
 
 
@@ -53,7 +53,8 @@ class VOSSession:
         max_short_side: frames whose short side is longer are segmented smaller, and the logits are resized back.
         scales: factors on the internal size; the probabilities of all scales are averaged.
         flip: also segment the mirrored video, and average.
-        amp: ``bf16`` or ``fp16``: autocast type; None computes in the type of the weights.
+        amp: ``bf16`` or ``fp16``: autocast type; ``auto``: what the device computes in; None computes in the type of
+            the weights.
         channels_last: memory format of weights and frames.
         device: device to move the model to; None leaves it where it is.
         allow_empty: given masks without an object are no error.
@@ -154,7 +155,8 @@ class VOSSession:
         return logits if given is None else write_given(logits, given, self.ids)
 
     def _autocast(self) -> AbstractContextManager:
-        return torch.autocast(self.device.type, AMP_TYPES[self.amp]) if self.amp else nullcontext()
+        dtype = autocast_type(self.amp, self.device)
+        return nullcontext() if dtype is None else torch.autocast(self.device.type, dtype)
 
 
 def new_session(model: Any, **options) -> Any:
@@ -197,5 +199,10 @@ def check_options(max_short_side: int | None, scales: Sequence[float], amp: str 
         raise InputError(f"max_short_side must be at least 16 pixels, got {max_short_side}")
     if not scales or any(scale <= 0 for scale in scales):
         raise InputError(f"scales must be positive numbers, got {list(scales)}")
-    if amp is not None and amp not in AMP_TYPES:
-        raise InputError(f"amp must be one of {', '.join(AMP_TYPES)} or None, got {amp!r}")
+    check_amp(amp)
+
+
+def check_amp(amp: str | None) -> None:
+    """Raise :class:`InputError` if ``amp`` is no name of mixed precision."""
+    if amp is not None and amp not in AMP_NAMES:
+        raise InputError(f"amp must be one of {', '.join(AMP_NAMES)} or None, got {amp!r}")

@@ -11,9 +11,10 @@ import torch
 from torch import nn
 
 from ..structures import TrackMask
+from ..utils.amp import autocast_type
 from ..utils.errors import InputError, VosplugError
 from .readers import Frame
-from .session import AMP_TYPES, prepare_model
+from .session import check_amp, prepare_model
 from .track_recorder import TrackRecorder
 from .view import resize_image
 
@@ -27,7 +28,8 @@ class VISSession:
             are. Masks come at native size.
         clip_length: frames per clip; None takes that of the model.
         min_score: see :class:`TrackRecorder`.
-        amp: ``bf16`` or ``fp16``: autocast type; None computes in the type of the weights.
+        amp: ``bf16`` or ``fp16``: autocast type; ``auto``: what the device computes in; None computes in the type of
+            the weights.
         channels_last: memory format of the weights.
         device: device to move the model to; None leaves it where it is.
         keep_masks: tracks come with all their masks at the end; without, memory is that of one clip.
@@ -50,8 +52,7 @@ class VISSession:
             raise InputError(f"classes_per_track must be a whole number of at least 1, got {classes_per_track!r}")
         if size is not None and (len(tuple(size)) != 2 or min(size) < 16):
             raise InputError(f"size must be two numbers (H, W) of at least 16, got {size!r}")
-        if amp is not None and amp not in AMP_TYPES:
-            raise InputError(f"amp must be one of {', '.join(AMP_TYPES)} or None, got {amp!r}")
+        check_amp(amp)
         self.model = prepare_model(model, device, channels_last)
         self.size, self.clip_length = size, clip_length or model.clip_length
         self.min_score, self.amp, self.keep_masks = min_score, amp, keep_masks
@@ -109,7 +110,7 @@ class VISSession:
         device = next(self.model.parameters()).device
         frames = torch.from_numpy(images).to(device).permute(0, 3, 1, 2)
         clip, geometry = self.model.data_preprocessor.frames(frames)
-        dtype = AMP_TYPES.get(self.amp)
+        dtype = autocast_type(self.amp, device)
         with nullcontext() if dtype is None else torch.autocast(device.type, dtype):
             tracks = self.model.step(self._state, clip[None], [geometry.size])
         native = self._recorder.size

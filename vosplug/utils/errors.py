@@ -32,6 +32,14 @@ class TrainingError(VosplugError):
     """A training run cannot go on (a loss that is not finite, for instance)."""
 
 
+def worker_was_killed(error: BaseException) -> bool:
+    """Whether torch tells by ``error`` that a data worker was killed; it does so from a signal, at any point."""
+    return isinstance(error, RuntimeError) and "DataLoader worker (pid" in str(error)
+
+
+KILLED_WORKER = "a data worker was killed (out of memory?); use a smaller train_dataloader.num_workers or batch_size"
+
+
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """Return `` Did you mean 'x'?`` for the closest of ``known``, or an empty string if none is close."""
     known = {str(name).lower(): str(name) for name in known}

@@ -5,7 +5,7 @@ optim_wrapper = dict(
     optimizer=dict(type="AdamW", lr=1e-3, weight_decay=0.02),
     clip_grad=dict(max_norm=2.0),
     no_decay=True,
-    amp="bf16")
+    amp="auto")
 param_scheduler = [
     dict(type="LinearLR", start_factor=0.02, begin=0, end=60),
     dict(type="CosineAnnealingLR", eta_min_ratio=0.02, begin=0.4),
