@@ -49,6 +49,16 @@ def uses_cuda_kernels() -> bool:
     return os.environ.get("VOSPLUG_CUDA_KERNELS") == "1" and has_cuda_kernels()
 
 
+@functools.cache
+def has_dense_kernels(dtype: torch.dtype) -> bool:
+    """Return whether oneDNN computes convolutions of this type on this CPU, rather than emulating or refusing them."""
+    if dtype == torch.bfloat16:
+        return torch.backends.mkldnn.is_available() and torch.ops.mkldnn._is_mkldnn_bf16_supported()
+    if dtype == torch.float16:
+        return torch.backends.mkldnn.is_available() and torch.ops.mkldnn._is_mkldnn_fp16_supported()
+    return True
+
+
 def no_second_derivative(backward_op, name: str) -> None:
     """Make differentiating ``backward_op``, the custom operator of a backward pass, say that it cannot be done."""
 

@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..benchmark import Case, blob_policy, random_policy
+from ..library import has_dense_kernels
 from . import op
 from .indexed import sparse_conv2d_indexed_
 from .prepared import PreparedBottleneck, PreparedConv2d
@@ -33,7 +34,7 @@ def _dense(x: Tensor, weight: Tensor, bias: Tensor, activation: str = "relu"):
     if x.device.type != "cpu" or not torch.backends.mkldnn.is_available():
         run = F.relu if activation == "relu" else (lambda t: t)
         return (lambda t=x: run(F.conv2d(t, weight, bias, padding=pad))), "dense conv2d, channels_last"
-    if not _computes(x.dtype):  # oneDNN's own path for the type is many times slower than this
+    if not has_dense_kernels(x.dtype):  # oneDNN's own path for the type is many times slower than this
         run, rival = _dense(x.float(), weight.float(), bias.float(), activation)
         return (lambda t=x: run(t.float()).to(x.dtype)), f"{rival}, in float32 and back"
     mkldnn, size = torch.ops.mkldnn, list(x.shape)
@@ -44,11 +45,6 @@ def _dense(x: Tensor, weight: Tensor, bias: Tensor, activation: str = "relu"):
         t, packed, bias, pad, [1, 1], [1, 1], 1, activation, [], ""
     )
     return call, "dense oneDNN, channels_last, weights packed"
-
-
-def _computes(dtype: torch.dtype) -> bool:
-    """Whether this CPU has instructions for products of that type."""
-    return dtype == torch.float32 or torch.ops.mkldnn._is_mkldnn_bf16_supported()
 
 
 def _tensors(c_in, c_out, kernel, height, width, dtype, device):
@@ -89,7 +85,7 @@ def _layer(layer, dtype, density, policy_of, device, form="in place") -> Case:
 
 def _dense_bottleneck(x: Tensor, weights: list[Tensor], biases: list[Tensor]):
     """The bottleneck as three calls of oneDNN: the last adds the shortcut and applies its ReLU by itself."""
-    if not _computes(x.dtype):
+    if not has_dense_kernels(x.dtype):
         run = _dense_bottleneck(x.float(), [w.float() for w in weights], [b.float() for b in biases])
         return lambda t=x: run(t.float()).to(x.dtype)
     mkldnn, planes = torch.ops.mkldnn, weights[0].shape[0]

@@ -10,7 +10,7 @@ from torch.nn import Parameter
 from torch.utils.flop_counter import register_flop_formula
 
 from .. import checks
-from ..library import has_extension, no_second_derivative
+from ..library import has_dense_kernels, has_extension, no_second_derivative
 from . import cuda
 from .cache import dense_conv2d, packed_for
 from .indexed import (
@@ -35,8 +35,11 @@ _BACKWARD_BREAK_EVEN = 0.4
 def break_even(weight: Tensor) -> float:
     """Return the density above which a layer of this weight (C_out, C_in/groups, kh, kw) falls back to dense.
 
-    Short rows in 16 bit leave it nothing to hide its overhead behind; other pointwise layers never fall back (1).
+    Short rows in 16 bit leave it nothing to hide its overhead behind; other pointwise layers never fall back (1), nor
+    do 16-bit types for which oneDNN has no convolution on this processor.
     """
+    if not has_dense_kernels(weight.dtype):
+        return 1.0
     if weight.shape[2] * weight.shape[3] > 1:
         return BREAK_EVEN
     return BREAK_EVEN_SHORT_ROWS if weight.dtype != torch.float32 and weight.shape[1] < SHORT_ROW else 1.0
@@ -61,7 +64,7 @@ def _empty_output(x: Tensor, weight: Tensor, policy: Tensor) -> Tensor:
 def _dense_wins(packed, weight: Tensor, density: float, fresh: bool) -> bool:
     """Whether the dense convolution is faster; updating an output in place, it would have to be copied."""
     if packed.depthwise:
-        return density > 0.5
+        return density > 0.5 and has_dense_kernels(weight.dtype)
     pointwise = weight.shape[2] * weight.shape[3] == 1
     return packed.winograd is None and (fresh or not pointwise) and density > break_even(weight)
 

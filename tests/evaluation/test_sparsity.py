@@ -37,6 +37,17 @@ def test_report_by_hand():
     assert result["modules"]["c"]["density"] == pytest.approx(0.25)
 
 
+def test_reports_of_several_processes_add_up():
+    parts = []
+    for times in (1, 3):
+        parts.append(SparsityReport())
+        for _ in range(times):
+            parts[-1].add([work(), work("c.d", cost=30)])
+    whole = SparsityReport.merged(parts)
+    assert whole.frames == 4 and whole.density() == pytest.approx(parts[0].density())
+    assert whole.total().macs == 4 * parts[0].total().macs
+
+
 def test_a_report_without_sparse_frames_has_no_shares():
     report = SparsityReport()
     report.add([work(policy=None)])

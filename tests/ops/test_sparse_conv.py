@@ -234,6 +234,21 @@ def test_nan_in_used_values_is_kept():
     assert out[:, :, 0].eq(0).all()
 
 
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("groups", [1, 64])
+def test_no_dense_convolution_where_the_processor_has_none(monkeypatch, dtype, groups):
+    """oneDNN refuses to pack weights of a type that the processor lacks, and takes very long to convolve with them."""
+    def refuse(*_):
+        raise AssertionError("the dense convolution was called")
+    monkeypatch.setattr(op_module, "has_dense_kernels", lambda dtype: False)
+    monkeypatch.setattr(op_module, "dense_conv2d", refuse)
+    x, weight = torch.randn(1, 64, 6, 7).to(dtype), torch.randn(64, 64 // groups, 1, 1).to(dtype)
+    policy = torch.full((1, 6, 7), 2, dtype=torch.uint8)
+    out = ops.triple_sparse_conv2d(x, weight, None, policy, None, groups=groups)
+    expected = nn.functional.conv2d(x.float(), weight.float(), groups=groups)
+    assert torch.allclose(out.float(), expected, atol=0.1, rtol=0.02)
+
+
 def test_changed_weights_are_noticed_even_through_data():
     x, weight = torch.randn(1, 8, 4, 4), nn.Parameter(torch.randn(16, 8, 1, 1))
     policy = make_policy("full", 1, 4, 4)

@@ -66,7 +66,8 @@ def main(argv: list[str] | None = None) -> int:
 
 def run(model: Any, session: dict, dataset: Any, metric: Any, options: argparse.Namespace) -> int:
     """Segment and score; the first process reports."""
-    from ..evaluation.loop import VideoEvaluator, rank_and_size
+    from ..evaluation.loop import VideoEvaluator, gather, rank_and_size
+    from ..evaluation.sparsity import SparsityReport
     from ..evaluation.vis_loop import VISEvaluator
 
     if kind_of(dataset, options) == "youtube_vis":
@@ -74,13 +75,17 @@ def run(model: Any, session: dict, dataset: Any, metric: Any, options: argparse.
         evaluator = VISEvaluator(model, session_options=session, out_dir=options.out, show_dir=options.show_dir, **show)
     else:
         evaluator = VideoEvaluator(model, session_options=session, out_dir=options.out, show_dir=options.show_dir)
-    scores = evaluator.run(dataset, metric)
+    with SparsityReport.of(model) as sparsity:
+        scores = evaluator.run(dataset, metric)
+    if sparsity is not None:
+        sparsity = SparsityReport.merged(gather(sparsity))
     if rank_and_size()[0] == 0:
-        report(scores, evaluator, dataset, metric, options)
+        report(scores, evaluator, dataset, metric, options, sparsity)
     return 0
 
 
-def report(scores: dict | None, evaluator: Any, dataset: Any, metric: Any, options: argparse.Namespace) -> None:
+def report(scores: dict | None, evaluator: Any, dataset: Any, metric: Any, options: argparse.Namespace,
+           sparsity: Any = None) -> None:
     """Print the table or say why there is none; write the JSON file and the submission."""
     from rich.console import Console
 
@@ -95,11 +100,16 @@ def report(scores: dict | None, evaluator: Any, dataset: Any, metric: Any, optio
             path = write_submission(dataset, metric, options)
             console.print(f"Submission for the server, checked: {path}", soft_wrap=True)
     console.print(f"{evaluator.frames} frames, {evaluator.fps:.2f} frames per second and process")
+    density = None if sparsity is None else sparsity.density()
+    if density is not None:
+        console.print(f"density {density:.4f}: share of the multiply-accumulates that gated convolutions did on sparse "
+                      "frames", soft_wrap=True)
     for name, folder in (("masks", options.out), ("overlay videos", options.show_dir)):
         if folder is not None:
             console.print(f"{name}: {folder}", soft_wrap=True)
     if options.json is not None:
-        write_json(options.json, {**(scores or {}), "fps": evaluator.fps, "frames": evaluator.frames})
+        write_json(options.json, {**(scores or {}), "fps": evaluator.fps, "frames": evaluator.frames,
+                                  **({} if sparsity is None else {"density": density})})
 
 
 def write_submission(dataset: Any, metric: Any, options: argparse.Namespace) -> Path:

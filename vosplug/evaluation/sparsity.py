@@ -1,7 +1,7 @@
 """What sparse convolutions really computed: per layer and module, over the frames of a video."""
 
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 
 import torch
@@ -47,6 +47,11 @@ class LayerCounts:
         self.computed += computed
         self.sparse_macs, self.sparse_dense_macs = self.sparse_macs + macs, self.sparse_dense_macs + work.dense_macs
 
+    def include(self, other: "LayerCounts") -> None:
+        """Add what another counted."""
+        for key, value in vars(other).items():
+            setattr(self, key, getattr(self, key) + value)
+
     def as_json(self) -> dict:
         """Frames, shares of the three policies on sparse frames (None without one), and work."""
         sites = self.skipped + self.reused + self.computed
@@ -88,13 +93,28 @@ class SparsityReport:
         with replaced_step(model, watched):
             yield self
 
+    @classmethod
+    def of(cls, model: object) -> AbstractContextManager["SparsityReport | None"]:
+        """A report that watches ``model``, or None inside for a model without sparse convolutions."""
+        sparse = isinstance(model, nn.Module) and sparse_layers(model)
+        return cls().watch(model) if sparse else nullcontext()
+
+    @classmethod
+    def merged(cls, reports: Iterable["SparsityReport"]) -> "SparsityReport":
+        """Sum of reports, of several processes for instance."""
+        result = cls()
+        for report in reports:
+            result.frames += report.frames
+            for name, counts in report.layers.items():
+                result.layers.setdefault(name, LayerCounts()).include(counts)
+        return result
+
     def total(self, prefix: str = "") -> LayerCounts:
         """Sums over the layers whose names begin with ``prefix``."""
         result = LayerCounts()
         for name, counts in self.layers.items():
             if name.startswith(prefix):
-                for key, value in vars(counts).items():
-                    setattr(result, key, getattr(result, key) + value)
+                result.include(counts)
         return result
 
     def density(self, prefix: str = "") -> float | None:
