@@ -61,12 +61,12 @@ def _empty_output(x: Tensor, weight: Tensor, policy: Tensor) -> Tensor:
     return torch.empty(size, dtype=x.dtype, device=x.device, memory_format=suggest_memory_format(x))
 
 
-def _dense_wins(packed, weight: Tensor, density: float, fresh: bool) -> bool:
-    """Whether the dense convolution is faster; updating an output in place, it would have to be copied."""
+def _densest(packed, weight: Tensor, fresh: bool) -> float:
+    """Density above which the dense convolution is faster; updating an output in place, it would have to be copied."""
     if packed.depthwise:
-        return density > 0.5 and has_dense_kernels(weight.dtype)
+        return 0.5 if has_dense_kernels(weight.dtype) else 1.0
     pointwise = weight.shape[2] * weight.shape[3] == 1
-    return packed.winograd is None and (fresh or not pointwise) and density > break_even(weight)
+    return break_even(weight) if packed.winograd is None and (fresh or not pointwise) else 1.0
 
 
 def _run(x, weight, bias, policy, prev_out, x_prev, index, tiles, bits, stride, padding, dilation, groups, relu, out):
@@ -88,16 +88,15 @@ def _run(x, weight, bias, policy, prev_out, x_prev, index, tiles, bits, stride, 
     packed = packed_for(weight, bias, stride, dilation, groups)
     sparse_conv2d = torch.ops.vosplug_cpu.sparse_conv2d
     common = (packed.weight, packed.winograd, packed.bias, policy)
-    count = torch.ops.vosplug_cpu.active_count(policy) if index is None else index.numel()
-    if x_prev is None and _dense_wins(packed, weight, count / max(1, policy.numel()), out is None):
+    limit = 1.0 if x_prev is not None else _densest(packed, weight, fresh=out is None)
+    count = 0 if limit == 1.0 else torch.ops.vosplug_cpu.active_count(policy) if index is None else index.numel()
+    if count > limit * policy.numel():
         dense = dense_conv2d(x, weight, bias, (stride, padding, dilation, groups), relu)
         if count < policy.numel():
             flags = DEPTHWISE if packed.depthwise else 0
             none = policy.new_empty(0, dtype=torch.int32)
             sparse_conv2d(x, None, *common, none, None, None, previous, None, dense, geometry, flags)
         return dense if out is None else out.copy_(dense)
-    if index is None:
-        index, tiles, bits = torch.ops.vosplug_cpu.active_sites(policy)
     out = _empty_output(x, weight, policy) if out is None else out
     flags = RELU * relu | DEPTHWISE * packed.depthwise
     residual = previous if x_prev is not None else None
@@ -300,5 +299,7 @@ def prepare(x, weight, bias, policy, previous, x_prev, stride, padding, dilation
     if x_prev is not None:
         checks.tensor(x_prev, "x_prev", 4, like=x)
         checks.shape(x_prev, "x_prev", x.shape, "(B, C_in, H, W)")
-    lists = (sites.index, sites.tiles, sites.tile_bits) if sites else (None, None, None)
+    lists = (None, None, None)
+    if sites:
+        lists = (sites.index, *(sites.tiles if weight.shape[2:] == (3, 3) else (None, None)))
     return (x, weight, bias, policy, previous, x_prev, *lists, stride, padding, dilation, groups, activation == "relu")

@@ -95,9 +95,10 @@ class PreparedConv2d:
             )  # fmt: skip
             return out
         p = self.packed
+        tiles = (None, None) if p.winograd is None else sites.tiles
         torch.ops.vosplug_cpu.sparse_conv2d(
-            x, None, p.weight, p.winograd, p.bias, sites.policy, sites.index, sites.tiles, sites.tile_bits, None, None,
-            out, self._geometry, self._flags,
+            x, None, p.weight, p.winograd, p.bias, sites.policy, sites.index, *tiles, None, None, out, self._geometry,
+            self._flags,
         )  # fmt: skip
         return out
 
@@ -144,8 +145,8 @@ class PreparedBottleneck:
         checks.shape(sites.policy, "sites", size, "(B, H, W)")
         if self.compiled and all(t.stride(1) == 1 for t in (hidden, out)):
             torch.ops.vosplug_cpu.sparse_bottleneck(
-                x, self._weights, self._biases, self.parts[1].packed.winograd, sites.policy, sites.index, sites.tiles,
-                sites.tile_bits, hidden, out, 0,
+                x, self._weights, self._biases, self.parts[1].packed.winograd, sites.policy, sites.index, *sites.tiles,
+                hidden, out, 0,
             )  # fmt: skip
             return out
         return self._plain(x, sites, hidden, out)

@@ -18,13 +18,10 @@ class Sites:
     Attributes:
         policy: (B, H, W) uint8, contiguous: 0 zero, 1 reuse, 2 compute.
         index: (M,) rising positions ``b*H*W + y*W + x`` of the sites to compute (int32 with the extension, else int64).
-        tiles, tile_bits: 2x2 tiles with an active site and which of the four are active; None without the extension.
     """
 
     policy: Tensor
     index: Tensor
-    tiles: Tensor | None = None
-    tile_bits: Tensor | None = None
 
     @classmethod
     def from_policy(cls, policy: Tensor) -> "Sites":
@@ -36,9 +33,19 @@ class Sites:
         """
         policy = check_policy(policy)
         if policy.device.type == "cpu" and has_extension():
-            return cls(policy, *torch.ops.vosplug_cpu.active_sites(policy))
+            return cls(policy, torch.ops.vosplug_cpu.active_sites(policy))
         check_values(policy)
         return cls(policy, (policy.reshape(-1) == COMPUTE).nonzero().squeeze(1))
+
+    @cached_property
+    def tiles(self) -> tuple[Tensor, Tensor] | tuple[None, None]:
+        """2x2 tiles with an active site (int32), and which of their four sites are active (uint8, a bit each).
+
+        Found when a 3x3 layer first asks; (None, None) without the extension.
+        """
+        if self.policy.device.type != "cpu" or not has_extension():
+            return None, None
+        return torch.ops.vosplug_cpu.active_tiles(self.policy)
 
     @cached_property
     def count(self) -> int:

@@ -5,6 +5,8 @@
 #include <torch/headeronly/core/ScalarType.h>
 #include <torch/headeronly/util/Exception.h>
 
+#include <unistd.h>
+
 #include <cstdlib>
 #include <cstring>
 #include <optional>
@@ -139,57 +141,63 @@ int64_t active_count(const Tensor& policy) {
   return n;
 }
 
-std::tuple<Tensor, Tensor, Tensor> active_sites(const Tensor& policy) {
-  check_policy(policy);
-  const int64_t B = policy.size(0), H = policy.size(1), W = policy.size(2);
-  const int64_t most_tiles = B * ((H + 1) / 2) * ((W + 1) / 2);
-  const uint8_t* p = policy.const_data_ptr<uint8_t>();
-  int32_t* sites = (int32_t*)scratch(SLOT_SITES, (policy.numel() + 8) * 4);
-  int32_t* tiles = (int32_t*)scratch(SLOT_TILES, (most_tiles + 8) * 4);
-  uint8_t* bits = (uint8_t*)scratch(SLOT_BITS, most_tiles + 8);
-  const int64_t n = find_sites(p, policy.numel(), sites);
-  check_values(n);
-  const int64_t nt = find_tiles(p, B, H, W, tiles, bits);
-  Tensor s = torch::stable::new_empty(policy, {n}, ScalarType::Int);
-  Tensor t = torch::stable::new_empty(policy, {nt}, ScalarType::Int);
-  Tensor b = torch::stable::new_empty(policy, {nt}, ScalarType::Byte);
-  if (n) std::memcpy(s.mutable_data_ptr<int32_t>(), sites, n * 4);
-  if (nt) std::memcpy(t.mutable_data_ptr<int32_t>(), tiles, nt * 4);
-  if (nt) std::memcpy(b.mutable_data_ptr<uint8_t>(), bits, nt);
-  return {s, t, b};
-}
-
 struct Sites {
-  const int32_t* sites;
-  int64_t count;
+  const int32_t* sites = nullptr;
+  int64_t count = 0;
   const int32_t* tiles = nullptr;
   const uint8_t* bits = nullptr;
   int64_t tile_count = 0;
 };
 
+// Lists in work memory, which hold until the next call.
+void find_sites(const Tensor& policy, Sites& s) {
+  int32_t* list = (int32_t*)scratch(SLOT_SITES, (policy.numel() + 8) * 4);
+  s.count = find_sites(policy.const_data_ptr<uint8_t>(), policy.numel(), list);
+  check_values(s.count);
+  s.sites = list;
+}
+void find_tiles(const Tensor& policy, Sites& s) {
+  const int64_t B = policy.size(0), H = policy.size(1), W = policy.size(2);
+  const int64_t most = B * ((H + 1) / 2) * ((W + 1) / 2) + 8;
+  int32_t* list = (int32_t*)scratch(SLOT_TILES, most * 4);
+  uint8_t* active = (uint8_t*)scratch(SLOT_BITS, most);
+  s.tile_count = find_tiles(policy.const_data_ptr<uint8_t>(), B, H, W, list, active);
+  s.tiles = list, s.bits = active;
+}
+
+Tensor list_of(const Tensor& policy, const void* values, int64_t count, ScalarType type) {
+  Tensor list = torch::stable::new_empty(policy, {count}, type);
+  if (count) std::memcpy(list.mutable_data_ptr(), values, count * list.element_size());
+  return list;
+}
+
+Tensor active_sites(const Tensor& policy) {
+  check_policy(policy);
+  Sites s;
+  find_sites(policy, s);
+  return list_of(policy, s.sites, s.count, ScalarType::Int);
+}
+
+std::tuple<Tensor, Tensor> active_tiles(const Tensor& policy) {
+  check_policy(policy);
+  Sites s;
+  find_tiles(policy, s);
+  return {list_of(policy, s.tiles, s.tile_count, ScalarType::Int), list_of(policy, s.bits, s.tile_count, ScalarType::Byte)};
+}
+
 Sites sites_of(const Tensor& policy, const std::optional<Tensor>& sites, const std::optional<Tensor>& tiles,
                const std::optional<Tensor>& bits, bool want_tiles) {
   Sites s;
-  const uint8_t* p = policy.const_data_ptr<uint8_t>();
-  if (sites) {
+  if (sites)
     s.sites = sites->const_data_ptr<int32_t>(), s.count = sites->numel();
-  } else {
-    int32_t* list = (int32_t*)scratch(SLOT_SITES, (policy.numel() + 8) * 4);
-    s.count = find_sites(p, policy.numel(), list);
-    check_values(s.count);
-    s.sites = list;
-  }
+  else
+    find_sites(policy, s);
   if (!want_tiles) return s;
   if (tiles) {
     s.tiles = tiles->const_data_ptr<int32_t>(), s.bits = bits->const_data_ptr<uint8_t>();
     s.tile_count = tiles->numel();
   } else {
-    const int64_t B = policy.size(0), H = policy.size(1), W = policy.size(2);
-    const int64_t most = B * ((H + 1) / 2) * ((W + 1) / 2) + 8;
-    int32_t* list = (int32_t*)scratch(SLOT_TILES, most * 4);
-    uint8_t* active = (uint8_t*)scratch(SLOT_BITS, most);
-    s.tile_count = find_tiles(p, B, H, W, list, active);
-    s.tiles = list, s.bits = active;
+    find_tiles(policy, s);
   }
   return s;
 }
@@ -234,15 +242,25 @@ bool winograd_pays(const ConvJob& j) {
   return transformed < direct;
 }
 
-// Transformed tiles that are worked on together: they should stay in the second-level cache.
-#ifndef VOSPLUG_TILE_BYTES
-#define VOSPLUG_TILE_BYTES (512 * 1024)
+// Half of the second-level cache of a core.
+int64_t half_cache() {
+  static const int64_t half = [] {
+    long bytes = 0;
+#ifdef _SC_LEVEL2_CACHE_SIZE
+    bytes = sysconf(_SC_LEVEL2_CACHE_SIZE);
 #endif
+    return bytes < 256 * 1024 ? (int64_t)512 * 1024 : (int64_t)bytes / 2;
+  }();
+  return half;
+}
+
+// How many transformed tiles are worked on together: they should stay in the second-level cache, unless they are fewer
+// than the weights, which every block reads anew.
 int tile_block_of(const ConvJob& j, int64_t element) {
   const int64_t threads = (int64_t)torch::stable::get_num_threads(), tile = 16 * j.CI * element;
   const int64_t share = ceil_div(j.tile_count, threads);
-  if (share * tile <= 4 * VOSPLUG_TILE_BYTES) return (int)share;  // one block per thread: weights are read only once
-  const int64_t fits = VOSPLUG_TILE_BYTES / tile / 6 * 6, most = fits < 12 ? 12 : fits > 96 ? 96 : fits;
+  if (share * tile <= (2 << 20) && share <= j.CO) return (int)share;
+  const int64_t fits = half_cache() / tile / 6 * 6, most = fits < 12 ? 12 : fits > 96 ? 96 : fits;
   const int64_t blocks = ceil_div(ceil_div(j.tile_count, most), threads) * threads;  // as many for every thread
   return (int)(ceil_div(ceil_div(j.tile_count, blocks), 6) * 6);
 }
@@ -417,7 +435,8 @@ STABLE_TORCH_LIBRARY_FRAGMENT(vosplug_cpu, m) {
   m.def("conv_dot_bf16() -> bool");
   m.def("conv_isa() -> int");
   m.def("fingerprint(Tensor t) -> int");
-  m.def("active_sites(Tensor policy) -> (Tensor, Tensor, Tensor)");
+  m.def("active_sites(Tensor policy) -> Tensor");
+  m.def("active_tiles(Tensor policy) -> (Tensor, Tensor)");
   m.def("active_count(Tensor policy) -> int");
   m.def(
       "sparse_conv2d(Tensor x, Tensor? x_prev, Tensor weight, Tensor? winograd, Tensor bias, Tensor policy, Tensor? sites, "
@@ -434,6 +453,7 @@ STABLE_TORCH_LIBRARY_IMPL(vosplug_cpu, CompositeExplicitAutograd, m) {
 STABLE_TORCH_LIBRARY_IMPL(vosplug_cpu, CPU, m) {
   m.impl("fingerprint", TORCH_BOX(&fingerprint));
   m.impl("active_sites", TORCH_BOX(&active_sites));
+  m.impl("active_tiles", TORCH_BOX(&active_tiles));
   m.impl("active_count", TORCH_BOX(&active_count));
   m.impl("sparse_conv2d", TORCH_BOX(&sparse_conv2d));
   m.impl("sparse_bottleneck", TORCH_BOX(&sparse_bottleneck));
