@@ -32,7 +32,7 @@ def tensor(value: Tensor, name: str, dims: int, like: Tensor | None = None) -> N
 
 def shape(value: Tensor, name: str, expected: Sequence[int], meaning: str) -> None:
     """Raise unless ``value`` has the shape ``expected``; ``meaning`` spells it, ``(B, C, H, W)`` for example."""
-    if len(value.shape) != len(expected) or any(a != b for a, b in zip(value.shape, expected, strict=True)):
+    if tuple(value.shape) != tuple(expected):
         raise ValueError(f"{name}: expected shape {meaning} = {tuple(expected)}, got {tuple(value.shape)}")
 
 

@@ -58,7 +58,9 @@ def _out_size(x: Tensor, weight: Tensor, stride, padding, dilation) -> list[int]
 
 def _empty_output(x: Tensor, weight: Tensor, policy: Tensor) -> Tensor:
     size = (x.shape[0], weight.shape[0], policy.shape[1], policy.shape[2])
-    return torch.empty(size, dtype=x.dtype, device=x.device, memory_format=suggest_memory_format(x))
+    plain = min(x.shape[1:]) > 1 and x.is_contiguous(memory_format=torch.channels_last)  # the quick answer
+    memory_format = torch.channels_last if plain else suggest_memory_format(x)
+    return torch.empty(size, dtype=x.dtype, device=x.device, memory_format=memory_format)
 
 
 def _densest(packed, weight: Tensor, fresh: bool) -> float:

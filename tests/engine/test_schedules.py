@@ -1,5 +1,7 @@
 """Learning rates over a run, accumulation, mixed precision and parameter groups."""
 
+import logging
+
 import pytest
 import torch
 from mmengine.config import Config
@@ -90,6 +92,14 @@ def test_learning_rate_by_name():
     settings = dict(**ADAMW, paramwise_cfg=dict(custom_keys={"3": dict(lr_mult=10.0)}))
     groups = build_optim_wrapper(net(), settings).optimizer.param_groups
     assert sorted(g["lr"] for g in groups) == pytest.approx([2e-5, 2e-4])
+
+
+def test_names_that_no_weight_has_are_told(caplog, monkeypatch):
+    monkeypatch.setattr(logging.getLogger("vosplug"), "propagate", True)
+    keys = {"3": dict(lr_mult=10.0), "gaet": dict(lr_mult=2.0)}
+    build_optim_wrapper(net(), dict(**ADAMW, paramwise_cfg=dict(custom_keys=keys)))
+    assert [record.message for record in caplog.records if record.name == "vosplug"] == [
+        "optim_wrapper.paramwise_cfg.custom_keys: 'gaet' is in the name of no weight, and has no effect"]
 
 
 def test_accumulation_equals_a_larger_batch():

@@ -3,7 +3,7 @@
 import copy
 import inspect
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
@@ -129,7 +129,17 @@ def build_optim_wrapper(model: nn.Module, settings: Mapping[str, Any]) -> OptimW
     except (TypeError, ValueError, AssertionError, KeyError) as error:
         raise ConfigError(f"optim_wrapper: {error}") from error
     _merge_groups(wrapper.optimizer)
+    _tell_of_unused_keys(model, (settings.get("paramwise_cfg") or {}).get("custom_keys") or {})
     return wrapper
+
+
+def _tell_of_unused_keys(model: nn.Module, keys: Iterable[str]) -> None:
+    """Warn of multipliers that no weight gets: misspelt, or of a part that this model lacks."""
+    names = [name for name, _ in unwrapped(model).named_parameters()]
+    for key in keys:
+        if not any(key in name for name in names):
+            logging.getLogger("vosplug").warning(
+                "optim_wrapper.paramwise_cfg.custom_keys: %r is in the name of no weight, and has no effect", key)
 
 
 def in_mmengine() -> AbstractContextManager:
