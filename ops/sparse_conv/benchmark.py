@@ -64,7 +64,7 @@ def _layer(layer, dtype, density, policy_of, device, form="in place") -> Case:
     pad = kernel // 2
     prepared = PreparedConv2d(weight, bias, padding=pad, activation="relu")
     if form == "in place":
-        ours = lambda: prepared(x, Sites.from_policy(policy), out)  # noqa: E731
+        ours = lambda: prepared(x, policy, out)  # noqa: E731
     elif form == "direct kernel":
         p, geometry = prepared.packed, [kernel, kernel, 1, 1, pad, pad, 1, 1, 1]
         ours = lambda: torch.ops.vosplug_cpu.sparse_conv2d(  # noqa: E731

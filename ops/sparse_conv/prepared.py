@@ -12,7 +12,7 @@ from ..library import has_extension
 from . import cuda, op
 from .indexed import sparse_conv2d_indexed_
 from .pack import pack_weights
-from .sites import COMPUTE, Sites
+from .sites import COMPUTE, Sites, check_policy
 
 
 def fold_batch_norm(weight: Tensor, bias: Tensor | None, norm: nn.BatchNorm2d) -> tuple[Tensor, Tensor]:
@@ -71,35 +71,41 @@ class PreparedConv2d:
         self._geometry = [*weight.shape[2:], *self.stride, *self.padding, *self.dilation, groups]
         self._flags = op.RELU * self.relu | (op.DEPTHWISE if self.packed and self.packed.depthwise else 0)
 
-    def __call__(self, x: Tensor, sites: Sites, out: Tensor) -> Tensor:
-        """Update ``out`` (B, C_out, H_out, W_out) in place from ``x`` (B, C_in, H, W) at ``sites``; return it."""
+    def __call__(self, x: Tensor, sites: Sites | Tensor, out: Tensor) -> Tensor:
+        """Update ``out`` (B, C_out, H_out, W_out) in place from ``x`` (B, C_in, H, W) at ``sites``; return it.
+
+        A policy (B, H_out, W_out) that only one layer uses can be given as it is: its sites are found on the way.
+        """
         _refuse_gradients(x, out)
+        policy = sites.policy if isinstance(sites, Sites) else check_policy(sites)
         if x.dtype != self.weight.dtype or out.dtype != x.dtype:
             raise ValueError(f"x and out: expected {self.weight.dtype}, got {x.dtype} and {out.dtype}")
-        expected = (x.shape[0], self.weight.shape[0], *sites.policy.shape[1:])
+        expected = (x.shape[0], self.weight.shape[0], *policy.shape[1:])
         if x.shape[1] != self.weight.shape[1] * self.groups or out.shape != expected:
             raise ValueError(
                 f"x and out: expected {self.weight.shape[1] * self.groups} channels and shape {expected}, "
                 f"got {tuple(x.shape)} and {tuple(out.shape)}"
             )
         size = op._out_size(x, self.weight, self.stride, self.padding, self.dilation)
-        if list(sites.policy.shape[1:]) != size:
-            raise ValueError(f"sites: expected a policy of size {size}, got {list(sites.policy.shape[1:])}")
+        if list(policy.shape[1:]) != size:
+            raise ValueError(f"sites: expected a policy of size {size}, got {list(policy.shape[1:])}")
         if cuda.takes(x, self.weight, self.groups, None):
             geometry = (self.stride, self.padding, self.dilation)
-            return cuda.sparse_conv2d_cuda_(x, self.weight, self.bias, sites.policy, None, out, *geometry, self.relu)
+            return cuda.sparse_conv2d_cuda_(x, self.weight, self.bias, policy, None, out, *geometry, self.relu)
         if self.packed is None:
+            index = (sites if isinstance(sites, Sites) else Sites.from_policy(policy)).index
             sparse_conv2d_indexed_(
-                x, self.weight, self.bias, sites.policy, sites.index, out, self.stride, self.padding, self.dilation,
+                x, self.weight, self.bias, policy, index, out, self.stride, self.padding, self.dilation,
                 self.groups, self.relu, None,
             )  # fmt: skip
             return out
         p = self.packed
-        tiles = (None, None) if p.winograd is None else sites.tiles
+        lists = (None, None, None)
+        if isinstance(sites, Sites):
+            lists = (sites.index, *((None, None) if p.winograd is None else sites.tiles))
         torch.ops.vosplug_cpu.sparse_conv2d(
-            x, None, p.weight, p.winograd, p.bias, sites.policy, sites.index, *tiles, None, None, out, self._geometry,
-            self._flags,
-        )  # fmt: skip
+            x, None, p.weight, p.winograd, p.bias, policy, *lists, None, None, out, self._geometry, self._flags
+        )
         return out
 
 

@@ -121,6 +121,7 @@ def test_a_video_with_its_mask(config, tmp_path):
     (["--cpu-time", "--threads", "2"], "--threads 1"),
     (["--same-weights"], "--compare"),
     (["--density", "0.1"], "there is none"),
+    (["--compare", "stcn_small", "--cfg-options2", "model.memry.every=2"], "--compare stcn_small: "),
 ])
 def test_bad_input_is_one_line(config, capsys, arguments, message):
     assert main([config, *arguments]) == 2

@@ -316,7 +316,14 @@ def test_prepared_convolution_and_folded_batch_norm():
     expected = torch.where(
         policy[:, None] == 2, norm(conv(x)).relu(), torch.where(policy[:, None] == 1, out, 0.0)
     ).detach()
-    torch.testing.assert_close(prepared(x, ops.Sites.from_policy(policy), out), expected, rtol=0, atol=2e-5)
+    for sites in (ops.Sites.from_policy(policy), policy):
+        torch.testing.assert_close(prepared(x, sites, out.clone()), expected, rtol=0, atol=2e-5)
+    before = out.clone()
+    with pytest.raises(RuntimeError, match="got (a|the)"):
+        prepared(x, torch.full_like(policy, 3), out)
+    with pytest.raises(ValueError, match="sites: expected|x and out: expected"):
+        prepared(x, policy[:, 1:], out)
+    assert torch.equal(out, before)
     with pytest.raises(RuntimeError, match="has no gradient"):
         prepared(x.requires_grad_(), ops.Sites.from_policy(policy), out)
 

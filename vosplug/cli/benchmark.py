@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..utils.errors import InputError
+from ..utils.errors import ConfigError, InputError
 from .common import add_config_options, check_targets, command, load_config, object_count, positive_int
 from .session_options import add_session_options, refuse_options, session_options
 
@@ -76,9 +76,7 @@ def main(argv: list[str] | None = None) -> int:
 
     device = pick_device(options.device)
     names = [options.config, *([options.compare] if options.compare is not None else [])]
-    changes = (options.cfg_options, {**options.cfg_options, **options.cfg_options2})
-    configs = [load_config(name, cfg_options=change, plugins=options.plugins)
-               for name, change in zip(names, changes, strict=False)]
+    configs = load_configs(names, options)
     clips = clip_lengths(configs, options)
     frames, labels = load_frames(options, clips)
     with thread_count(options.threads):
@@ -95,6 +93,18 @@ def main(argv: list[str] | None = None) -> int:
 
         write_json(options.json, result)
     return 0
+
+
+def load_configs(names: list[str], options: argparse.Namespace) -> list:
+    """The config, and the one to compare with, each with the options that are for it."""
+    configs = [load_config(names[0], cfg_options=options.cfg_options, plugins=options.plugins)]
+    if len(names) > 1:
+        changes = {**options.cfg_options, **options.cfg_options2}
+        try:
+            configs.append(load_config(names[1], cfg_options=changes, plugins=options.plugins))
+        except ConfigError as error:
+            raise ConfigError(f"--compare {names[1]}: {error}") from error
+    return configs
 
 
 def check_arguments(options: argparse.Namespace) -> None:

@@ -252,6 +252,8 @@ def test_start_from_dense_weights(tmp_path):
     (dict(policy="mixd"), "Did you mean 'mixed'"), (dict(where="QX"), "must consist of"),
     (dict(where=""), "consist of"), (dict(where="QQ"), "consist of"),
     (dict(where="QDM"), "has no effect under policy='mixed'"),
+    (dict(dense_kernels=True, everywhere=True), "dense_kernels=True has no effect"),
+    (dict(dense_kernels=True, where="M", policy="fully"), "dense_kernels=True has no effect"),
     (dict(where="QDM", policy="fully", everywhere=True), "leave M out")])
 def test_wrong_options_are_named(options, message):
     with pytest.raises(ConfigError, match=message):

@@ -107,6 +107,9 @@ class SparseProcessing:
                               "frames only, and those are dense; use 'fully' or 'semi_mixed', or leave M out")
         if "M" in where and everywhere:
             raise ConfigError("everywhere=True is for Q and D: leave M out of where")
+        if dense_kernels and (everywhere or not set(where) & set("QD")):
+            raise ConfigError("dense_kernels=True has no effect: it is for what stays dense in Q and D, which is "
+                              f"nothing with everywhere={everywhere} and where={where!r}; leave it out")
         self.conv, self.where, self.policy, self.everywhere = conv, where, policy, everywhere
         self.losses = list(losses or [])
         self.dense_weights, self.fold = dense_weights, fold
