@@ -121,7 +121,7 @@ def build_optim_wrapper(model: nn.Module, settings: Mapping[str, Any]) -> OptimW
     _check("optim_wrapper.optimizer", OPTIMIZERS, settings["optimizer"]["type"], settings["optimizer"], ("type",))
     if settings.pop("no_decay", False):
         none = dict(norm_decay_mult=0.0, bias_decay_mult=0.0, flat_decay_mult=0.0)
-        settings["paramwise_cfg"] = {**none, **settings.get("paramwise_cfg", {})}
+        settings["paramwise_cfg"] = {**none, **(settings.get("paramwise_cfg") or {})}
         settings["optimizer"].setdefault("weight_decay", 0.01)
     try:
         with in_mmengine(), silent_about_frozen_weights():
