@@ -6,9 +6,25 @@ namespace VOSPLUG_ISA {
 
 constexpr int NV = VOSPLUG_NV, NR = NV * VW, MR = VOSPLUG_MR;
 constexpr int64_t PART_BYTES = 192 * 1024;     // weights of a panel that are used at a time
+constexpr int STEPS = 16;                      // channels of a line of the cache
 constexpr int64_t STREAM_BYTES = 4 << 20;      // outputs larger than this are filled past the caches
 
 static inline int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
+
+// acc += channel k of the rows x weights b.
+template <int M>
+static inline __attribute__((always_inline)) void multiply(const float* const (&a)[M], int64_t k, const float* b,
+                                                           vf (&acc)[M][NV]) {
+  vf bv[NV];
+#pragma GCC unroll 8
+  for (int v = 0; v < NV; ++v) bv[v] = load(b + v * VW);
+#pragma GCC unroll 8
+  for (int m = 0; m < M; ++m) {
+    const vf s = splat(a[m][k]);
+#pragma GCC unroll 8
+    for (int v = 0; v < NV; ++v) acc[m][v] += s * bv[v];
+  }
+}
 
 // acc += rows x weights over `taps` taps and channels k0..k0+K; weights of one tap are K_all x NR. The rows `next`
 // (null: none) are asked for on the way: all at once they would wait for each other.
@@ -20,19 +36,13 @@ static inline __attribute__((always_inline)) void accumulate(const float* const*
     const float* a[M];
     for (int m = 0; m < M; ++m) a[m] = rows[t * MR + m] + k0;
     const float* b = w + t * tap_stride;
-    for (int64_t k = 0; k < K; ++k, b += NR) {
-      if (next && k % 16 == 0)
-        for (int m = 0; m < M; ++m) __builtin_prefetch(next[m] + k0 + k, 0, 3);
-      vf bv[NV];
-#pragma GCC unroll 8
-      for (int v = 0; v < NV; ++v) bv[v] = load(b + v * VW);
-#pragma GCC unroll 8
-      for (int m = 0; m < M; ++m) {
-        vf s = splat(a[m][k]);
-#pragma GCC unroll 8
-        for (int v = 0; v < NV; ++v) acc[m][v] += s * bv[v];
-      }
+    int64_t k = 0;
+    for (; k + STEPS <= K; k += STEPS) {
+      for (int m = 0; m < M && next; ++m) __builtin_prefetch(next[m] + k0 + k, 0, 3);
+#pragma GCC unroll 4
+      for (int s = 0; s < STEPS; ++s, b += NR) multiply<M>(a, k + s, b, acc);
     }
+    for (; k < K; ++k, b += NR) multiply<M>(a, k, b, acc);
   }
 }
 
@@ -131,7 +141,7 @@ static inline __attribute__((always_inline)) void finish(const vf (&acc)[M][NV],
 
 // One register tile over a part of the reduction; `partial` carries the sums between parts.
 template <class T, class O, int M>
-static void tile(const T* const* rows, int taps, int64_t k0, int64_t K, const T* w, int64_t tap_stride,
+static inline __attribute__((always_inline)) void tile(const T* const* rows, int taps, int64_t k0, int64_t K, const T* w, int64_t tap_stride,
                  const float* start, float* partial, bool first, bool last, const Tail& tail, const T* const* next) {
   vf acc[M][NV];
   if (first) {
@@ -318,17 +328,20 @@ static void direct_run(const ConvJob& j, int64_t begin, int64_t end) {
               const int64_t tile_then = here ? later : wrapped;
               const T* const* next = pointwise && p == 0 && (here || there) ? coming.in + tile_then * MR : nullptr;
               if (first && direct_out && (here || there))
+#pragma GCC unroll 8
                 for (int m = 0; m < MR; ++m)
-                  for (int c = 0; c < columns; c += 64 / (int)sizeof(O))
+#pragma GCC unroll 8
+                  for (int c = 0; c < NR; c += 64 / (int)sizeof(O))
                     __builtin_prefetch(coming.out[tile_then * MR + m] + channel + c, 1, 2);
               if (first && g == 0 && p == 0 && !pointwise)
                 for (int m = 0; m < M; ++m) look_ahead<T>(j, i0 + i + m + AHEAD);
               void* o[MR];
               const void* r[MR];
-              for (int m = 0; m < M && last; ++m) {
-                o[m] = now.out[i + m] + channel;
-                if (has_res) r[m] = now.residual[i + m] + channel;
+              if (last) {
+#pragma GCC unroll 8
+                for (int m = 0; m < MR; ++m) o[m] = now.out[i + m] + channel;
               }
+              for (int m = 0; m < M && last && has_res; ++m) r[m] = now.residual[i + m] + channel;
               const Tail tail{o, has_res ? r : nullptr, columns, j.relu};
               tile_any<T, O>(M, now.in + (i / MR) * MR * taps + t * MR, nt, g * cig + k, smaller(k_step, kg - k),
                              w + t * tap_stride + k * NR, tap_stride, j.bias + panel * NR, partial + (i / MR) * MR * NR,
