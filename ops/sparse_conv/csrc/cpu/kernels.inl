@@ -139,10 +139,13 @@ static inline __attribute__((always_inline)) void finish(const vf (&acc)[M][NV],
   }
 }
 
-// One register tile over a part of the reduction; `partial` carries the sums between parts.
+// One register tile over a part of the reduction; `partial` carries the sums between parts. Inlined, as short rows
+// leave a call little to hide behind.
 template <class T, class O, int M>
-static inline __attribute__((always_inline)) void tile(const T* const* rows, int taps, int64_t k0, int64_t K, const T* w, int64_t tap_stride,
-                 const float* start, float* partial, bool first, bool last, const Tail& tail, const T* const* next) {
+static inline __attribute__((always_inline)) void tile(const T* const* rows, int taps, int64_t k0, int64_t K,
+                                                       const T* w, int64_t tap_stride, const float* start,
+                                                       float* partial, bool first, bool last, const Tail& tail,
+                                                       const T* const* next) {
   vf acc[M][NV];
   if (first) {
 #pragma GCC unroll 8
