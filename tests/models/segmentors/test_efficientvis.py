@@ -53,7 +53,7 @@ def test_the_loss_falls_and_tracks_fit():
     for _ in range(60):
         losses = model.loss(**data)
         total = sum(value for name, value in losses.items() if name.startswith("loss"))
-        first = first if first is not None else float(total)
+        first = first if first is not None else float(total.detach())
         optimizer.zero_grad()
         total.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
