@@ -108,7 +108,7 @@ def _run(x, weight, bias, policy, prev_out, x_prev, index, tiles, bits, stride, 
 
 def _fresh(x, weight, bias, policy, prev_out, x_prev, index, tiles, bits, stride, padding, dilation, groups, relu):
     if index is None and not runs_compiled(x):
-        check_values(policy)  # the compiled code does so while it counts
+        check_values(policy)  # the compiled code does so while it finds or counts the sites
     if prev_out is None:
         check_no_reuse(policy)
     lists = (index, tiles, bits)
@@ -301,7 +301,5 @@ def prepare(x, weight, bias, policy, previous, x_prev, stride, padding, dilation
     if x_prev is not None:
         checks.tensor(x_prev, "x_prev", 4, like=x)
         checks.shape(x_prev, "x_prev", x.shape, "(B, C_in, H, W)")
-    lists = (None, None, None)
-    if sites:
-        lists = (sites.index, *(sites.tiles if weight.shape[2:] == (3, 3) else (None, None)))
+    lists = sites.lists(with_tiles=weight.shape[2:] == (3, 3)) if sites else (None, None, None)
     return (x, weight, bias, policy, previous, x_prev, *lists, stride, padding, dilation, groups, activation == "relu")

@@ -77,7 +77,8 @@ class PreparedConv2d:
         A policy (B, H_out, W_out) that only one layer uses can be given as it is: its sites are found on the way.
         """
         _refuse_gradients(x, out)
-        policy = sites.policy if isinstance(sites, Sites) else check_policy(sites)
+        given = isinstance(sites, Sites)
+        policy = sites.policy if given else check_policy(sites)
         if x.dtype != self.weight.dtype or out.dtype != x.dtype:
             raise ValueError(f"x and out: expected {self.weight.dtype}, got {x.dtype} and {out.dtype}")
         expected = (x.shape[0], self.weight.shape[0], *policy.shape[1:])
@@ -93,16 +94,14 @@ class PreparedConv2d:
             geometry = (self.stride, self.padding, self.dilation)
             return cuda.sparse_conv2d_cuda_(x, self.weight, self.bias, policy, None, out, *geometry, self.relu)
         if self.packed is None:
-            index = (sites if isinstance(sites, Sites) else Sites.from_policy(policy)).index
+            index = (sites if given else Sites.from_policy(policy)).index
             sparse_conv2d_indexed_(
                 x, self.weight, self.bias, policy, index, out, self.stride, self.padding, self.dilation,
                 self.groups, self.relu, None,
             )  # fmt: skip
             return out
         p = self.packed
-        lists = (None, None, None)
-        if isinstance(sites, Sites):
-            lists = (sites.index, *((None, None) if p.winograd is None else sites.tiles))
+        lists = sites.lists(with_tiles=p.winograd is not None) if given else (None, None, None)
         torch.ops.vosplug_cpu.sparse_conv2d(
             x, None, p.weight, p.winograd, p.bias, policy, *lists, None, None, out, self._geometry, self._flags
         )

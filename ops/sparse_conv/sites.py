@@ -47,6 +47,10 @@ class Sites:
             return None, None
         return torch.ops.vosplug_cpu.active_tiles(self.policy)
 
+    def lists(self, with_tiles: bool) -> tuple[Tensor, Tensor | None, Tensor | None]:
+        """What the operators take: index, tiles and their bits, the latter two None where they are not wanted."""
+        return (self.index, *(self.tiles if with_tiles else (None, None)))
+
     @cached_property
     def count(self) -> int:
         """Number of sites to compute, M."""

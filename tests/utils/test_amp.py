@@ -18,7 +18,6 @@ def device(monkeypatch):
 
 
 @pytest.mark.parametrize(("kind", "able", "expected"), [
-
     ("cpu", True, torch.bfloat16), ("cpu", False, None), ("cuda", True, torch.bfloat16), ("cuda", False, torch.float16),
 ])
 def test_auto_is_what_the_device_computes_in(device, kind, able, expected):

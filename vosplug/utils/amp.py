@@ -5,6 +5,8 @@ import logging
 
 import torch
 
+from ..ops.library import has_dense_kernels
+
 AMP_TYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
 AUTO = "auto"
 AMP_NAMES = (*AMP_TYPES, AUTO)
@@ -24,12 +26,11 @@ def autocast_type(amp: str | None, device: torch.device | str) -> torch.dtype | 
     return None if amp is None else AMP_TYPES[amp]
 
 
-@functools.cache
 def computes_bf16(kind: str) -> bool:
     """Whether devices of this type (``cpu``, ``cuda``) have instructions for bf16, and torch uses them."""
     if kind == "cuda":
         return torch.cuda.is_bf16_supported(including_emulation=False)
-    return torch.backends.mkldnn.is_available() and torch.ops.mkldnn._is_mkldnn_bf16_supported()
+    return has_dense_kernels(torch.bfloat16)
 
 
 @functools.cache
