@@ -5,6 +5,7 @@ inference on the CPU; elsewhere in PyTorch's fused attention, which is fast once
 """
 
 import functools
+from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
@@ -12,7 +13,7 @@ from torch import Tensor
 
 from .. import checks
 from . import cuda
-from .dense import dense_attention, runs_compiled
+from .dense import attend, runs_compiled
 
 
 def reference_points(
@@ -24,6 +25,26 @@ def reference_points(
         for s, g in zip(size, grid, strict=True)
     ]
     return torch.stack(torch.meshgrid(*axes, indexing="ij"), -1)
+
+
+def _kept(make: Callable) -> Callable:
+    """Keep the last results of ``make``; not while a compiler looks, which keeps them in its own way."""
+    cached = functools.lru_cache(maxsize=16)(torch.inference_mode(False)(make))  # they may be used in training later
+
+    @functools.wraps(make)
+    def get(*args):
+        return make(*args) if torch.compiler.is_compiling() else cached(*args)
+
+    return get
+
+
+@_kept
+def _normal_grid(
+    size: tuple[int, int], grid: tuple[int, int], device: torch.device, dtype: torch.dtype
+) -> tuple[Tensor, Tensor]:
+    """Reference points (H_g, W_g, 2) in the coordinates of ``grid_sample``, but (y, x), and what a pixel is in them."""
+    pixel = 2 / torch.tensor(size, device=device, dtype=dtype)
+    return (reference_points(size, grid, device, dtype) + 0.5) * pixel - 1, pixel
 
 
 def deformable_sample(x: Tensor, offsets: Tensor) -> Tensor:
@@ -47,10 +68,8 @@ def deformable_sample(x: Tensor, offsets: Tensor) -> Tensor:
         return cuda.deformable_sample_rows(x, offsets).transpose(1, 2).unflatten(2, grid)
     # Positions in float32 at least: half a pixel is lost in bfloat16 beyond column 128.
     precise = torch.float64 if offsets.dtype == torch.float64 else torch.float32
-    points = reference_points((height, width), grid, x.device, precise)
-    points = points + offsets.to(precise).permute(0, 1, 3, 4, 2).flatten(0, 1)
-    size = torch.tensor([height, width], device=x.device, dtype=precise)
-    normal = ((points * 2 + 1) / size - 1).flip(-1)
+    points, pixel = _normal_grid((height, width), grid, x.device, precise)
+    normal = torch.addcmul(points, pixel, offsets.to(precise).permute(0, 1, 3, 4, 2).flatten(0, 1)).flip(-1)
     maps = x.reshape(batch * groups, channels // groups, height, width)
     if x.dtype in (torch.float32, torch.float64):
         normal, kind = normal.to(x.dtype), x.dtype
@@ -60,7 +79,7 @@ def deformable_sample(x: Tensor, offsets: Tensor) -> Tensor:
     return sampled.to(x.dtype).reshape(batch, channels, *grid)
 
 
-@functools.lru_cache(maxsize=16)
+@_kept
 def _window(size: tuple[int, int], grid: tuple[int, int], radius: int, device: torch.device) -> Tensor:
     """(H*W, H_g*W_g) bool: reference points at most ``radius`` pixels away on both axes; at least the nearest."""
     # Whole numbers, in units of 1 / (2 H_g W_g) pixel, so that equal distances compare equal.
@@ -122,7 +141,7 @@ def deformable_attention(
     query = q.flatten(2).transpose(1, 2).to(key.dtype)
     scale = (q.shape[1] // heads) ** -0.5 if scale is None else float(scale)
     if radius is None and runs_compiled(query, key, value):
-        out = dense_attention(query, key, value, heads, scale).transpose(1, 2)
+        out = attend(query, key, value, heads, scale).transpose(1, 2)
     else:
         mask = None if radius is None else _window(size, grid, radius, q.device)
         split = [_by_head(t, heads) for t in (query, key, value)]

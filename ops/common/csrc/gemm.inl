@@ -7,10 +7,28 @@ static inline int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
 constexpr int64_t PANEL = VOSPLUG_NV * VW;  // columns of B that lie together: [panel][row][PANEL]
 constexpr int64_t DEPTH = 144;             // at most so many of its rows are used at a time: they stay in the first cache
 
+constexpr int64_t UNROLLED = 8;            // steps over rows of B without a test in between
+
+// acc += column k of A (M rows) x a row of B.
+template <int M, int NVT>
+static inline __attribute__((always_inline)) void product_step(const float* const (&row)[M], int64_t k, const float* b,
+                                                               vf (&acc)[M][NVT]) {
+  vf bv[NVT];
+#pragma GCC unroll 8
+  for (int v = 0; v < NVT; ++v) bv[v] = load(b + v * VW);
+#pragma GCC unroll 8
+  for (int m = 0; m < M; ++m) {
+    const vf s = splat(row[m][k]);
+#pragma GCC unroll 8
+    for (int v = 0; v < NVT; ++v) acc[m][v] += s * bv[v];
+  }
+}
+
 // C (M x NVT vectors) = A (M rows by pointers, K) x B (K x PANEL), or C += where `more`. Loops over registers are unrolled
 // by order: else the compiler keeps the sums in memory before and after the loop over K.
 template <int M, int NVT, bool more>
-static inline void product_tile(const float* const* a, int64_t k0, int64_t K, const float* b, float* c, int64_t ldc) {
+static inline __attribute__((always_inline)) void product_tile(const float* const* a, int64_t k0, int64_t K, const float* b,
+                                                               float* c, int64_t ldc) {
   vf acc[M][NVT];
   const float* row[M];
 #pragma GCC unroll 8
@@ -19,17 +37,12 @@ static inline void product_tile(const float* const* a, int64_t k0, int64_t K, co
 #pragma GCC unroll 8
     for (int v = 0; v < NVT; ++v) acc[m][v] = more ? load(c + m * ldc + v * VW) : (vf){};
   }
-  for (int64_t k = 0; k < K; ++k, b += PANEL) {
-    vf bv[NVT];
+  int64_t k = 0;
+  for (; k + UNROLLED <= K; k += UNROLLED) {
 #pragma GCC unroll 8
-    for (int v = 0; v < NVT; ++v) bv[v] = load(b + v * VW);
-#pragma GCC unroll 8
-    for (int m = 0; m < M; ++m) {
-      vf s = splat(row[m][k]);
-#pragma GCC unroll 8
-      for (int v = 0; v < NVT; ++v) acc[m][v] += s * bv[v];
-    }
+    for (int s = 0; s < UNROLLED; ++s, b += PANEL) product_step<M, NVT>(row, k + s, b, acc);
   }
+  for (; k < K; ++k, b += PANEL) product_step<M, NVT>(row, k, b, acc);
 #pragma GCC unroll 8
   for (int m = 0; m < M; ++m)
 #pragma GCC unroll 8
@@ -81,10 +94,21 @@ static void product(int64_t n, const float* const* a, int64_t K, const float* b,
   }
 }
 
+// The larger of two vectors; of what cannot be compared, b.
+static inline __attribute__((always_inline)) vf maximum_of(vf a, vf b) {
+#if VOSPLUG_BYTES == 64
+  return (vf)_mm512_max_ps((__m512)a, (__m512)b);
+#elif VOSPLUG_BYTES == 32
+  return (vf)_mm256_max_ps((__m256)a, (__m256)b);
+#else
+  return a > b ? a : b;
+#endif
+}
+
 // e^x for x <= 0, relative error about 2e-7; below -87.3 zero, NaN stays NaN.
 static inline __attribute__((always_inline)) vf exponential(vf x) {
   const vi tiny = x < -87.3f;
-  x = x < -87.3f ? splat(-87.3f) : x;
+  x = maximum_of(splat(-87.3f), x);
   const vf shifted = x * 1.442695041f + 12582912.f;  // 1.5 * 2^23: the whole number nearest to it is in the low bits
   const vf n = shifted - 12582912.f;
   vf r = x - n * 0.693359375f;
@@ -96,6 +120,23 @@ static inline __attribute__((always_inline)) vf exponential(vf x) {
   p = p * r + 5.0000001201e-1f;
   p = p * (r * r) + (r + 1.f);
   const vu power = (vu)shifted << 23;  // added to the exponent of p
+  return (vf)(~(vu)tiny & ((vu)p + power));
+}
+
+constexpr float LOG2_E = 1.44269504f, LN_2 = 0.693147181f;
+
+// 2^x for x <= 0, relative error about 1e-7; below -126 zero, NaN stays NaN. Half the work of e^x, as x splits exactly.
+static inline __attribute__((always_inline)) vf power_of_two(vf x) {
+  const vi tiny = x < -126.f;
+  x = maximum_of(splat(-126.f), x);
+  const vf shifted = x + 12582912.f, r = x - (shifted - 12582912.f);
+  vf p = r * 1.535336188e-4f + 1.339887440e-3f;
+  p = p * r + 9.618437357e-3f;
+  p = p * r + 5.550332471e-2f;
+  p = p * r + 2.402264791e-1f;
+  p = p * r + 6.931472029e-1f;
+  p = p * r + 1.f;
+  const vu power = (vu)shifted << 23;
   return (vf)(~(vu)tiny & ((vu)p + power));
 }
 

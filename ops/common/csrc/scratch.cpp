@@ -7,7 +7,7 @@ namespace vosplug {
 namespace {
 
 struct Arena {
-  static constexpr int slots = 12;
+  static constexpr int slots = 13;
   void* memory[slots] = {};
   size_t size[slots] = {};
   ~Arena() {

@@ -1,5 +1,6 @@
 // One block: scores of some queries at a time, softmax, product with the values, merge with what other blocks gave the
-// same cells (online softmax). Nothing larger than a few rows of scores exists.
+// same cells (online softmax). Nothing larger than a few rows of scores exists. Scores are held times log2(e), as powers
+// of two are cheaper than those of e.
 namespace vosplug {
 namespace VOSPLUG_ISA {
 
@@ -112,19 +113,19 @@ static void time_line(const Block& b, int64_t cell, int64_t later, const float* 
         ask_for(key + ahead * j.k_row, j.D);
         ask_for(row_of(j.v, b.batch, j.v_batch, other + ahead, j.v_row, b.head, j.DV), j.DV);
       }
-      line = lane == (int32_t)(u - begin) ? splat(dot(q, key, j.D) * j.scale) : line;
+      line = lane == (int32_t)(u - begin) ? splat(dot(q, key, j.D) * j.scale * LOG2_E) : line;
     }
     store(s + b.padded + begin, line);
   }
 }
 
-// Largest score per object among earlier frames (SST, Eq. 4).
+// Largest score per object among earlier frames, at least 0 (SST, Eq. 4).
 static void reduce_affinity(const Block& b, int64_t cell, int64_t from, int64_t to, const float* s) {
   const AttentionJob& j = b.j;
   const int64_t plane = j.H * j.W, t = cell / plane;
   for (int64_t o = 0; o < j.objects; ++o) {
     float* out = j.affinity + ((b.batch * j.heads + b.head) * j.objects + o) * j.cells + cell;
-    vf best = splat(*out);
+    vf best = {};
     if (!(j.rule & RULE_TIME_LINE) && t > 0) {
       for (int64_t i = from; i < to; i += VW) {
         vi label;
@@ -136,26 +137,26 @@ static void reduce_affinity(const Block& b, int64_t cell, int64_t from, int64_t 
     float m = largest(best);
     for (int64_t u = 0; u < t && (j.rule & RULE_TIME_LINE); ++u)
       if (j.labels[b.batch * j.cells + u * plane + cell % plane] == o && s[b.padded + u] > m) m = s[b.padded + u];
-    *out = m;
+    m *= LN_2;
+    if (m > *out || m != m) *out = m;
   }
 }
 
-// s becomes e^(s - max); returns maximum and sum. All hidden: maximum -inf, sum 0. A NaN may escape the maximum, but
+// s, scores times log2(e), becomes 2^(s - max); returns the maximum of the scores and the sum. All hidden: maximum -inf, sum 0. A NaN may escape the maximum, but
 // not the sum.
 static void softmax_row(float* s, int64_t n, float* maximum, float* sum) {
-  vf m = load(s);
-  for (int64_t i = VW; i < n; i += VW) {
-    const vf x = load(s + i);
-    m = x > m ? x : m;
-  }
-  const float top = greatest(m), base = top == -__builtin_inff() ? 0.f : top;
+  vf m = load(s), other = m;  // two: a maximum waits for the one before it
+  int64_t at = VW;
+  for (; at + 2 * VW <= n; at += 2 * VW) m = maximum_of(m, load(s + at)), other = maximum_of(other, load(s + at + VW));
+  for (; at < n; at += VW) m = maximum_of(m, load(s + at));
+  const float top = greatest(maximum_of(m, other)), base = top == -__builtin_inff() ? 0.f : top;
   vf acc = {};
   for (int64_t i = 0; i < n; i += VW) {
-    const vf e = exponential(load(s + i) - base);
+    const vf e = power_of_two(load(s + i) - base);
     store(s + i, e);
     acc += e;
   }
-  *maximum = top;
+  *maximum = top * LN_2;
   *sum = total(acc);
 }
 
@@ -397,7 +398,7 @@ static void attention_blocks(const AttentionJob& j, int64_t begin, int64_t end) 
     Block b{j, batch, head, key_id, L, padded, extra, keys_t, values, dvp, key_y, key_x, key_t, key_label, false, true};
     place_keys(b, key_cell);
     point_at(b, row_of(j.k, batch, j.k_batch, 0, j.k_row, head, j.D), j.k_row, nothing, rows);
-    transpose_to_panels(padded, rows, j.D, j.scale, keys_t);
+    transpose_to_panels(padded, rows, j.D, j.scale * LOG2_E, keys_t);
     point_at(b, row_of(j.v, batch, j.v_batch, 0, j.v_row, head, j.DV), j.v_row, nothing, rows);
     b.finite = pack_rows(L, rows, j.DV, dvp, values);
     Ahead ahead = look_ahead(j, n, end);

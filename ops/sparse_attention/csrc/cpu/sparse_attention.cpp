@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "attention_job.h"
+#include "share_out.h"
 
 namespace vosplug {
 int64_t instruction_set();  // sparse_conv.cpp
@@ -82,7 +83,7 @@ void attention_blocks(const Tensor& q, const Tensor& k, const Tensor& v, double 
     j.labels = labels->const_data_ptr<int32_t>(), j.affinity = affinity->mutable_data_ptr<float>();
   }
   const int64_t jobs = B * j.heads * j.blocks;
-  torch::stable::parallel_for(0, jobs, 1, [&](int64_t b, int64_t e) { kernels().blocks(j, b, e); });
+  share_out(jobs, [&](int64_t b, int64_t e) { kernels().blocks(j, b, e); });
 }
 
 // One pass over blocks whose cells are as many queries as keys: grad like v, lse and delta (B, heads, T*H*W); of_keys:
@@ -106,7 +107,7 @@ void attention_backward(const Tensor& grad, const Tensor& q, const Tensor& k, co
   a.grad_q = grad_q.mutable_data_ptr<float>(), a.grad_k = grad_k.mutable_data_ptr<float>();
   a.grad_v = grad_v.mutable_data_ptr<float>();
   const int64_t jobs = q.size(0) * j.heads * j.blocks;
-  torch::stable::parallel_for(0, jobs, 1, [&](int64_t b, int64_t e) { kernels().backward(a, b, e); });
+  share_out(jobs, [&](int64_t b, int64_t e) { kernels().backward(a, b, e); });
 }
 
 }  // namespace

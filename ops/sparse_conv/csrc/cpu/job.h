@@ -40,7 +40,8 @@ struct ConvJob {
   const int32_t* tiles = nullptr;  // Winograd: tiles b*TH*TW + ty*TW + tx with an active pixel, and which (4 bits)
   const uint8_t* tile_bits = nullptr;
   int64_t tile_count = 0;
-  int tile_block = 0;              // tiles worked on together
+  int64_t tile_block = 0;          // tiles worked on together
+  void* transformed = nullptr;     // or all of them, transformed: [16][tile_count][CI]
 
   const uint8_t* policy = nullptr; // (B,HO,WO)
   Rows prev;                       // previous output; null data: `out` holds it already
@@ -54,6 +55,8 @@ struct ConvKernels {
   bool dot_bf16;
   void (*direct)(const ConvJob&, int64_t, int64_t);     // range of blocks of SITE_BLOCK sites
   void (*winograd)(const ConvJob&, int64_t, int64_t);   // range of blocks of tile_block tiles
+  void (*transform)(const ConvJob&, int64_t, int64_t);  // range of tiles, to `transformed`
+  void (*panels)(const ConvJob&, int64_t, int64_t);     // range of panels, from `transformed`
   void (*depthwise)(const ConvJob&, int64_t, int64_t);  // range of sites
   void (*fill)(const ConvJob&, int64_t, int64_t);       // range of output pixels
   void (*stage)(const ConvJob&, int64_t, int64_t);      // range of `staged`

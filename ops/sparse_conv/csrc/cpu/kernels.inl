@@ -7,7 +7,7 @@ namespace VOSPLUG_ISA {
 constexpr int NV = VOSPLUG_NV, NR = NV * VW, MR = VOSPLUG_MR;
 constexpr int64_t PART_BYTES = 192 * 1024;     // weights of a panel that are used at a time
 constexpr int STEPS = 16;                      // channels of a line of the cache
-constexpr int64_t STREAM_BYTES = 4 << 20;      // outputs larger than this are filled past the caches
+constexpr int64_t STREAM_BYTES = 1 << 20;      // outputs larger than this are filled past the caches
 
 static inline int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
 
@@ -451,37 +451,59 @@ static void transform_back(const ConvJob& j, int64_t tile, unsigned active, cons
   }
 }
 
+// Panel p of the outputs of n tiles from number t0 on: 16 products of the transformed patches v, and the way back.
 template <class T, class O>
-static void winograd_run(const ConvJob& j, int64_t begin, int64_t end) {
-  const int TB = j.tile_block;
-  const int64_t panels = j.CO / NR, v_stride = (int64_t)TB * j.CI, p_stride = (int64_t)TB * NR;
-  T* v = (T*)scratch(0, sizeof(T) * 16 * (size_t)v_stride);
-  float* products = (float*)scratch(1, sizeof(float) * 16 * (size_t)p_stride);
-  for (int64_t s = begin; s < end; ++s) {
-    const int64_t t0 = s * TB;
-    const int n = (int)smaller(TB, j.tile_count - t0);
-    for (int i = 0; i < n; ++i) {
-      if (!j.slot && t0 + i + 4 < j.tile_count) look_ahead_tile<T>(j, j.tiles[t0 + i + 4]);
-      transform_patch<T>(j, j.tiles[t0 + i], j.tile_bits[t0 + i], v + i * j.CI, v_stride);
-    }
-    for (int64_t p = 0; p < panels; ++p) {
-      for (int f = 0; f < 16; ++f) {
-        const T* w = (const T*)j.weight + (p * 16 + f) * j.CI * NR;
-        for (int i = 0; i < n; i += MR) {
-          const int M = (int)smaller(MR, n - i);
-          const T* rows[MR];
-          void* o[MR];
-          for (int m = 0; m < M; ++m) {
-            rows[m] = v + f * v_stride + (i + m) * j.CI;
-            o[m] = products + f * p_stride + (i + m) * NR;
-          }
-          tile_any<T, float>(M, rows, 1, 0, j.CI, w, 0, nullptr, nullptr, true, true, Tail{o, nullptr, NR, false});
-        }
+static void winograd_panel(const ConvJob& j, int64_t p, int64_t t0, int n, const T* v, int64_t v_stride, float* products) {
+  const int64_t p_stride = (int64_t)n * NR;
+  for (int f = 0; f < 16; ++f) {
+    const T* w = (const T*)j.weight + (p * 16 + f) * j.CI * NR;
+    for (int i = 0; i < n; i += MR) {
+      const int M = (int)smaller(MR, n - i);
+      const T* rows[MR];
+      void* o[MR];
+      for (int m = 0; m < M; ++m) {
+        rows[m] = v + f * v_stride + (i + m) * j.CI;
+        o[m] = products + f * p_stride + (i + m) * NR;
       }
-      for (int i = 0; i < n; ++i)
-        transform_back<O>(j, j.tiles[t0 + i], j.tile_bits[t0 + i], products + i * NR, p_stride, p);
+      tile_any<T, float>(M, rows, 1, 0, j.CI, w, 0, nullptr, nullptr, true, true, Tail{o, nullptr, NR, false});
     }
   }
+  for (int i = 0; i < n; ++i)
+    transform_back<O>(j, j.tiles[t0 + i], j.tile_bits[t0 + i], products + i * NR, p_stride, p);
+}
+
+// Tiles begin..end, the first of them to v.
+template <class T>
+static void transform_tiles(const ConvJob& j, int64_t begin, int64_t end, T* v, int64_t v_stride) {
+  for (int64_t i = begin; i < end; ++i) {
+    if (!j.slot && i + 4 < j.tile_count) look_ahead_tile<T>(j, j.tiles[i + 4]);
+    transform_patch<T>(j, j.tiles[i], j.tile_bits[i], v + (i - begin) * j.CI, v_stride);
+  }
+}
+
+// Many tiles: block by block, all panels of each.
+template <class T, class O>
+static void winograd_run(const ConvJob& j, int64_t begin, int64_t end) {
+  const int64_t v_stride = (int64_t)j.tile_block * j.CI;
+  T* v = (T*)scratch(0, sizeof(T) * 16 * (size_t)v_stride);
+  float* products = (float*)scratch(1, sizeof(float) * 16 * (size_t)(j.tile_block * NR));
+  for (int64_t s = begin; s < end; ++s) {
+    const int64_t t0 = s * j.tile_block, n = smaller(j.tile_block, j.tile_count - t0);
+    transform_tiles<T>(j, t0, t0 + n, v, v_stride);
+    for (int64_t p = 0; p < j.CO / NR; ++p) winograd_panel<T, O>(j, p, t0, (int)n, v, v_stride, products);
+  }
+}
+
+// Few tiles and many weights: all tiles first, then panel by panel, so that every weight is read once.
+template <class T>
+static void transform_run(const ConvJob& j, int64_t begin, int64_t end) {
+  transform_tiles<T>(j, begin, end, (T*)j.transformed + begin * j.CI, j.tile_count * j.CI);
+}
+template <class T, class O>
+static void panels_run(const ConvJob& j, int64_t begin, int64_t end) {
+  float* products = (float*)scratch(1, sizeof(float) * 16 * (size_t)(j.tile_count * NR));
+  for (int64_t p = begin; p < end; ++p)
+    winograd_panel<T, O>(j, p, 0, (int)j.tile_count, (const T*)j.transformed, j.tile_count * j.CI, products);
 }
 
 // groups == CI == CO; the weight is [tap][C].
@@ -618,6 +640,12 @@ static void winograd_of(const ConvJob& j, int64_t begin, int64_t end) {
   if (j.out.type == Type::f16) winograd_run<T, f16>(j, begin, end);
 }
 template <class T>
+static void panels_of(const ConvJob& j, int64_t begin, int64_t end) {
+  if (j.out.type == Type::f32) panels_run<T, float>(j, begin, end);
+  if (j.out.type == Type::bf16) panels_run<T, bf16>(j, begin, end);
+  if (j.out.type == Type::f16) panels_run<T, f16>(j, begin, end);
+}
+template <class T>
 static void stage_of(const ConvJob& j, int64_t begin, int64_t end) {
   if (j.in.type == Type::f32) stage_run<T, float>(j, begin, end);
   if (j.in.type == Type::bf16) stage_run<T, bf16>(j, begin, end);
@@ -635,6 +663,18 @@ static void winograd(const ConvJob& j, int64_t begin, int64_t end) {
   if (j.dot_bf16) return winograd_of<bf16>(j, begin, end);
 #endif
   winograd_of<float>(j, begin, end);
+}
+static void transform(const ConvJob& j, int64_t begin, int64_t end) {
+#if VOSPLUG_DOT_BF16
+  if (j.dot_bf16) return transform_run<bf16>(j, begin, end);
+#endif
+  transform_run<float>(j, begin, end);
+}
+static void panels(const ConvJob& j, int64_t begin, int64_t end) {
+#if VOSPLUG_DOT_BF16
+  if (j.dot_bf16) return panels_of<bf16>(j, begin, end);
+#endif
+  panels_of<float>(j, begin, end);
 }
 static void stage(const ConvJob& j, int64_t begin, int64_t end) {
   if (j.dot_bf16) return stage_of<bf16>(j, begin, end);

@@ -7,7 +7,7 @@
 
 namespace vosplug {
 extern const ConvKernels conv_avx512_bf16;
-const ConvKernels conv_avx512_bf16{"avx512_bf16", avx512_bf16::NR, true, avx512_bf16::direct, avx512_bf16::winograd, avx512_bf16::depthwise, avx512_bf16::fill, avx512_bf16::stage};
+const ConvKernels conv_avx512_bf16{"avx512_bf16", avx512_bf16::NR, true, avx512_bf16::direct, avx512_bf16::winograd, avx512_bf16::transform, avx512_bf16::panels, avx512_bf16::depthwise, avx512_bf16::fill, avx512_bf16::stage};
 }  // namespace vosplug
 #if defined(__clang__)
 #pragma clang attribute pop

@@ -6,5 +6,5 @@
 
 namespace vosplug {
 extern const ConvKernels conv_generic;
-const ConvKernels conv_generic{"generic", generic::NR, false, generic::direct, generic::winograd, generic::depthwise, generic::fill, generic::stage};
+const ConvKernels conv_generic{"generic", generic::NR, false, generic::direct, generic::winograd, generic::transform, generic::panels, generic::depthwise, generic::fill, generic::stage};
 }  // namespace vosplug

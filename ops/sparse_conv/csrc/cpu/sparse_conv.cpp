@@ -16,16 +16,16 @@
 
 #include "job.h"
 #include "scratch.h"
+#include "share_out.h"
 
 namespace vosplug {
 namespace {
 
 using torch::headeronly::ScalarType;
 using torch::stable::Tensor;
-using torch::stable::parallel_for;
 
 // Work-memory slots of the calling thread; the kernels use 0 to 3.
-enum Slot { SLOT_ZERO = 4, SLOT_SITES, SLOT_TILES, SLOT_BITS, SLOT_MAP, SLOT_STAGED, SLOT_OPERAND, SLOT_POSITION };
+enum Slot { SLOT_ZERO = 4, SLOT_SITES, SLOT_TILES, SLOT_BITS, SLOT_MAP, SLOT_STAGED, SLOT_OPERAND, SLOT_POSITION, SLOT_TRANSFORMED };
 
 const ConvKernels& choose_kernels() {
 #if defined(__x86_64__)
@@ -204,6 +204,17 @@ Sites sites_of(const Tensor& policy, const std::optional<Tensor>& sites, const s
 
 int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
+// A kernel and the range that it has to cover, handed out in blocks of `block`.
+struct Range {
+  void (*kernel)(const ConvJob&, int64_t, int64_t);
+  int64_t count, block;
+
+  int64_t blocks() const { return ceil_div(count, block); }
+  void run(const ConvJob& j, int64_t begin, int64_t end) const {
+    kernel(j, begin * block, end * block < count ? end * block : count);
+  }
+};
+
 // Which input pixels the sites read, and their rows in a compact, converted copy.
 void stage_input(ConvJob& j, int64_t element) {
   const int64_t pixels = j.B * j.H * j.W;
@@ -231,7 +242,8 @@ void stage_input(ConvJob& j, int64_t element) {
   j.operand_row = ceil_div(j.CI, 2) * 2;
   j.operand = scratch(SLOT_OPERAND, (size_t)(count * j.operand_row + 16) * element);
   j.slot = map, j.staged = list, j.staged_count = count;
-  parallel_for(0, count, 64, [&](int64_t b, int64_t e) { kernels().stage(j, b, e); });
+  const Range pixels_read{kernels().stage, count, 64};
+  share_out(pixels_read.blocks(), [&](int64_t b, int64_t e) { pixels_read.run(j, b, e); });
 }
 
 // Cost of the two kernels in units of a multiply-add of the direct one. The transforms touch 16 values per tile and
@@ -254,18 +266,27 @@ int64_t half_cache() {
   return half;
 }
 
-// How many transformed tiles are worked on together: they should stay in the second-level cache, unless they are fewer
-// than the weights, which every block reads anew.
-int tile_block_of(const ConvJob& j, int64_t element) {
-  const int64_t threads = (int64_t)torch::stable::get_num_threads(), tile = 16 * j.CI * element;
-  const int64_t share = ceil_div(j.tile_count, threads);
-  if (share * tile <= (2 << 20) && share <= j.CO) return (int)share;
-  const int64_t fits = half_cache() / tile / 6 * 6, most = fits < 12 ? 12 : fits > 96 ? 96 : fits;
+// Whether all tiles are transformed before the first product: so few that they stay near, while their weights do not.
+bool weights_dominate(const ConvJob& j, int64_t element) {
+  const int64_t threads = (int64_t)torch::stable::get_num_threads(), share = ceil_div(j.tile_count, threads);
+  return share * 16 * j.CI * element <= (2 << 20) && share <= j.CO;
+}
+
+// How many transformed tiles are worked on together otherwise: they should stay in the second-level cache.
+int64_t tile_block_of(const ConvJob& j, int64_t element) {
+  const int64_t threads = (int64_t)torch::stable::get_num_threads();
+  const int64_t fits = half_cache() / (16 * j.CI * element) / 6 * 6, most = fits < 12 ? 12 : fits > 96 ? 96 : fits;
   const int64_t blocks = ceil_div(ceil_div(j.tile_count, most), threads) * threads;  // as many for every thread
-  return (int)(ceil_div(ceil_div(j.tile_count, blocks), 6) * 6);
+  return ceil_div(ceil_div(j.tile_count, blocks), 6) * 6;
 }
 
 enum Flags : int64_t { RELU = 1, ONLY_DIRECT = 2, ONLY_WINOGRAD = 4, NO_FILL = 8, DEPTHWISE = 16 };
+
+// Output pixels that are zeroed or copied at a time: 64 KiB of them.
+int64_t fill_block_of(const ConvJob& j) {
+  const int64_t sites = (64 << 10) / (j.CO * 4);
+  return sites < 16 ? 16 : sites;
+}
 
 void run_conv(ConvJob& j, const std::optional<Tensor>& winograd, const Tensor& weight, int64_t flags) {
   const ConvKernels& k = kernels();
@@ -274,28 +295,31 @@ void run_conv(ConvJob& j, const std::optional<Tensor>& winograd, const Tensor& w
   float* zero = (float*)scratch(SLOT_ZERO, (size_t)j.CI * 4 + 64);
   std::memset(zero, 0, (size_t)j.CI * 4 + 64);
   j.zero = zero;
-  if (!(flags & NO_FILL)) parallel_for(0, j.B * j.HO * j.WO, 2048, [&](int64_t b, int64_t e) { k.fill(j, b, e); });
-  if (!j.site_count) return;
   const bool plain = !j.in_prev.data && j.in.channel == 1 && j.in.type == (j.dot_bf16 ? Type::bf16 : Type::f32) &&
                      !(j.dot_bf16 && j.CI / j.groups % 2);
   if (j.compact_in)
     j.operand = j.in.data, j.operand_row = j.in.column;
-  else if (!plain)
+  else if (!plain && j.site_count)
     stage_input(j, element);
-  if (flags & DEPTHWISE) {
-    j.weight = weight.const_data_ptr();
-    parallel_for(0, j.site_count, 256, [&](int64_t b, int64_t e) { k.depthwise(j, b, e); });
-    return;
-  }
   const bool can = winograd.has_value() && j.out.channel == 1 && (!j.residual.data || j.residual.channel == 1);
-  if (can && !(flags & ONLY_DIRECT) && ((flags & ONLY_WINOGRAD) || winograd_pays(j))) {
-    j.weight = winograd->const_data_ptr();
+  const bool transforms = can && !(flags & ONLY_DIRECT) && ((flags & ONLY_WINOGRAD) || winograd_pays(j));
+  j.weight = transforms ? winograd->const_data_ptr() : weight.const_data_ptr();
+  const Range fill{k.fill, flags & NO_FILL ? 0 : j.B * j.HO * j.WO, fill_block_of(j)};
+  Range compute{k.direct, ceil_div(j.site_count, SITE_BLOCK), 1};
+  if (flags & DEPTHWISE) {
+    compute = {k.depthwise, j.site_count, SITE_BLOCK};
+  } else if (transforms && weights_dominate(j, element)) {
+    j.transformed = scratch(SLOT_TRANSFORMED, (size_t)(16 * j.tile_count * j.CI * element));
+    const Range tiles{k.transform, j.tile_count, 6};
+    share_out(tiles.blocks(), [&](int64_t b, int64_t e) { tiles.run(j, b, e); });
+    compute = {k.panels, j.CO / k.panel, 1};
+  } else if (transforms) {
     j.tile_block = tile_block_of(j, element);
-    parallel_for(0, ceil_div(j.tile_count, j.tile_block), 1, [&](int64_t b, int64_t e) { k.winograd(j, b, e); });
-  } else {
-    j.weight = weight.const_data_ptr();
-    parallel_for(0, ceil_div(j.site_count, SITE_BLOCK), 1, [&](int64_t b, int64_t e) { k.direct(j, b, e); });
+    compute = {k.winograd, ceil_div(j.tile_count, j.tile_block), 1};
   }
+  share_out(
+      compute.blocks(), [&](int64_t b, int64_t e) { compute.run(j, b, e); },  //
+      fill.blocks(), [&](int64_t b, int64_t e) { fill.run(j, b, e); });
 }
 
 void set_geometry(ConvJob& j, const std::vector<int64_t>& g) {
@@ -308,7 +332,11 @@ void set_shapes(ConvJob& j, const Tensor& x, const Tensor& policy, const Tensor&
   j.B = x.size(0), j.CI = x.size(1), j.H = x.size(2), j.W = x.size(3);
   j.HO = policy.size(1), j.WO = policy.size(2), j.CO = out.size(1);
   STD_TORCH_CHECK(policy.size(0) == j.B && out.size(0) == j.B && out.size(2) == j.HO && out.size(3) == j.WO,
-                  "policy and out: expected the same batch and output size as x gives");
+                  "policy and out: expected the same batch and output size");
+  const int64_t height = (j.H + 2 * j.pad_h - j.dil_h * (j.kh - 1) - 1) / j.stride_h + 1;
+  const int64_t width = (j.W + 2 * j.pad_w - j.dil_w * (j.kw - 1) - 1) / j.stride_w + 1;
+  STD_TORCH_CHECK(j.HO == height && j.WO == width, "policy: expected the size ", height, "x", width, " that x gives, got ",
+                  j.HO, "x", j.WO);
 }
 
 void check_packed(const ConvJob& j, const Tensor& weight, const Tensor& bias, bool depthwise) {
@@ -338,6 +366,7 @@ void sparse_conv2d(const Tensor& x, const std::optional<Tensor>& x_prev, const T
   if (x_prev) j.in_prev = rows_of(*x_prev, "x_prev");
   if (prev) j.prev = rows_of(*prev, "prev_out");
   if (residual) j.residual = rows_of(*residual, "residual");
+  STD_TORCH_CHECK(j.in.type == j.out.type, "x and out: expected one dtype");
   const Sites s = sites_of(policy, sites, tiles, bits, winograd.has_value());
   j.sites = s.sites, j.site_count = s.count, j.tiles = s.tiles, j.tile_bits = s.bits, j.tile_count = s.tile_count;
   j.policy = policy.const_data_ptr<uint8_t>();
