@@ -17,10 +17,10 @@ OPS := $(shell find ops -type f \( -name '*.py' -o -name '*.cpp' -o -name '*.cu'
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help env env-mm demo test test-gpu test-asan lint bench clean-env
+.PHONY: help env env-mm demo test test-gpu test-asan test-avx512 lint bench clean-env
 
 help:  ## list the targets
-	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 20
+	@sed -n 's/^\([a-z0-9-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 20
 
 env: $(VENV)/.stamp-env  ## environment for VOS: torch, vosplug (editable) with its operators, test tools
 
@@ -36,7 +36,10 @@ test-gpu: env  ## the tests that need a CUDA device
 	@$(PY) -m pytest -q -m gpu
 
 test-asan: env  ## the operators' tests under address and undefined-behaviour sanitizers
-	@PYTHON="$(PY)" JOBS=$(JOBS) sh ops/sanitize.sh
+	@PYTHON="$(PY)" JOBS=$(JOBS) sh ops/test_variant.sh asan
+
+test-avx512: env  ## the operators' tests on emulated AVX-512 kernels, for processors without
+	@PYTHON="$(PY)" JOBS=$(JOBS) sh ops/test_variant.sh avx512 -k "not cuda and not build and not benchmark"
 
 lint: env  ## ruff
 	@$(PY) -m ruff check .

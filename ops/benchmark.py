@@ -3,7 +3,7 @@
 import ctypes
 import statistics
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -89,30 +89,68 @@ def _seconds(call: Callable[[], object], device: str, threads: int) -> float:
         call()
         torch.cuda.synchronize()
         return time.perf_counter() - begin
-    clock = time.thread_time if threads == 1 else time.perf_counter
-    begin = clock()
+    if threads > 1:
+        return _wall_seconds(call)
+    begin = time.thread_time()
     call()
-    return clock() - begin
+    return time.thread_time() - begin
 
 
-def measure(case: Case, device: str = "cpu", threads: int = 1, budget: float = 3.0) -> Row:
-    """Time both sides of ``case`` in turns for about ``budget`` seconds, at least 5 turns, and return the medians."""
-    sides = (case.ours_call, case.rival_call)
+def _wall_seconds(call: Callable[[], object]) -> float:
+    begin = time.perf_counter()
+    call()
+    return time.perf_counter() - begin
+
+
+def _medians(sides: Sequence[Callable[[], object]], seconds: Callable, budget: float) -> list[float]:
+    """Time the sides in turns for about ``budget`` seconds, at least 5 turns; return their medians in milliseconds."""
     for call in sides:
         call()
         call()
-    times: tuple[list[float], list[float]] = ([], [])
+    times = [[] for _ in sides]
     end = time.perf_counter() + budget
     while len(times[0]) < 5 or (time.perf_counter() < end and len(times[0]) < 101):
         for call, values in zip(sides, times, strict=True):
-            values.append(_seconds(call, device, threads))
-    ours, rival = (statistics.median(values) * 1e3 for values in times)
+            values.append(seconds(call))
+    return [statistics.median(values) * 1e3 for values in times]
+
+
+def measure(case: Case, device: str = "cpu", threads: int = 1, budget: float = 3.0) -> Row:
+    """Time both sides of ``case`` in turns for about ``budget`` seconds, and take the memory of each."""
+    sides = (case.ours_call, case.rival_call)
+    ours, rival = _medians(sides, lambda call: _seconds(call, device, threads), budget)
     memory = [None if m is None else round(m, 2) for m in (peak_mib(call, device) for call in sides)]
     return Row(
         op=case.op, shape=case.shape, dtype=case.dtype, density=case.density, threads=threads, rival=case.rival,
         ours_ms=round(ours, 4), rival_ms=round(rival, 4), speedup=round(rival / ours, 3), note=case.note,
         ours_mib=memory[0], rival_mib=memory[1],
     )  # fmt: skip
+
+
+def measure_scaling(case: Case, threads: int, budget: float = 3.0) -> list[Row]:
+    """Time each side of ``case`` on ``threads`` CPU threads and on one, in turns, by the wall clock: two rows.
+
+    ``ours_ms`` is then the time on all threads, ``rival_ms`` that on one, and ``rival`` says which side it is.
+    """
+
+    def on(count: int, call: Callable[[], object]) -> Callable[[], object]:
+        def run():
+            torch.set_num_threads(count)
+            call()
+
+        return run
+
+    rows = []
+    for name, call in (("ours", case.ours_call), (case.rival, case.rival_call)):
+        many, one = _medians((on(threads, call), on(1, call)), _wall_seconds, budget)
+        rows.append(
+            Row(
+                op=case.op, shape=case.shape, dtype=case.dtype, density=case.density, threads=threads,
+                rival=f"{name}, on one thread", ours_ms=round(many, 4), rival_ms=round(one, 4),
+                speedup=round(one / many, 3), note=case.note,
+            )  # fmt: skip
+        )
+    return rows
 
 
 def blob_policy(height: int, width: int, density: float, seed: int = 0) -> Tensor:

@@ -1,7 +1,7 @@
 """Building of the compiled operators: what ``setup.py`` calls, and a command for development.
 
-``python ops/build.py`` builds the extension in place (``ops/_C.abi3.so``); ``--asan`` adds the address and
-undefined-behaviour sanitizers. The extension uses only torch's stable ABI and Python's limited API, so that one wheel
+``python ops/build.py`` builds the extension in place (``ops/_C.abi3.so``); ``--variant asan`` adds the address and
+undefined-behaviour sanitizers, ``--variant avx512`` runs the AVX-512 kernels on any x86-64 with AVX2, for tests. The extension uses only torch's stable ABI and Python's limited API, so that one wheel
 serves every Python from 3.10 and every torch from 2.10. Kernels for several instruction sets are in the same file and
 one is chosen when the program runs: nothing here depends on the machine that builds.
 
@@ -83,14 +83,22 @@ def why_not() -> str | None:
     return None
 
 
-def _compile_args(sanitize: bool) -> list[str]:
+# Builds for tests: what the compiler is told besides, and the linker.
+VARIANTS = {
+    "": ([], []),
+    "asan": (
+        ["-g", "-O1", "-fsanitize=address,undefined", "-fno-sanitize-recover=undefined", "-fno-omit-frame-pointer"],
+        ["-fsanitize=address,undefined"],
+    ),
+    "avx512": (["-DVOSPLUG_EMULATE_AVX512=1"], []),
+}
+
+
+def _compile_args(variant: str = "") -> list[str]:
     args = ["-std=c++17", "-O3", "-fvisibility=hidden", "-ffp-contract=fast", "-fno-math-errno", "-fno-trapping-math"]
     args += ["-Wno-psabi", "-Wno-unknown-pragmas", "-Wno-ignored-attributes", "-DPy_LIMITED_API=0x030a0000"]
     args += ["-DTORCH_TARGET_VERSION=0x020a000000000000", "-DTORCH_STABLE_ONLY"]
-    if sanitize:
-        args += ["-g", "-O1", "-fsanitize=address,undefined", "-fno-sanitize-recover=undefined"]
-        args += ["-fno-omit-frame-pointer"]
-    return args
+    return args + VARIANTS[variant][0]
 
 
 def _include_dirs(cuda: bool) -> list[str]:
@@ -100,16 +108,15 @@ def _include_dirs(cuda: bool) -> list[str]:
     return sorted(map(str, own)) + include_paths("cuda" if cuda else "cpu")
 
 
-def extensions(sanitize: bool = False) -> list:
+def extensions() -> list:
     """Return the list for ``setup(ext_modules=...)``: one extension, or none where ``why_not()`` gives a reason."""
     if why_not():
         return []
     from setuptools import Extension
     from torch.utils.cpp_extension import library_paths
 
-    link = ["-fsanitize=address,undefined"] if sanitize else []
     cuda = why_no_cuda() is None
-    arguments = {"cxx": _compile_args(sanitize), "nvcc": nvcc_args()} if cuda else _compile_args(sanitize)
+    arguments = {"cxx": _compile_args(), "nvcc": nvcc_args()} if cuda else _compile_args()
     return [
         Extension(
             NAME,
@@ -118,10 +125,9 @@ def extensions(sanitize: bool = False) -> list:
             library_dirs=library_paths("cuda" if cuda else "cpu"),
             libraries=["torch", "torch_cpu", "c10", *(["cudart"] if cuda else [])],
             extra_compile_args=arguments,
-            extra_link_args=link,
             define_macros=[],
             py_limited_api=True,
-            optional=not sanitize,
+            optional=True,
             language="c++",
         )
     ]
@@ -134,14 +140,14 @@ def build_command() -> type:
     return BuildExtension.with_options(no_python_abi_suffix=False, use_ninja=shutil.which("ninja") is not None)
 
 
-def build_in_place(sanitize: bool = False, jobs: int = 1) -> Path:
+def build_in_place(variant: str = "", jobs: int = 1) -> Path:
     """Compile changed files and link ``ops/_C.abi3.so``; objects are kept in ``build/``. Returns the path."""
     reason = why_not()
     if reason:
         raise SystemExit(reason)
     from torch.utils.cpp_extension import CUDA_HOME, library_paths
 
-    folder = HERE.parent / "build" / ("ops_asan" if sanitize else "ops")
+    folder = HERE.parent / "build" / f"ops_{variant}".strip("_")
     folder.mkdir(parents=True, exist_ok=True)
     compiler, cuda = _compiler(), why_no_cuda() is None
     includes = [f"-I{path}" for path in [*_include_dirs(cuda), sysconfig.get_path("include")]]
@@ -153,7 +159,7 @@ def build_in_place(sanitize: bool = False, jobs: int = 1) -> Path:
         newest = max(headers, (HERE.parent / source).stat().st_mtime, Path(__file__).stat().st_mtime)
         if target.exists() and target.stat().st_mtime > newest:
             continue
-        command = [compiler, *_compile_args(sanitize), "-fPIC"]
+        command = [compiler, *_compile_args(variant), "-fPIC"]
         if source.endswith(".cu"):
             command = [str(Path(CUDA_HOME) / "bin" / "nvcc"), *nvcc_args(), "-Xcompiler", "-fPIC"]
         running.append((source, subprocess.Popen([*command, *includes, "-c", source, "-o", target], cwd=HERE.parent)))
@@ -165,8 +171,7 @@ def build_in_place(sanitize: bool = False, jobs: int = 1) -> Path:
         fresh = Path(scratch) / output.name
         libraries = [f"-L{path}" for path in library_paths("cuda" if cuda else "cpu")]
         libraries += ["-ltorch", "-ltorch_cpu", "-lc10", *(["-lcudart"] if cuda else [])]
-        link = ["-fsanitize=address,undefined"] if sanitize else []
-        subprocess.run([compiler, "-shared", *link, *objects, *libraries, "-o", str(fresh)], check=True)
+        subprocess.run([compiler, "-shared", *VARIANTS[variant][1], *objects, *libraries, "-o", str(fresh)], check=True)
         os.replace(fresh, output)
     return output
 
@@ -181,10 +186,11 @@ def _finish(running: list) -> None:
 def main(argv: list[str] | None = None) -> int:
     """Build in place."""
     parser = argparse.ArgumentParser(description="Build the compiled operators in place (ops/_C.abi3.so).")
-    parser.add_argument("--asan", action="store_true", help="with address and undefined-behaviour sanitizers")
+    parser.add_argument("--variant", choices=tuple(VARIANTS), default="",
+                        help="a build for tests: with address and undefined-behaviour sanitizers, or AVX-512 emulated")
     parser.add_argument("--jobs", type=int, default=1, help="compilers at a time (default: 1)")
     options = parser.parse_args(argv)
-    print(f"built {build_in_place(options.asan, options.jobs)}")
+    print(f"built {build_in_place(options.variant, options.jobs)}")
     return 0
 
 

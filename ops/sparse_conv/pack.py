@@ -1,6 +1,6 @@
 """Weights in the order in which the kernels read them."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 import torch.nn.functional as F
@@ -14,7 +14,8 @@ class PackedWeights:
     """Weights of one convolution for the compiled CPU kernels.
 
     Attributes:
-        weight: float32, or bfloat16 in pairs; ``[group][panel][tap][input channel][panel width]``.
+        weight: float32, or bfloat16 in pairs; ``[group][panel][tap][input channel][panel width]``. Empty where only the
+            Winograd form is kept (:meth:`only_winograd`).
         bias: float32, padded to whole panels; zeros where the layer has none.
         winograd: transformed weights ``[panel][frequency][input channel][panel width]``, or None where the layer is
             not 3x3 with stride and dilation 1, one group, input channels a multiple of 16 and whole panels.
@@ -25,6 +26,16 @@ class PackedWeights:
     bias: Tensor
     winograd: Tensor | None
     depthwise: bool
+
+    def only_winograd(self) -> "PackedWeights":
+        """Return these weights without their direct form, for layers that compute all sites of every frame.
+
+        Raises:
+            ValueError: there is no Winograd form.
+        """
+        if self.winograd is None:
+            raise ValueError("only_winograd: these weights have no Winograd form")
+        return replace(self, weight=self.weight.new_empty(0))
 
 
 def pack_weights(
@@ -62,15 +73,27 @@ def pack_weights(
     winograd = None
     eligible = (kh, kw) == (3, 3) and tuple(stride) == (1, 1) and tuple(dilation) == (1, 1) and groups == 1
     if eligible and group_in % 16 == 0 and out_channels % panel == 0:
-        transformed = _winograd(_winograd(weight.double(), 2), 3).float()
-        transformed = transformed.reshape(panels, panel, group_in, 16).permute(0, 3, 2, 1)
-        winograd = _in_pairs(transformed) if pairs else transformed.contiguous()
+        winograd = _winograd_panels(weight, panel, pairs)
     return PackedWeights(
         weight=_in_pairs(ordered) if pairs else ordered.contiguous(),
         bias=padded_bias,
         winograd=winograd,
         depthwise=False,
     )
+
+
+def _winograd_panels(weight: Tensor, panel: int, pairs: bool) -> Tensor:
+    """Transformed weights, made panel by panel: in float64 all at once would take many times their memory."""
+    out = None
+    parts = weight.split(panel)
+    for number, part in enumerate(parts):
+        transformed = _winograd(_winograd(part.double(), 2), 3).float()
+        transformed = transformed.reshape(panel, weight.shape[1], 16).permute(2, 1, 0)
+        transformed = _in_pairs(transformed) if pairs else transformed
+        if out is None:
+            out = transformed.new_empty(len(parts), *transformed.shape)
+        out[number] = transformed
+    return out
 
 
 def _winograd(weight: Tensor, dim: int) -> Tensor:

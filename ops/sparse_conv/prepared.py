@@ -93,7 +93,9 @@ class PreparedConv2d:
             policy, lists = sites, (None, None, None)
         if x.size(1) != self._channels[0] or out.size(1) != self._channels[1]:
             raise RuntimeError("x and out: other channels than the layer has")
-        self._kernel(x, None, p.weight, p.winograd, p.bias, policy, *lists, None, None, out, self._geometry, self._flags)
+        self._kernel(
+            x, None, p.weight, p.winograd, p.bias, policy, *lists, None, None, out, self._geometry, self._flags
+        )
         return out
 
     def _carefully(self, x: Tensor, sites: Sites | Tensor, out: Tensor) -> Tensor:
@@ -106,7 +108,8 @@ class PreparedConv2d:
         expected = (x.shape[0], out_channels, *policy.shape[1:])
         if x.shape[1] != channels or out.shape != expected:
             raise ValueError(
-                f"x and out: expected {channels} channels and shape {expected}, got {tuple(x.shape)} and {tuple(out.shape)}"
+                f"x and out: expected {channels} channels and shape {expected}, "
+                f"got {tuple(x.shape)} and {tuple(out.shape)}"
             )
         size = op._out_size(x, self.weight, self.stride, self.padding, self.dilation)
         if list(policy.shape[1:]) != size:

@@ -3,6 +3,7 @@
 import json
 
 import pytest
+from PIL import Image
 
 from tests.contracts.helpers import CONFIGS, TINY_R50, sparse
 from tests.inference.colour_segmentor import moving_squares
@@ -69,8 +70,19 @@ def test_a_video_of_files(config, tmp_path):
     assert (one["frames"], two["frames"]) == (3, 6) and one["modules"] == two["modules"]
 
 
+def test_a_foreground_mask(config, tmp_path):
+    for t, (image, labels) in enumerate(moving_squares(frames=3)):
+        write_image(tmp_path / "v" / f"{t}.png", image)
+        if not t:
+            Image.fromarray(((labels > 0) * 255).astype("uint8")).save(tmp_path / "m.png")
+    arguments = [config, "--out", str(tmp_path / "o"), "--video", str(tmp_path / "v"), "--mask", str(tmp_path / "m.png")]
+    assert plot_sparsity.main([*arguments, "--binary-mask"]) == 0
+    result = json.loads((tmp_path / "o" / "sparsity.json").read_text())
+    assert (result["frames"], result["objects"]) == (3, 1)
+
+
 @pytest.mark.parametrize("arguments, message", [
-    (["--video", "x"], "go together"), (["--density", "3"], "0..1"),
+    (["--video", "x"], "go together"), (["--binary-mask"], "has no effect"), (["--density", "3"], "0..1"),
     (["--video", "x", "y", "--mask", "m"], "2 videos but --mask 1"),
     (["--cfg-options", "model.sparse=None"], "no sparse convolution"), (["--out", __file__], "not a folder")])
 def test_bad_input_is_one_line(config, tmp_path, capsys, arguments, message):

@@ -29,6 +29,24 @@ def test_rows_have_stable_keys(tmp_path, monkeypatch):
     assert plot.stat().st_size > 1000
 
 
+def test_scaling_sets_both_sides_against_one_thread(tmp_path, monkeypatch):
+    monkeypatch.setattr(benchmark, "cases_of", small_cases)
+    path, before = tmp_path / "rows.json", torch.get_num_threads()
+    arguments = ["--op", "sparse_conv2d", "--seconds", "0.01", "--threads", "2", "--scaling", "--json", str(path)]
+    try:
+        assert benchmark_ops.main(arguments) == 0
+    finally:
+        torch.set_num_threads(before)
+    rows = json.loads(path.read_text())
+    assert [row["rival"] for row in rows] == ["ours, on one thread", "addition, on one thread"]
+    assert all(set(row) == KEYS and row["threads"] == 2 for row in rows)
+
+
+def test_scaling_needs_threads(capsys):
+    assert benchmark_ops.main(["--scaling"]) == 2
+    assert capsys.readouterr().err.startswith("error: --scaling: compares CPU threads with one")
+
+
 @pytest.mark.skipif(torch.cuda.is_available(), reason="needs a machine without a GPU")
 def test_missing_gpu_is_one_line(capsys):
     assert benchmark_ops.main(["--device", "cuda"]) == 2

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+import torch.nn.functional as F
 import vosplug.ops as ops
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -323,9 +324,62 @@ def test_prepared_convolution_and_folded_batch_norm():
         prepared(x, torch.full_like(policy, 3), out)
     with pytest.raises(ValueError, match="sites: expected|x and out: expected"):
         prepared(x, policy[:, 1:], out)
+    with torch.no_grad():  # where the kernel looks at its arguments first
+        with pytest.raises(RuntimeError, match="got (a|the)"):
+            prepared(x, torch.full_like(policy, 3), out)
+        with pytest.raises(ValueError, match="sites: expected|x and out: expected"):
+            prepared(x, policy[:, 1:], out)
+        with pytest.raises(ValueError, match="x and out: expected 32 channels"):
+            prepared(x[:, 1:], policy, out)
+        with pytest.raises(ValueError, match="x and out: expected 32 channels"):
+            prepared(x, policy, out[:, 1:])
+        with pytest.raises(ValueError, match="x and out: expected torch.float32"):
+            prepared(x, policy, out.double())
+        with pytest.raises(ValueError, match="policy: expected"):
+            prepared(x, policy.int(), out)
+        apart = torch.stack((policy, policy), dim=-1)[..., 0]
+        assert torch.equal(prepared(x, apart, out.clone()), prepared(x, policy, out.clone()))
     assert torch.equal(out, before)
     with pytest.raises(RuntimeError, match="has no gradient"):
         prepared(x.requires_grad_(), ops.Sites.from_policy(policy), out)
+
+
+def test_a_layer_may_keep_only_its_winograd_form():
+    if not ops.has_extension():
+        pytest.skip("needs the compiled operators")
+    torch.manual_seed(0)
+    weight, bias = torch.randn(64, 16, 3, 3) / 12, torch.randn(64)
+    prepared = ops.PreparedConv2d(weight, bias, padding=1)
+    prepared.packed = prepared.packed.only_winograd()
+    x, policy = torch.randn(1, 16, 9, 7), torch.full((1, 9, 7), 2, dtype=torch.uint8)
+    out = torch.empty(1, 64, 9, 7).to(memory_format=torch.channels_last)
+    with torch.no_grad():
+        expected = F.conv2d(x, weight, bias, padding=1)
+        torch.testing.assert_close(prepared(x, policy, out), expected, rtol=0, atol=2e-5)
+        with pytest.raises(RuntimeError, match="only the Winograd form was kept"):
+            prepared(x, policy, out.contiguous())
+    with pytest.raises(ValueError, match="no Winograd form"):
+        ops.PreparedConv2d(torch.randn(64, 16, 1, 1), bias).packed.only_winograd()
+
+
+@pytest.mark.parametrize("form", ["direct", "winograd", "few tiles"])
+@pytest.mark.parametrize("last", [True, False])
+def test_any_number_of_threads_gives_the_same(form, last):
+    channels, size = {"direct": (24, (40, 50)), "winograd": (32, (60, 80)), "few tiles": (256, (8, 10))}[form]
+    torch.manual_seed(0)
+    weight, policy = torch.randn(128, channels, 3, 3), make_policy("random", 2, *size)
+    x, before = torch.randn(2, channels, *size), torch.randn(2, 128, *size)
+    if last:
+        x, before = (t.to(memory_format=torch.channels_last) for t in (x, before))
+    threads = torch.get_num_threads()
+    try:
+        results = []
+        for count in (1, 2, 3, 5):
+            torch.set_num_threads(count)
+            results.append(ops.triple_sparse_conv2d(x, weight, None, policy, before, 1, 1))
+    finally:
+        torch.set_num_threads(threads)
+    assert all(torch.equal(results[0], other) for other in results[1:])
 
 
 X, W, P = torch.zeros(1, 4, 5, 5), torch.zeros(8, 4, 3, 3), torch.zeros(1, 3, 3, dtype=torch.uint8)

@@ -27,6 +27,8 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--seconds", type=float, default=2.0, help="time for each comparison (default: 2)")
     parser.add_argument("--quick", action="store_true", help="a few small cases only")
     parser.add_argument("--sweep", action="store_true", help="instead: the sparse convolution at densities from 0 to 1")
+    parser.add_argument("--scaling", action="store_true",
+                        help="instead: each operator, and its rival, on --threads threads against one")
     parser.add_argument("--json", metavar="FILE", help="write the rows as JSON")
     parser.add_argument("--plot", metavar="FILE", help="write a bar chart of the speed-ups (needs matplotlib)")
     return parser
@@ -72,6 +74,8 @@ def main(argv: list[str] | None = None) -> int:
         raise InputError("--device cuda: this torch sees no CUDA device")
     if options.sweep and (options.quick or options.op not in (None, "sparse_conv2d")):
         raise InputError("--sweep: is of the whole sparse convolution: leave --quick and other --op away")
+    if options.scaling and (options.threads < 2 or options.device != "cpu"):
+        raise InputError("--scaling: compares CPU threads with one: give --threads 2 or more, and no other --device")
     torch.set_num_threads(options.threads)
     benchmark.keep_freed_memory()
     has_extension()
@@ -79,7 +83,10 @@ def main(argv: list[str] | None = None) -> int:
     with torch.no_grad():
         cases = benchmark.cases_of(options.op, options.device, options.quick, options.sweep)
         for case in track(cases, description="measuring", console=console):
-            rows.append(benchmark.measure(case, options.device, options.threads, options.seconds))
+            if options.scaling:
+                rows.extend(benchmark.measure_scaling(case, options.threads, options.seconds))
+            else:
+                rows.append(benchmark.measure(case, options.device, options.threads, options.seconds))
             if options.json:
                 write_json_rows(options.json, [row.as_dict() for row in rows])
     console.print(_table(rows))

@@ -98,7 +98,7 @@ def open_frames(options: argparse.Namespace) -> tuple[Any, Any]:
     frames = open_source(options, options.video, frames=1 + options.frames)
     if options.video is None:
         return frames, frames.labels(0)
-    return (frame.image for frame in frames), read_mask(options.mask)
+    return (frame.image for frame in frames), read_mask(options.mask, binary=options.binary_mask)
 
 
 def print_table(drifts: dict, options: argparse.Namespace) -> None:

@@ -59,7 +59,7 @@ def main(argv: list[str] | None = None) -> int:
     for source, mask in open_sources(options):
         with work.watch(model), progress_bar(source.num_frames) as advance:
             since = options.map_every
-            for frame, _ in segment.stream(source, mask, prefetch=0):
+            for frame, _ in segment.stream(source, mask, prefetch=0, binary=options.binary_mask):
                 since += 1
                 if since > options.map_every and len(rows) < options.max_maps and is_sparse(work.latest):
                     rows.append(maps_of(frame, work.latest))

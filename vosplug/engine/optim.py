@@ -97,7 +97,7 @@ def amp_type(amp: str | None, device_type: str) -> torch.dtype | None:
     if amp is not None and amp not in AMP_NAMES:
         raise ConfigError(f"unknown amp {amp!r}.{did_you_mean(str(amp), AMP_NAMES)} Known: {', '.join(AMP_NAMES)}.")
     if amp == "fp16" and device_type == "cpu":
-        raise ConfigError("amp fp16 needs a GPU (its gradients need a range that the CPU kernels lack): use bf16")
+        raise ConfigError("amp fp16 needs a GPU (its gradients need a range that the CPU kernels lack): use amp auto")
     if amp == "bf16" and device_type == "cuda" and not torch.cuda.is_bf16_supported():
         raise ConfigError("this GPU does not compute in bf16: use amp fp16")
     return autocast_type(amp, device_type)

@@ -6,7 +6,10 @@
 
 #include "types.h"
 
-#if defined(__clang__)
+#if VOSPLUG_EMULATE_AVX512
+#pragma GCC target("avx2,fma,f16c")
+#include "avx512_emulated.h"
+#elif defined(__clang__)
 #pragma clang attribute push(__attribute__((target("avx512f,avx512bw,avx512vl,avx512dq,avx512bf16,avx2,fma,f16c"))), apply_to = function)
 #else
 #pragma GCC target("avx512f,avx512bw,avx512vl,avx512dq,avx512bf16,avx2,fma,f16c")

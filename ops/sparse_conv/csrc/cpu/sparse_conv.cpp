@@ -27,16 +27,26 @@ using torch::stable::Tensor;
 // Work-memory slots of the calling thread; the kernels use 0 to 3.
 enum Slot { SLOT_ZERO = 4, SLOT_SITES, SLOT_TILES, SLOT_BITS, SLOT_MAP, SLOT_STAGED, SLOT_OPERAND, SLOT_POSITION, SLOT_TRANSFORMED };
 
+#if defined(__x86_64__)
+#if VOSPLUG_EMULATE_AVX512
+bool has_avx512() { return true; }
+bool has_avx512_bf16() { return true; }
+#else
+bool has_avx512() {
+  return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl") &&
+         __builtin_cpu_supports("avx512dq");
+}
+bool has_avx512_bf16() { return has_avx512() && __builtin_cpu_supports("avx512bf16"); }
+#endif
+#endif
+
 const ConvKernels& choose_kernels() {
 #if defined(__x86_64__)
   const char* wanted = std::getenv("VOSPLUG_ISA");  // for tests: use a smaller instruction set than there is
   const std::string_view limit = wanted ? wanted : "";
   if (limit != "generic" && __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) {
-    const bool avx512 = __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-                        __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq");
-    if (limit == "avx2" || !avx512) return conv_avx2;
-    if (limit != "avx512" && __builtin_cpu_supports("avx512bf16")) return conv_avx512_bf16;
-    return conv_avx512;
+    if (limit == "avx2" || !has_avx512()) return conv_avx2;
+    return limit != "avx512" && has_avx512_bf16() ? conv_avx512_bf16 : conv_avx512;
   }
 #endif
   return conv_generic;
@@ -302,7 +312,9 @@ void run_conv(ConvJob& j, const std::optional<Tensor>& winograd, const Tensor& w
   else if (!plain && j.site_count)
     stage_input(j, element);
   const bool can = winograd.has_value() && j.out.channel == 1 && (!j.residual.data || j.residual.channel == 1);
-  const bool transforms = can && !(flags & ONLY_DIRECT) && ((flags & ONLY_WINOGRAD) || winograd_pays(j));
+  const bool must = (flags & ONLY_WINOGRAD) || !weight.numel();
+  const bool transforms = can && !(flags & ONLY_DIRECT) && (must || winograd_pays(j));
+  STD_TORCH_CHECK(transforms || weight.numel(), "weight: only the Winograd form was kept, which needs an output in channels_last");
   j.weight = transforms ? winograd->const_data_ptr() : weight.const_data_ptr();
   const Range fill{k.fill, flags & NO_FILL ? 0 : j.B * j.HO * j.WO, fill_block_of(j)};
   Range compute{k.direct, ceil_div(j.site_count, SITE_BLOCK), 1};
@@ -339,12 +351,13 @@ void set_shapes(ConvJob& j, const Tensor& x, const Tensor& policy, const Tensor&
                   j.HO, "x", j.WO);
 }
 
-void check_packed(const ConvJob& j, const Tensor& weight, const Tensor& bias, bool depthwise) {
+// `or_none`: there may be no weights in this form, as there are others.
+void check_packed(const ConvJob& j, const Tensor& weight, const Tensor& bias, bool depthwise, bool or_none = false) {
   const int64_t cig = j.CI / j.groups, cog = j.CO / j.groups, nr = kernels().panel;
   const int64_t kg = weight.scalar_type() == ScalarType::BFloat16 ? ceil_div(cig, 2) * 2 : cig;
   const int64_t panels = j.groups * ceil_div(cog, nr);
   const int64_t w = depthwise ? j.CO * j.kh * j.kw : panels * nr * kg * j.kh * j.kw, b = depthwise ? j.CO : panels * nr;
-  STD_TORCH_CHECK(weight.numel() == w && weight.is_contiguous() && bias.numel() == b && bias.is_contiguous(),
+  STD_TORCH_CHECK((weight.numel() == w || (or_none && !weight.numel())) && weight.is_contiguous() && bias.numel() == b && bias.is_contiguous(),
                   "weight: was packed for another layer or another processor");
   STD_TORCH_CHECK(bias.scalar_type() == ScalarType::Float, "bias: expected float32");
   STD_TORCH_CHECK(weight.scalar_type() == ScalarType::Float ||
@@ -361,7 +374,7 @@ void sparse_conv2d(const Tensor& x, const std::optional<Tensor>& x_prev, const T
   ConvJob j{};
   set_geometry(j, geometry);
   set_shapes(j, x, policy, out);
-  check_packed(j, weight, bias, flags & DEPTHWISE);
+  check_packed(j, weight, bias, flags & DEPTHWISE, winograd.has_value());
   j.in = rows_of(x, "x"), j.out = rows_of(out, "out");
   if (x_prev) j.in_prev = rows_of(*x_prev, "x_prev");
   if (prev) j.prev = rows_of(*prev, "prev_out");

@@ -81,7 +81,11 @@ class FoldedConv:
             # Only shape and type of the weight are looked at from here on: its values are in the packed form.
             prepared.weight = self.weight = self.weight.new_zeros(()).expand(self.weight.shape)
             features = self.input_sites * self.weight.shape[1]
-            if not self.always_dense and packed.winograd is not None and packed.winograd.numel() > features:
+            if packed.winograd is None:
+                return prepared
+            if self.always_dense:
+                prepared.packed = packed.only_winograd()
+            elif packed.winograd.numel() > features:
                 # More weights than features: the transform would cost memory, and time to read it, for few tiles.
                 prepared.packed = replace(packed, winograd=None)
         return prepared
