@@ -75,8 +75,8 @@ def test_a_foreground_mask(config, tmp_path):
         write_image(tmp_path / "v" / f"{t}.png", image)
         if not t:
             Image.fromarray(((labels > 0) * 255).astype("uint8")).save(tmp_path / "m.png")
-    arguments = [config, "--out", str(tmp_path / "o"), "--video", str(tmp_path / "v"), "--mask", str(tmp_path / "m.png")]
-    assert plot_sparsity.main([*arguments, "--binary-mask"]) == 0
+    source = ["--video", str(tmp_path / "v"), "--mask", str(tmp_path / "m.png"), "--binary-mask"]
+    assert plot_sparsity.main([config, "--out", str(tmp_path / "o"), *source]) == 0
     result = json.loads((tmp_path / "o" / "sparsity.json").read_text())
     assert (result["frames"], result["objects"]) == (3, 1)
 

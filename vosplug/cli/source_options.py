@@ -8,7 +8,7 @@ from .common import object_count, positive_int
 
 
 def add_source_options(parser: argparse.ArgumentParser, *, several: bool = False) -> None:
-    """Add ``--video``, ``--mask`` and ``--binary-mask``, and size and number of the discs that are segmented without them."""
+    """Add what names the frames and the masks of the first one, or size and number of the discs that stand for them."""
     what = dict(nargs="+") if several else {}
     videos = "video files or folders of images" if several else "video file or folder of images"
     parser.add_argument("--video", metavar="PATH", help=f"{videos} (default: synthetic discs)", **what)
