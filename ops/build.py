@@ -2,9 +2,9 @@
 
 ``python ops/build.py`` builds the extension in place (``ops/_C.abi3.so``). Two variants are for tests: ``--variant
 asan`` has the address and undefined-behaviour sanitizers, ``--variant avx512`` runs the AVX-512 kernels on any x86-64
-with AVX2. The extension uses only torch's stable ABI and Python's limited API, so that one wheel serves every Python from
-3.10 and every torch from 2.10. Kernels for several instruction sets are in the same file and one is chosen when the
-program runs: nothing here depends on the machine that builds.
+with AVX2. The extension uses only torch's stable ABI and Python's limited API, so that one wheel serves every Python
+from 3.10 and every torch from 2.10. Kernels for several instruction sets are in the same file and one is chosen when
+the program runs: nothing here depends on the machine that builds.
 
 Where torch has CUDA and nvcc is found, the CUDA kernels and their binding are compiled in, for the GPUs of
 ``CUDA_ARCHITECTURES`` and as PTX for newer ones; ``VOSPLUG_NO_CUDA=1`` leaves them out.

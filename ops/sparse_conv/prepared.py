@@ -80,7 +80,7 @@ class PreparedConv2d:
         """
         if self.packed is None or torch.is_grad_enabled() or x.dtype is not self.weight.dtype:
             return self._carefully(x, sites, out)
-        try:  # the kernel sees to its arguments itself, in a tenth of the time
+        try:  # the kernel sees to its arguments itself
             return self._compiled(x, sites, out)
         except (RuntimeError, TypeError):
             return self._carefully(x, sites, out)  # what is wrong in plain words, or a policy that has to be copied

@@ -25,7 +25,9 @@ using torch::headeronly::ScalarType;
 using torch::stable::Tensor;
 
 // Work-memory slots of the calling thread; the kernels use 0 to 3.
-enum Slot { SLOT_ZERO = 4, SLOT_SITES, SLOT_TILES, SLOT_BITS, SLOT_MAP, SLOT_STAGED, SLOT_OPERAND, SLOT_POSITION, SLOT_TRANSFORMED };
+enum Slot {
+  SLOT_ZERO = 4, SLOT_SITES, SLOT_TILES, SLOT_BITS, SLOT_MAP, SLOT_STAGED, SLOT_OPERAND, SLOT_POSITION, SLOT_TRANSFORMED
+};
 
 #if defined(__x86_64__)
 #if VOSPLUG_EMULATE_AVX512
@@ -314,7 +316,8 @@ void run_conv(ConvJob& j, const std::optional<Tensor>& winograd, const Tensor& w
   const bool can = winograd.has_value() && j.out.channel == 1 && (!j.residual.data || j.residual.channel == 1);
   const bool must = (flags & ONLY_WINOGRAD) || !weight.numel();
   const bool transforms = can && !(flags & ONLY_DIRECT) && (must || winograd_pays(j));
-  STD_TORCH_CHECK(transforms || weight.numel(), "weight: only the Winograd form was kept, which needs an output in channels_last");
+  STD_TORCH_CHECK(transforms || weight.numel(),
+                  "weight: only the Winograd form was kept, which needs an output in channels_last");
   j.weight = transforms ? winograd->const_data_ptr() : weight.const_data_ptr();
   const Range fill{k.fill, flags & NO_FILL ? 0 : j.B * j.HO * j.WO, fill_block_of(j)};
   Range compute{k.direct, ceil_div(j.site_count, SITE_BLOCK), 1};
@@ -357,7 +360,8 @@ void check_packed(const ConvJob& j, const Tensor& weight, const Tensor& bias, bo
   const int64_t kg = weight.scalar_type() == ScalarType::BFloat16 ? ceil_div(cig, 2) * 2 : cig;
   const int64_t panels = j.groups * ceil_div(cog, nr);
   const int64_t w = depthwise ? j.CO * j.kh * j.kw : panels * nr * kg * j.kh * j.kw, b = depthwise ? j.CO : panels * nr;
-  STD_TORCH_CHECK((weight.numel() == w || (or_none && !weight.numel())) && weight.is_contiguous() && bias.numel() == b && bias.is_contiguous(),
+  const bool fits = weight.numel() == w || (or_none && !weight.numel());
+  STD_TORCH_CHECK(fits && weight.is_contiguous() && bias.numel() == b && bias.is_contiguous(),
                   "weight: was packed for another layer or another processor");
   STD_TORCH_CHECK(bias.scalar_type() == ScalarType::Float, "bias: expected float32");
   STD_TORCH_CHECK(weight.scalar_type() == ScalarType::Float ||
