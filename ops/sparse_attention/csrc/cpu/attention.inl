@@ -142,8 +142,8 @@ static void reduce_affinity(const Block& b, int64_t cell, int64_t from, int64_t 
   }
 }
 
-// s, scores times log2(e), becomes 2^(s - max); returns the maximum of the scores and the sum. All hidden: maximum -inf, sum 0. A NaN may escape the maximum, but
-// not the sum.
+// s, scores times log2(e), becomes 2^(s - max); returns the maximum of the scores and the sum. All hidden: maximum -inf,
+// sum 0. A NaN may escape the maximum, but not the sum.
 static void softmax_row(float* s, int64_t n, float* maximum, float* sum) {
   vf m = load(s), other = m;  // two: a maximum waits for the one before it
   int64_t at = VW;
