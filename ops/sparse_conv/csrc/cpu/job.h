@@ -21,6 +21,7 @@ struct ConvJob {
   const int32_t* staged = nullptr; // pixels to stage, in rising order
   int64_t staged_count = 0;
   bool compact_in = false;         // row i of `operand` belongs to site i (1x1 only)
+  bool converts = false;           // rows are converted block by block (1x1 without padding, channels side by side)
   const void* operand = nullptr;   // rows that the GEMM reads
   int64_t operand_row = 0;         // elements between two staged or compact rows
   bool dot_bf16 = false;           // operand and weights are bf16 pairs, else f32

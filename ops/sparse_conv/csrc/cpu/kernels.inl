@@ -260,10 +260,27 @@ static void gather(const ConvJob& j, const Rows& from, int64_t i, O* row) {
   for (int64_t c = 0; c < j.CO; ++c) row[c] = in[c * from.channel];
 }
 
+// The row that a site of a 1x1 convolution reads, as T.
+template <class T, class S>
+static inline void convert_row(const ConvJob& j, const Place& p, T* to) {
+  const S* from = pixel<const S>(j.in, p.b, p.y * j.stride_h, p.x * j.stride_w);
+  int64_t c = 0;
+  for (; c + VW <= j.CI; c += VW) store(to + c, load(from + c));
+  for (; c < j.CI; ++c) to[c] = from_float<T>(to_float(from[c]));
+  for (; c < j.operand_row; ++c) to[c] = T{};
+}
+template <class T>
+static inline void convert_row_of(const ConvJob& j, const Place& p, T* to) {
+  if (j.in.type == Type::f32) convert_row<T, float>(j, p, to);
+  if (j.in.type == Type::bf16) convert_row<T, bf16>(j, p, to);
+  if (j.in.type == Type::f16) convert_row<T, f16>(j, p, to);
+}
+
 // Which rows the sites of a block read and write.
 template <class T, class O>
 struct SiteRows {
   const T** in;                      // [register tile][tap][MR]
+  T* converted;                      // room for the rows of a block, where they are converted; else null
   O* out[SITE_BLOCK + MR];
   const O* residual[SITE_BLOCK];
 
@@ -273,7 +290,12 @@ struct SiteRows {
     Place p{};
     for (int64_t i = 0; i < n; ++i) {
       p = i ? place_after(j, i0 + i, p) : place_of(j, i0);
-      find_rows<T>(j, i0 + i, p, in + (i / MR) * MR * taps + i % MR, MR);
+      if (converted) {
+        convert_row_of(j, p, converted + i * j.operand_row);
+        in[i] = converted + i * j.operand_row;
+      } else {
+        find_rows<T>(j, i0 + i, p, in + (i / MR) * MR * taps + i % MR, MR);
+      }
       out[i] = block_out ? block_out + i * j.CO
                : j.compact_out ? (O*)j.out.data + (i0 + i) * j.out.column : pixel<O>(j.out, p.b, p.y, p.x);
       if (!j.residual.data) continue;
@@ -309,6 +331,9 @@ static void direct_run(const ConvJob& j, int64_t begin, int64_t end) {
   // The rows of the next block are found ahead, so that a register tile can ask for those of the tile after next.
   SiteRows<T, O> blocks[2];
   blocks[0].in = rows, blocks[1].in = rows + pointers;
+  const int64_t room = j.converts ? SITE_BLOCK * j.operand_row : 0;
+  T* converted = j.converts ? (T*)scratch(13, sizeof(T) * 2 * (size_t)room + 64) : nullptr;
+  blocks[0].converted = converted, blocks[1].converted = converted + room;
   blocks[begin & 1].find(j, begin, block_out, block_res);
   for (int64_t s = begin; s < end; ++s) {
     const SiteRows<T, O>&now = blocks[s & 1], &after = blocks[(s + 1) & 1];

@@ -24,7 +24,7 @@ namespace {
 using torch::headeronly::ScalarType;
 using torch::stable::Tensor;
 
-// Work-memory slots of the calling thread; the kernels use 0 to 3.
+// Work-memory slots of the calling thread; the kernels use 0 to 3 and 13.
 enum Slot {
   SLOT_ZERO = 4, SLOT_SITES, SLOT_TILES, SLOT_BITS, SLOT_MAP, SLOT_STAGED, SLOT_OPERAND, SLOT_POSITION, SLOT_TRANSFORMED
 };
@@ -258,6 +258,11 @@ void stage_input(ConvJob& j, int64_t element) {
   share_out(pixels_read.blocks(), [&](int64_t b, int64_t e) { pixels_read.run(j, b, e); });
 }
 
+// Whether every site reads one row of its own, whose channels lie side by side.
+bool reads_once(const ConvJob& j) {
+  return j.kh * j.kw == 1 && j.pad_h + j.pad_w == 0 && j.in.channel == 1 && !j.in_prev.data;
+}
+
 // Cost of the two kernels in units of a multiply-add of the direct one. The transforms touch 16 values per tile and
 // channel, for both ends; the factors were fitted on the shapes of docs/benchmarks.md.
 bool winograd_pays(const ConvJob& j) {
@@ -311,6 +316,8 @@ void run_conv(ConvJob& j, const std::optional<Tensor>& winograd, const Tensor& w
                      !(j.dot_bf16 && j.CI / j.groups % 2);
   if (j.compact_in)
     j.operand = j.in.data, j.operand_row = j.in.column;
+  else if (!plain && reads_once(j) && !(flags & DEPTHWISE))
+    j.converts = true, j.operand_row = ceil_div(j.CI, 2) * 2;
   else if (!plain && j.site_count)
     stage_input(j, element);
   const bool can = winograd.has_value() && j.out.channel == 1 && (!j.residual.data || j.residual.channel == 1);
