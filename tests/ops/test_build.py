@@ -54,7 +54,7 @@ def test_cuda_binding_compiles_without_cuda(root):
     if _compiler() is None:
         pytest.skip("needs a C++ compiler")
     includes = [f"-I{folder}" for folder in [*sorted(root.glob("ops/*/csrc/cuda")), *include_paths()]]
-    command = [_compiler(), *_compile_args(False), *includes, "-fsyntax-only", "ops/common/csrc/cuda/bindings.cpp"]
+    command = [_compiler(), *_compile_args(), *includes, "-fsyntax-only", "ops/common/csrc/cuda/bindings.cpp"]
     run = subprocess.run(command, cwd=root, capture_output=True, text=True)
     assert run.returncode == 0, run.stderr
 
