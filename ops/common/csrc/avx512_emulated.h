@@ -6,21 +6,10 @@
 #include <stdint.h>
 #include <string.h>
 
+#include "types.h"
+
 #define VOSPLUG_EMULATED static inline __attribute__((always_inline))
 typedef __m512i emulated_bf16s;  // 32 bfloat16
-
-VOSPLUG_EMULATED float bf16_value(uint16_t bits) {
-  const uint32_t u = (uint32_t)bits << 16;
-  float f;
-  memcpy(&f, &u, 4);
-  return f;
-}
-VOSPLUG_EMULATED uint16_t bf16_bits(float f) {
-  uint32_t u;
-  memcpy(&u, &f, 4);
-  if ((u & 0x7fffffff) > 0x7f800000) return (uint16_t)(u >> 16 | 0x40);
-  return (uint16_t)((u + 0x7fff + (u >> 16 & 1)) >> 16);
-}
 
 VOSPLUG_EMULATED __m512 emulated_max_ps(__m512 a, __m512 b) {
   for (int i = 0; i < 16; ++i) a[i] = a[i] > b[i] ? a[i] : b[i];
@@ -63,35 +52,31 @@ VOSPLUG_EMULATED __m512 emulated_unpack(__m512 a, __m512 b, int first) {
 VOSPLUG_EMULATED __m512 emulated_unpacklo_ps(__m512 a, __m512 b) { return emulated_unpack(a, b, 0); }
 VOSPLUG_EMULATED __m512 emulated_unpackhi_ps(__m512 a, __m512 b) { return emulated_unpack(a, b, 2); }
 
-VOSPLUG_EMULATED __m512 emulated_cvtph_ps(__m256i a) {
-  uint16_t bits[16];
-  memcpy(bits, &a, 32);
-  __m512 r{};
-  for (int i = 0; i < 16; ++i) r[i] = _cvtsh_ss(bits[i]);
-  return r;
-}
-VOSPLUG_EMULATED __m256i emulated_cvtps_ph(__m512 a) {
-  uint16_t bits[16];
-  for (int i = 0; i < 16; ++i) bits[i] = _cvtss_sh(a[i], 0);
+template <class T>
+VOSPLUG_EMULATED __m256i emulated_narrow(__m512 a) {
+  T values[16];
+  for (int i = 0; i < 16; ++i) values[i] = vosplug::from_float<T>(a[i]);
   __m256i r;
-  memcpy(&r, bits, 32);
+  memcpy(&r, values, 32);
   return r;
 }
-VOSPLUG_EMULATED __m256i emulated_cvtneps_pbh(__m512 a) {
-  uint16_t bits[16];
-  for (int i = 0; i < 16; ++i) bits[i] = bf16_bits(a[i]);
-  __m256i r;
-  memcpy(&r, bits, 32);
-  return r;
-}
+VOSPLUG_EMULATED __m256i emulated_cvtps_ph(__m512 a) { return emulated_narrow<vosplug::f16>(a); }
+VOSPLUG_EMULATED __m256i emulated_cvtneps_pbh(__m512 a) { return emulated_narrow<vosplug::bf16>(a); }
 VOSPLUG_EMULATED __m512i emulated_cvtne2ps_pbh(__m512 high, __m512 low) {
   const __m256i halves[2] = {emulated_cvtneps_pbh(low), emulated_cvtneps_pbh(high)};
   return emulated_loadu_si512(halves);
 }
+VOSPLUG_EMULATED __m512 emulated_cvtph_ps(__m256i a) {
+  vosplug::f16 values[16];
+  memcpy(values, &a, 32);
+  __m512 r{};
+  for (int i = 0; i < 16; ++i) r[i] = vosplug::to_float(values[i]);
+  return r;
+}
 VOSPLUG_EMULATED __m512 emulated_dpbf16_ps(__m512 sum, emulated_bf16s a, emulated_bf16s b) {
-  uint16_t x[32], y[32];
+  vosplug::bf16 x[32], y[32];
   memcpy(x, &a, 64), memcpy(y, &b, 64);
-  for (int i = 0; i < 32; ++i) sum[i / 2] += bf16_value(x[i]) * bf16_value(y[i]);
+  for (int i = 0; i < 32; ++i) sum[i / 2] += vosplug::to_float(x[i]) * vosplug::to_float(y[i]);
   return sum;
 }
 

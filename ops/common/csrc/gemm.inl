@@ -94,17 +94,6 @@ static void product(int64_t n, const float* const* a, int64_t K, const float* b,
   }
 }
 
-// The larger of two vectors; of what cannot be compared, b.
-static inline __attribute__((always_inline)) vf maximum_of(vf a, vf b) {
-#if VOSPLUG_BYTES == 64
-  return (vf)_mm512_max_ps((__m512)a, (__m512)b);
-#elif VOSPLUG_BYTES == 32
-  return (vf)_mm256_max_ps((__m256)a, (__m256)b);
-#else
-  return a > b ? a : b;
-#endif
-}
-
 // e^x for x <= 0, relative error about 2e-7; below -87.3 zero, NaN stays NaN.
 static inline __attribute__((always_inline)) vf exponential(vf x) {
   const vi tiny = x < -87.3f;

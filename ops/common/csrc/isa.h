@@ -60,17 +60,18 @@ static inline void store(f16* p, vf v) {
 #endif
 }
 
-// This way round a NaN stays, as in torch's relu: of two operands that cannot be compared the second is the maximum.
-static inline __attribute__((always_inline)) vf relu(vf x) {
-  const vf zero = {};
+// The larger of two vectors; of what cannot be compared, b.
+static inline __attribute__((always_inline)) vf maximum_of(vf a, vf b) {
 #if VOSPLUG_BYTES == 64
-  return (vf)_mm512_max_ps((__m512)zero, (__m512)x);
+  return (vf)_mm512_max_ps((__m512)a, (__m512)b);
 #elif VOSPLUG_BYTES == 32
-  return (vf)_mm256_max_ps((__m256)zero, (__m256)x);
+  return (vf)_mm256_max_ps((__m256)a, (__m256)b);
 #else
-  return zero > x ? zero : x;
+  return a > b ? a : b;
 #endif
 }
+// This way round a NaN stays, as in torch's relu.
+static inline __attribute__((always_inline)) vf relu(vf x) { return maximum_of((vf){}, x); }
 
 }  // namespace VOSPLUG_ISA
 }  // namespace vosplug
