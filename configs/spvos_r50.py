@@ -4,4 +4,4 @@ _base_ = ["stcn_r50.py"]
 model = dict(
     sparse=dict(conv=dict(type="TripleSparseConv", tau=1.0), where="QD", policy="mixed",
                 losses=[dict(type="SparsityLoss", target=0.1)],
-                everywhere=False, fold=True, dense_kernels=False, dense_weights=None))
+                everywhere=False, fold=True, dense_kernels=False, lean=False, dense_weights=None))

@@ -6,4 +6,4 @@ model = dict(
     memory=dict(train_candidates=2),
     sparse=dict(conv=dict(type="TripleSparseConv", tau=1.0), where="QD", policy="mixed",
                 losses=[dict(type="SparsityLoss", target=0.1)],
-                everywhere=False, fold=True, dense_kernels=False, dense_weights=None))
+                everywhere=False, fold=True, dense_kernels=False, lean=False, dense_weights=None))

@@ -68,7 +68,7 @@ def _layer(layer, dtype, density, policy_of, device, form="in place") -> Case:
     elif form == "direct kernel":
         p, geometry = prepared.packed, [kernel, kernel, 1, 1, pad, pad, 1, 1, 1]
         ours = lambda: torch.ops.vosplug_cpu.sparse_conv2d(  # noqa: E731
-            x, None, p.weight, None, p.bias, policy, None, None, None, None, None, out, geometry, op.RELU
+            x, None, p.weight, None, p.bias, policy, None, None, None, None, None, None, out, geometry, op.RELU
         )
     elif form == "new output":
         from .functions import triple_sparse_conv2d

@@ -20,7 +20,7 @@ from .indexed import (
 from .sites import COMPUTE, REUSE, ZERO, Sites, check_policy, check_values
 
 _KERNEL_DTYPES = (torch.float32, torch.bfloat16, torch.float16)
-RELU, ONLY_DIRECT, ONLY_WINOGRAD, NO_FILL, DEPTHWISE = 1, 2, 4, 8, 16
+RELU, ONLY_DIRECT, ONLY_WINOGRAD, NO_FILL, DEPTHWISE, COMPACT = 1, 2, 4, 8, 16, 32
 
 # Above this density a new output is made by the dense convolution (measured, docs/benchmarks.md). The Winograd kernel
 # beats it at every density, and so does the direct kernel where it multiplies long rows.
@@ -95,12 +95,12 @@ def _run(x, weight, bias, policy, prev_out, x_prev, index, tiles, bits, stride, 
         if count < policy.numel():
             flags = DEPTHWISE if packed.depthwise else 0
             none = policy.new_empty(0, dtype=torch.int32)
-            sparse_conv2d(x, None, *common, none, None, None, previous, None, dense, geometry, flags)
+            sparse_conv2d(x, None, *common, none, None, None, previous, None, None, dense, geometry, flags)
         return dense if out is None else out.copy_(dense)
     out = _empty_output(x, weight, policy) if out is None else out
     flags = RELU * relu | DEPTHWISE * packed.depthwise
     residual = previous if x_prev is not None else None
-    sparse_conv2d(x, x_prev, *common, index, tiles, bits, prev_out, residual, out, geometry, flags)
+    sparse_conv2d(x, x_prev, *common, index, tiles, bits, prev_out, residual, None, out, geometry, flags)
     return out
 
 

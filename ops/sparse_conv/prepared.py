@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_weights
 from torch.utils.flop_counter import register_flop_formula
@@ -12,7 +13,7 @@ from ..library import has_extension
 from . import cuda, op
 from .indexed import sparse_conv2d_indexed_
 from .pack import pack_weights
-from .sites import COMPUTE, Sites, check_policy
+from .sites import COMPUTE, ZERO, Sites, check_policy
 
 
 def fold_batch_norm(weight: Tensor, bias: Tensor | None, norm: nn.BatchNorm2d) -> tuple[Tensor, Tensor]:
@@ -38,7 +39,8 @@ class PreparedConv2d:
     """A convolution packed once for one dtype, for inference; its weights are fixed from then on.
 
     Call it with this frame's input, the sites, and the buffer that holds the previous output: the buffer is updated in
-    place and returned.
+    place and returned. Computed sites get ``act(conv(x) + shortcut)``, sites of policy 0 ``act(skipped + shortcut)``;
+    the shortcut is optional.
     """
 
     def __init__(
@@ -52,8 +54,13 @@ class PreparedConv2d:
         groups: int = 1,
         activation: str | None = None,
         dtype: torch.dtype | None = None,
+        skipped: Tensor | None = None,
     ) -> None:
-        """Pack ``weight`` (C_out, C_in/groups, kh, kw) and ``bias`` (C_out,) for inputs of ``dtype`` (or weight's)."""
+        """Pack ``weight`` (C_out, C_in/groups, kh, kw) and ``bias`` (C_out,) for inputs of ``dtype`` (or weight's).
+
+        ``skipped`` (C_out,): what a site of policy 0 holds before the activation, such as the norm of a zero; zeros if
+        None.
+        """
         if activation not in (None, "relu"):
             raise ValueError(f"activation: expected None or 'relu', got {activation!r}")
         dtype = dtype or weight.dtype
@@ -61,6 +68,10 @@ class PreparedConv2d:
         if weight.device.type == "cuda":
             self.weight = self.weight.contiguous(memory_format=torch.channels_last)  # as the CUDA kernel reads it
         self.bias = None if bias is None else bias.detach().to(dtype)
+        if skipped is not None:
+            checks.shape(skipped, "skipped", weight.shape[:1], "(C_out,)")
+        self.skipped = self.weight.new_zeros(len(weight)) if skipped is None else skipped.detach().to(dtype)
+        self._skips_to_zero = not bool((self.skipped.clamp(min=0) if activation else self.skipped).any())
         self.stride, self.padding = checks.pair(stride, "stride", 1), checks.pair(padding, "padding", 0)
         self.dilation, self.groups, self.relu = checks.pair(dilation, "dilation", 1), groups, activation == "relu"
         self.packed = None
@@ -68,24 +79,58 @@ class PreparedConv2d:
             self.packed = pack_weights(
                 self.weight, self.bias, stride=self.stride, dilation=self.dilation, groups=groups, dtype=dtype
             )
+        self._skipped = self.skipped.float().contiguous()
         self._channels = (weight.shape[1] * groups, weight.shape[0])
         self._kernel = torch.ops.vosplug_cpu.sparse_conv2d.default if self.packed else None
         self._geometry = [*weight.shape[2:], *self.stride, *self.padding, *self.dilation, groups]
         self._flags = op.RELU * self.relu | (op.DEPTHWISE if self.packed and self.packed.depthwise else 0)
 
-    def __call__(self, x: Tensor, sites: Sites | Tensor, out: Tensor) -> Tensor:
+    def __call__(self, x: Tensor, sites: Sites | Tensor, out: Tensor, shortcut: Tensor | None = None) -> Tensor:
         """Update ``out`` (B, C_out, H_out, W_out) in place from ``x`` (B, C_in, H, W) at ``sites``; return it.
 
         A policy (B, H_out, W_out) that only one layer uses can be given as it is: its sites are found on the way.
+        ``shortcut`` (shape of ``out``) is added before the activation wherever a site is computed or skipped.
         """
         if self.packed is None or torch.is_grad_enabled() or x.dtype is not self.weight.dtype:
-            return self._carefully(x, sites, out)
+            return self._carefully(x, sites, out, shortcut)
         try:  # the kernel sees to its arguments itself
-            return self._compiled(x, sites, out)
+            return self._compiled(x, sites, out, shortcut)
         except (RuntimeError, TypeError):
-            return self._carefully(x, sites, out)  # what is wrong in plain words, or a policy that has to be copied
+            # what is wrong in plain words, or a policy that has to be copied
+            return self._carefully(x, sites, out, shortcut)
 
-    def _compiled(self, x: Tensor, sites: Sites | Tensor, out: Tensor) -> Tensor:
+    def from_rows(self, rows: Tensor, sites: Sites, out: Tensor, shortcut: Tensor | None = None) -> Tensor:
+        """The same for a 1x1 layer whose inputs at the computed sites lie side by side, in the order of the sites.
+
+        Args:
+            rows: (M, C_in), with an even C_in where it has 16 bit.
+            sites, out, shortcut: as above.
+
+        Raises:
+            ValueError: the layer is not 1x1 with one group, stride 1 and no padding, or the rows do not fit.
+        """
+        expected = (sites.count, self._channels[0])
+        if self._geometry != [1, 1, 1, 1, 0, 0, 1, 1, 1]:
+            raise ValueError("from_rows: expected a 1x1 convolution of one group with stride 1 and no padding")
+        if tuple(rows.shape) != expected or rows.dtype != self.weight.dtype or rows.device != out.device:
+            got = f"{rows.dtype} {tuple(rows.shape)}"
+            raise ValueError(f"rows: expected {self.weight.dtype} of shape {expected}, got {got}")
+        _refuse_gradients(rows, out, *(() if shortcut is None else (shortcut,)))
+        if self.packed is not None:
+            p, policy = self.packed, sites.policy
+            skipped = None if shortcut is None and self._skips_to_zero else self._skipped
+            rows = rows.to(p.weight.dtype).contiguous()
+            self._kernel(
+                rows, None, p.weight, None, p.bias, policy, sites.index, None, None, None, shortcut, skipped, out,
+                self._geometry, self._flags | op.COMPACT,
+            )  # fmt: skip
+            return out
+        values = F.linear(rows, self.weight.flatten(1), self.bias)
+        out.permute(0, 2, 3, 1)[sites.policy == COMPUTE] = values.relu() if self.relu and shortcut is None else values
+        self._finish(sites.policy, out, shortcut)
+        return out
+
+    def _compiled(self, x: Tensor, sites: Sites | Tensor, out: Tensor, shortcut: Tensor | None) -> Tensor:
         p = self.packed
         if isinstance(sites, Sites):
             policy, lists = sites.policy, sites.lists(with_tiles=p.winograd is not None)
@@ -93,13 +138,15 @@ class PreparedConv2d:
             policy, lists = sites, (None, None, None)
         if x.size(1) != self._channels[0] or out.size(1) != self._channels[1]:
             raise RuntimeError("x and out: other channels than the layer has")
+        skipped = None if shortcut is None and self._skips_to_zero else self._skipped
         self._kernel(
-            x, None, p.weight, p.winograd, p.bias, policy, *lists, None, None, out, self._geometry, self._flags
-        )
+            x, None, p.weight, p.winograd, p.bias, policy, *lists, None, shortcut, skipped, out, self._geometry,
+            self._flags,
+        )  # fmt: skip
         return out
 
-    def _carefully(self, x: Tensor, sites: Sites | Tensor, out: Tensor) -> Tensor:
-        _refuse_gradients(x, out)
+    def _carefully(self, x: Tensor, sites: Sites | Tensor, out: Tensor, shortcut: Tensor | None) -> Tensor:
+        _refuse_gradients(x, out, *(() if shortcut is None else (shortcut,)))
         given = isinstance(sites, Sites)
         policy = sites.policy if given else check_policy(sites)
         if x.dtype != self.weight.dtype or out.dtype != x.dtype:
@@ -114,17 +161,31 @@ class PreparedConv2d:
         size = op._out_size(x, self.weight, self.stride, self.padding, self.dilation)
         if list(policy.shape[1:]) != size:
             raise ValueError(f"sites: expected a policy of size {size}, got {list(policy.shape[1:])}")
+        if shortcut is not None and (shortcut.dtype != out.dtype or shortcut.shape != out.shape):
+            raise ValueError(
+                f"shortcut: expected {out.dtype} of shape {expected}, got {shortcut.dtype} {tuple(shortcut.shape)}"
+            )
+        geometry, relu = (self.stride, self.padding, self.dilation), self.relu and shortcut is None
         if cuda.takes(x, self.weight, self.groups, None):
-            geometry = (self.stride, self.padding, self.dilation)
-            return cuda.sparse_conv2d_cuda_(x, self.weight, self.bias, policy, None, out, *geometry, self.relu)
-        if self.packed is not None:
-            return self._compiled(x, sites if given else policy, out)
-        index = (sites if given else Sites.from_policy(policy)).index
-        sparse_conv2d_indexed_(
-            x, self.weight, self.bias, policy, index, out, self.stride, self.padding, self.dilation,
-            self.groups, self.relu, None,
-        )  # fmt: skip
+            cuda.sparse_conv2d_cuda_(x, self.weight, self.bias, policy, None, out, *geometry, relu)
+        elif self.packed is not None:
+            return self._compiled(x, sites if given else policy, out, shortcut)
+        else:
+            index = (sites if given else Sites.from_policy(policy)).index
+            sparse_conv2d_indexed_(
+                x, self.weight, self.bias, policy, index, out, *geometry, self.groups, relu, None
+            )  # fmt: skip
+        self._finish(policy, out, shortcut)
         return out
+
+    def _finish(self, policy: Tensor, out: Tensor, shortcut: Tensor | None) -> None:
+        """Skipped sites, the shortcut and the activation behind it, where no kernel has seen to them."""
+        rows = out.permute(0, 2, 3, 1)  # a view
+        for kind in (ZERO, COMPUTE) if shortcut is not None else (ZERO,) if not self._skips_to_zero else ():
+            here = policy == kind
+            value = rows[here] if kind == COMPUTE else self.skipped
+            value = value if shortcut is None else value + shortcut.permute(0, 2, 3, 1)[here]
+            rows[here] = value.relu() if self.relu else value
 
 
 class PreparedBottleneck:
@@ -185,7 +246,7 @@ class PreparedBottleneck:
 
 
 @register_flop_formula(torch.ops.vosplug_cpu.sparse_conv2d, get_raw=True) if has_extension() else lambda f: f
-def _(x, x_prev, weight, winograd, bias, policy, s, t, b, prev, residual, out, geometry, flags, out_val=None):
+def _(x, x_prev, weight, winograd, bias, policy, s, t, b, prev, residual, skipped, out, geometry, flags, out_val=None):
     return 2 * op._count(policy) * out.shape[1] * (x.shape[1] // geometry[8]) * geometry[0] * geometry[1]
 
 

@@ -10,6 +10,7 @@ from torch import nn
 from torch.library import opcheck
 from torch.utils.flop_counter import FlopCounterMode
 from vosplug.ops.sparse_conv import op as op_module
+from vosplug.ops.sparse_conv import prepared as prepared_module
 
 TOLERANCE = {torch.float64: 1e-10, torch.float32: 2e-5, torch.bfloat16: 2e-2, torch.float16: 2e-3}
 
@@ -342,6 +343,75 @@ def test_prepared_convolution_and_folded_batch_norm():
     assert torch.equal(out, before)
     with pytest.raises(RuntimeError, match="has no gradient"):
         prepared(x.requires_grad_(), ops.Sites.from_policy(policy), out)
+
+
+def prepared_reference(case, x, weight, bias, policy, prev, geometry, skipped, shortcut):
+    """act(conv + shortcut) where computed, act(skipped + shortcut) where skipped, the previous output elsewhere."""
+    made = nn.functional.conv2d(x.double(), weight.double(), None if bias is None else bias.double(), *geometry)
+    kind, act = policy[:, None], torch.relu if case["activation"] else lambda t: t
+    fresh = torch.where(kind == 2, made, skipped.double()[:, None, None].expand_as(made))
+    fresh = act(fresh if shortcut is None else fresh + shortcut.double())
+    return torch.where(kind == 1, prev.double(), fresh)
+
+
+@settings(max_examples=60, deadline=None)
+@given(cases(), st.booleans(), st.booleans(), st.booleans())
+def test_prepared_convolutions_add_shortcuts_and_set_skipped_sites(case, has_skipped, has_shortcut, compiled):
+    x, weight, bias, policy, prev, geometry = build(case)
+    skipped = torch.randn(case["c_out"]).to(x.dtype) if has_skipped else torch.zeros(case["c_out"], dtype=x.dtype)
+    shortcut = memory(torch.randn(prev.shape).to(x.dtype), case["memory"]) if has_shortcut else None
+    expected = prepared_reference(case, x, weight, bias, policy, prev, geometry, skipped, shortcut)
+    stride, padding, dilation, groups = geometry
+    with torch.no_grad(), pytest.MonkeyPatch.context() as patch:
+        if not compiled:
+            patch.setattr(prepared_module, "has_extension", lambda: False)
+        layer = ops.PreparedConv2d(weight, bias, stride=stride, padding=padding, dilation=dilation, groups=groups,
+                                   activation=case["activation"], skipped=skipped if has_skipped else None)  # fmt: skip
+        for sites in (policy, ops.Sites.from_policy(policy)):
+            out = prev.clone(memory_format=torch.preserve_format)
+            assert layer(x, sites, out, shortcut) is out
+            close(out, expected, case["dtype"])
+
+
+@pytest.mark.parametrize("compiled", [True, False])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("policy", ["random", "zero", "full"])
+@pytest.mark.parametrize("channels", [(16, 70), (6, 64)])
+def test_pointwise_convolutions_of_rows_equal_those_of_maps(compiled, dtype, policy, channels, monkeypatch):
+    torch.manual_seed(0)
+    if not compiled:
+        monkeypatch.setattr(prepared_module, "has_extension", lambda: False)
+    weight, bias = torch.randn(channels[1], channels[0], 1, 1) / 4, torch.randn(channels[1])
+    layer = ops.PreparedConv2d(weight, bias, activation="relu", dtype=dtype, skipped=torch.randn(channels[1]))
+    x = torch.randn(2, channels[0], 9, 7).to(dtype)
+    sites = ops.Sites.from_policy(make_policy(policy, 2, 9, 7))
+    rows = x.permute(0, 2, 3, 1).reshape(-1, channels[0])[sites.index.long()]
+    for shortcut in (None, torch.randn(2, channels[1], 9, 7).to(dtype)):
+        out = torch.randn(2, channels[1], 9, 7).to(dtype)
+        with torch.no_grad():
+            expected = layer(x, sites, out.clone(), shortcut)
+            got = layer.from_rows(rows, sites, out.clone(), shortcut)
+            close(got, expected, dtype)
+            assert torch.equal(got, expected) or not compiled or not ops.has_extension()
+
+
+def test_wrong_rows_and_shortcuts_are_named():
+    x, out = torch.randn(1, 8, 5, 5), torch.zeros(1, 16, 5, 5)
+    sites = ops.Sites.from_policy(make_policy("full", 1, 5, 5))
+    wide, point = ops.PreparedConv2d(torch.randn(16, 8, 3, 3), None, padding=1), torch.randn(16, 8, 1, 1)
+    with torch.no_grad():
+        with pytest.raises(ValueError, match="shortcut: expected torch.float32 of shape"):
+            wide(x, sites, out, out[:, :8])
+        with pytest.raises(ValueError, match="shortcut: expected torch.float32 of shape"):
+            wide(x, sites, out, out.double())
+        with pytest.raises(ValueError, match="from_rows: expected a 1x1 convolution"):
+            wide.from_rows(torch.randn(25, 8), sites, out)
+        with pytest.raises(ValueError, match=r"rows: expected torch.float32 of shape \(25, 8\)"):
+            ops.PreparedConv2d(point, None).from_rows(torch.randn(24, 8), sites, out)
+        with pytest.raises(ValueError, match=r"skipped: expected .*C_out"):
+            ops.PreparedConv2d(point, None, skipped=torch.randn(8))
+    with pytest.raises(RuntimeError, match="has no gradient"):
+        ops.PreparedConv2d(point, None).from_rows(torch.randn(25, 8, requires_grad=True), sites, out)
 
 
 def test_a_layer_may_keep_only_its_winograd_form():

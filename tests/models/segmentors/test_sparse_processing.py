@@ -5,6 +5,7 @@ import copy
 import pytest
 import torch
 from torch import nn
+from vosplug.ops import has_extension
 
 from tests.contracts.helpers import CONFIGS, TINY_R50, advance, boxes, build_tiny, random_frames, sparse, track
 from vosplug.evaluation.complexity import state_mib
@@ -163,6 +164,23 @@ def test_dense_convolutions_on_the_kernels_change_nothing_but_rounding():
         assert torch.allclose(ours, theirs, atol=2e-3)
 
 
+@pytest.mark.parametrize("conv", ["TripleSparseConv", "StaticSparseConv"])
+def test_lean_models_segment_the_same(conv):
+    models = []
+    for lean in (False, True):
+        options = {**TINY_R50, **sparse(conv, "mixed")}
+        options["model.sparse"]["lean"] = lean
+        models.append(build_tiny(BASE, options))
+        construct_density(models[-1], 0.3)
+    frames, prompts = random_frames(8, SIZE), {0: ((1, 2), boxes(2, SIZE))}
+    for ours, theirs in zip(*(track(model, frames, prompts) for model in models), strict=True):
+        assert torch.allclose(ours, theirs, atol=1e-4)
+    given_up = [name for name, p in models[1].named_parameters() if p.is_meta]
+    assert not [name for name, p in models[0].named_parameters() if p.is_meta]
+    assert bool(given_up) is has_extension() and all(".conv" in name for name in given_up)
+    track(models[1], frames[:2], prompts)  # a further video runs on packed weights
+
+
 def test_frames_of_another_size_are_dense_again():
     """A state refuses them; one that is told to start over at another size finds no previous features of that size."""
     model = tiny(where="Q")
@@ -254,10 +272,18 @@ def test_start_from_dense_weights(tmp_path):
     (dict(where="QDM"), "has no effect under policy='mixed'"),
     (dict(dense_kernels=True, everywhere=True), "dense_kernels=True has no effect"),
     (dict(dense_kernels=True, where="M", policy="fully"), "dense_kernels=True has no effect"),
-    (dict(where="QDM", policy="fully", everywhere=True), "leave M out")])
+    (dict(where="QDM", policy="fully", everywhere=True), "leave M out"),
+    (dict(lean=True, fold=False), "lean=True has no effect with fold=False")])
 def test_wrong_options_are_named(options, message):
     with pytest.raises(ConfigError, match=message):
         SparseProcessing(dict(type="TripleSparseConv"), **options)
+
+
+def test_what_cannot_be_lean_says_so():
+    options = {**TINY_R50, **sparse("ResidualSparseConv", "mixed")}
+    options["model.sparse"]["lean"] = True
+    with pytest.raises(ConfigError, match="lean=True has no effect on ResidualSparseConv"):
+        build_tiny(BASE, options)
 
 
 def test_a_misspelt_option_in_a_config_is_named():

@@ -31,8 +31,8 @@ class BasicBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         out = conv_norm_relu(self.conv1, self.bn1, x)
-        out = conv_norm_relu(self.conv2, self.bn2, out, relu=False)
-        return F.relu(out + (x if self.downsample is None else self.downsample(x)), inplace=True)
+        shortcut = x if self.downsample is None else self.downsample(x)
+        return conv_norm_relu(self.conv2, self.bn2, out, shortcut=shortcut)
 
 
 class Bottleneck(nn.Module):
@@ -55,8 +55,8 @@ class Bottleneck(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         out = conv_norm_relu(self.conv1, self.bn1, x)
         out = conv_norm_relu(self.conv2, self.bn2, out)
-        out = conv_norm_relu(self.conv3, self.bn3, out, relu=False)
-        return F.relu(out + (x if self.downsample is None else self.downsample(x)), inplace=True)
+        shortcut = x if self.downsample is None else self.downsample(x)
+        return conv_norm_relu(self.conv3, self.bn3, out, shortcut=shortcut)
 
 
 BLOCKS = {"basic": BasicBlock, "bottleneck": Bottleneck}

@@ -33,8 +33,9 @@ class UpsampleBlock(nn.Module):
     def forward(self, skip: Tensor, x: Tensor, pairs: Pairs) -> Tensor:
         """(B, C_skip, 2h, 2w), (P, C, h, w) -> (P, C_out, 2h, 2w). The skip convolution is shared by the objects."""
         skip = self.skip_conv(skip)
-        x = F.interpolate(x, size=skip.shape[-2:], mode="bilinear", align_corners=False)
-        return self.out_conv(x + pairs.expand(skip))
+        x = F.interpolate(x, size=skip.shape[-2:], mode="bilinear", align_corners=False).add_(pairs.expand(skip))
+        del skip  # it is as large as what the block needs
+        return self.out_conv(x)
 
 
 @DECODERS.register_module()

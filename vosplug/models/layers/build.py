@@ -17,16 +17,18 @@ def build_conv(conv: dict | None, in_channels: int, out_channels: int, kernel_si
                               **options)
 
 
-def conv_norm_relu(conv: nn.Module, norm: nn.Module, x: Tensor, relu: bool = True) -> Tensor:
-    """``relu(norm(conv(x)))``, in one step by convolutions that offer it (``fused``).
+def conv_norm_relu(conv: nn.Module, norm: nn.Module, x: Tensor, relu: bool = True,
+                   shortcut: Tensor | None = None) -> Tensor:
+    """``relu(norm(conv(x)) + shortcut)``, in one step by convolutions that offer it (``fused``).
 
     The result may be a buffer that the next frame overwrites: callers neither keep it nor write to it.
     """
     fused = getattr(conv, "fused", None)
-    out = None if fused is None else fused(x, norm, relu)
+    out = None if fused is None else fused(x, norm, relu, shortcut)
     if out is None:
         out = norm(conv(x))
-        out = F.relu(out) if relu else out
+        out = out if shortcut is None else out + shortcut
+        out = F.relu(out, inplace=fused is None or shortcut is not None) if relu else out  # sparse layers keep theirs
     return out
 
 

@@ -32,5 +32,5 @@ class PreActBlock(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """(N, C_in, H, W) -> (N, C_out, H, W)."""
         out = conv_norm_relu(self.conv1, self.norm1, F.relu(x))
-        out = conv_norm_relu(self.conv2, self.norm2, out, relu=False)
-        return out + (x if self.downsample is None else self.downsample(x))
+        shortcut = x if self.downsample is None else self.downsample(x)
+        return conv_norm_relu(self.conv2, self.norm2, out, relu=False, shortcut=shortcut)

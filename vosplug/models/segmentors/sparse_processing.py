@@ -10,7 +10,14 @@ from torch import Tensor, nn
 from ...registry import LAYERS
 from ...structures import VideoState
 from ...utils.errors import ConfigError, did_you_mean
-from ..backbones.sparse_convs import FrameContext, SparseConv, Work, load_dense_weights, working_on
+from ..backbones.sparse_convs import (
+    FoldingConv,
+    FrameContext,
+    SparseConv,
+    Work,
+    load_dense_weights,
+    working_on,
+)
 
 
 def keeps(state: VideoState, prompted: bool, last: bool) -> bool:
@@ -91,11 +98,14 @@ class SparseProcessing:
         dense_kernels: in inference the 3x3 convolutions of Q and D that stay dense (projections, skip convolutions,
             shortcuts of the decoder) run on the compiled kernels too.
         dense_weights: checkpoint of the dense twin to start from; gates keep their initial values.
+        lean: hold less memory in inference. Triple pointwise convolutions that widen keep their inputs, which are
+            fewer, and make reused outputs of them again; packed weights replace the layers' own, so that the model
+            can no longer be trained, saved or copied once a video has run.
     """
 
     def __init__(self, conv: dict, where: str = "QD", policy: str = "mixed", everywhere: bool = False,
                  losses: list[dict] | None = None, dense_weights: str | None = None, fold: bool = True,
-                 dense_kernels: bool = False):
+                 dense_kernels: bool = False, lean: bool = False):
         if policy not in POLICIES:
             raise ConfigError(f"unknown policy {policy!r}.{did_you_mean(policy, POLICIES)} "
                               f"Known: {', '.join(POLICIES)}.")
@@ -110,6 +120,9 @@ class SparseProcessing:
         if dense_kernels and (everywhere or not set(where) & set("QD")):
             raise ConfigError("dense_kernels=True has no effect: it is for what stays dense in Q and D, which is "
                               f"nothing with everywhere={everywhere} and where={where!r}; leave it out")
+        if lean and not fold:
+            raise ConfigError("lean=True has no effect with fold=False, which packs no weights: leave one of them out")
+        self.lean = lean
         self.conv, self.where, self.policy, self.everywhere = conv, where, policy, everywhere
         self.losses = list(losses or [])
         self.dense_weights, self.fold = dense_weights, fold
@@ -147,6 +160,10 @@ class SparseProcessing:
             if isinstance(module, SparseConv):
                 module.name = name
                 module.per_frame = module.per_frame or name.startswith("key_encoder.")
+                if self.lean and not module.can_be_lean:
+                    raise ConfigError(f"lean=True has no effect on {type(module).__name__}: leave it out")
+            if isinstance(module, FoldingConv):
+                module.lean = self.lean
         if self.dense_weights:
             load_dense_weights(model, self.dense_weights)
 

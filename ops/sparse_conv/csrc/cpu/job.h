@@ -31,6 +31,7 @@ struct ConvJob {
   const float* bias = nullptr;     // [group][panel][NR]
 
   Rows residual;                   // added before the activation; null data: none
+  const float* skipped = nullptr;  // [CO]: zeroed sites hold act(skipped + residual); null: zero
   bool relu = false;
   Rows out;
   bool compact_out = false;        // row of site i is out.data + i * out.column

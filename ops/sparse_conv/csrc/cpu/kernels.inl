@@ -537,25 +537,29 @@ static void depthwise_run(const ConvJob& j, int64_t begin, int64_t end) {
   const int taps = j.kh * j.kw;
   const float** rows = (const float**)scratch(0, sizeof(float*) * (size_t)taps);
   O* line = (O*)scratch(2, sizeof(O) * (size_t)j.CO);
+  O* residual = (O*)scratch(3, sizeof(O) * (size_t)j.CO);
   const float* w = (const float*)j.weight;
   for (int64_t i = begin; i < end; ++i) {
     find_rows<float>(j, i, place_of(j, i), rows, 1);
     const bool direct_out = j.out.channel == 1;
     O* out = direct_out ? site_row<O>(j, j.out, i) : line;
+    const O* res = j.residual.data ? site_row<const O>(j, j.residual, i) : nullptr;
+    if (res && j.residual.channel != 1) {
+      gather<O>(j, j.residual, i, residual);
+      res = residual;
+    }
     int64_t c = 0;
     for (; c + VW <= j.CO; c += VW) {
       vf acc = load(j.bias + c);
       for (int t = 0; t < taps; ++t) acc += load(rows[t] + c) * load(w + t * j.CO + c);
+      if (res) acc += load(res + c);
       store(out + c, j.relu ? relu(acc) : acc);
     }
     for (; c < j.CO; ++c) {
       float acc = j.bias[c];
       for (int t = 0; t < taps; ++t) acc += rows[t][c] * w[t * j.CO + c];
+      if (res) acc += to_float(res[c]);
       out[c] = from_float<O>(j.relu && acc <= 0.f ? 0.f : acc);
-    }
-    if (j.residual.data) {
-      const O* res = site_row<const O>(j, j.residual, i);
-      for (c = 0; c < j.CO; ++c) out[c] = from_float<O>(to_float(out[c]) + to_float(res[c * j.residual.channel]));
     }
     if (!direct_out) scatter<O>(j, i, line);
   }
@@ -588,7 +592,24 @@ static void put(void* to, const void* from, int64_t bytes, bool stream) {
     memset(out, 0, (size_t)bytes);
 }
 
-// Zero or copy the sites that are not computed.
+// One pixel of act(skipped + residual); `res` null: no residual.
+template <class O, bool RELU>
+static void put_skipped(const ConvJob& j, O* out, const O* res) {
+  int64_t c = 0;
+  if (j.out.channel == 1 && (!res || j.residual.channel == 1)) {
+    for (; c + VW <= j.CO; c += VW) {
+      vf v = load(j.skipped + c);
+      if (res) v += load(res + c);
+      store(out + c, RELU ? relu(v) : v);
+    }
+  }
+  for (; c < j.CO; ++c) {
+    const float v = res ? j.skipped[c] + to_float(res[c * j.residual.channel]) : j.skipped[c];
+    out[c * j.out.channel] = from_float<O>(RELU && v <= 0.f ? 0.f : v);
+  }
+}
+
+// Zero, set or copy the sites that are not computed.
 template <class O>
 static void fill_run(const ConvJob& j, int64_t begin, int64_t end) {
   const int64_t plane = j.HO * j.WO;
@@ -601,6 +622,12 @@ static void fill_run(const ConvJob& j, int64_t begin, int64_t end) {
     i += n;
     if (kind >= 2 || (kind == 1 && !j.prev.data)) continue;
     O* out = pixel<O>(j.out, b, y, x);
+    if (kind == 0 && j.skipped) {
+      const O* res = j.residual.data ? pixel<const O>(j.residual, b, y, x) : nullptr;
+      for (int64_t r = 0; r < n; ++r, out += j.out.column, res = res ? res + j.residual.column : nullptr)
+        j.relu ? put_skipped<O, true>(j, out, res) : put_skipped<O, false>(j, out, res);
+      continue;
+    }
     const O* prev = kind == 1 ? pixel<const O>(j.prev, b, y, x) : nullptr;
     if (j.out.channel == 1 && (kind == 0 || j.prev.channel == 1)) {
       const bool packed = j.out.column == j.CO && (kind == 0 || j.prev.column == j.CO);
@@ -711,10 +738,9 @@ static void depthwise(const ConvJob& j, int64_t begin, int64_t end) {
   if (j.out.type == Type::f16) depthwise_run<f16>(j, begin, end);
 }
 static void fill(const ConvJob& j, int64_t begin, int64_t end) {
-  if (j.out.type == Type::f32)
-    fill_run<float>(j, begin, end);
-  else
-    fill_run<f16>(j, begin, end);  // zeroes and copies do not look at the bits
+  if (j.out.type == Type::f32) fill_run<float>(j, begin, end);
+  if (j.out.type == Type::bf16) fill_run<bf16>(j, begin, end);
+  if (j.out.type == Type::f16) fill_run<f16>(j, begin, end);
 }
 
 }  // namespace VOSPLUG_ISA

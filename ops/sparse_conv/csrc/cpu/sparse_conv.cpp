@@ -297,7 +297,7 @@ int64_t tile_block_of(const ConvJob& j, int64_t element) {
   return ceil_div(ceil_div(j.tile_count, blocks), 6) * 6;
 }
 
-enum Flags : int64_t { RELU = 1, ONLY_DIRECT = 2, ONLY_WINOGRAD = 4, NO_FILL = 8, DEPTHWISE = 16 };
+enum Flags : int64_t { RELU = 1, ONLY_DIRECT = 2, ONLY_WINOGRAD = 4, NO_FILL = 8, DEPTHWISE = 16, COMPACT = 32 };
 
 // Output pixels that are zeroed or copied at a time: 64 KiB of them.
 int64_t fill_block_of(const ConvJob& j) {
@@ -350,15 +350,30 @@ void set_geometry(ConvJob& j, const std::vector<int64_t>& g) {
   j.pad_w = (int)g[5], j.dil_h = (int)g[6], j.dil_w = (int)g[7], j.groups = (int)g[8];
 }
 
-void set_shapes(ConvJob& j, const Tensor& x, const Tensor& policy, const Tensor& out) {
-  j.B = x.size(0), j.CI = x.size(1), j.H = x.size(2), j.W = x.size(3);
+void set_output(ConvJob& j, const Tensor& policy, const Tensor& out) {
   j.HO = policy.size(1), j.WO = policy.size(2), j.CO = out.size(1);
   STD_TORCH_CHECK(policy.size(0) == j.B && out.size(0) == j.B && out.size(2) == j.HO && out.size(3) == j.WO,
                   "policy and out: expected the same batch and output size");
+}
+
+void set_shapes(ConvJob& j, const Tensor& x, const Tensor& policy, const Tensor& out) {
+  j.B = x.size(0), j.CI = x.size(1), j.H = x.size(2), j.W = x.size(3);
+  set_output(j, policy, out);
   const int64_t height = (j.H + 2 * j.pad_h - j.dil_h * (j.kh - 1) - 1) / j.stride_h + 1;
   const int64_t width = (j.W + 2 * j.pad_w - j.dil_w * (j.kw - 1) - 1) / j.stride_w + 1;
   STD_TORCH_CHECK(j.HO == height && j.WO == width, "policy: expected the size ", height, "x", width, " that x gives, got ",
                   j.HO, "x", j.WO);
+}
+
+// `x` (M, C_in) holds the rows that the sites of a 1x1 convolution read, in their order and the type of the weights.
+void set_compact(ConvJob& j, const Tensor& x, const Tensor& weight, const Tensor& policy, const Tensor& out) {
+  STD_TORCH_CHECK(x.dim() == 2 && x.is_contiguous() && x.scalar_type() == weight.scalar_type(),
+                  "x: expected contiguous rows (M, C_in) of the type of the packed weights");
+  STD_TORCH_CHECK(j.kh * j.kw == 1 && j.groups == 1, "x: rows of sites are for 1x1 convolutions of one group");
+  j.B = policy.size(0), j.H = policy.size(1), j.W = policy.size(2), j.CI = x.size(1);
+  STD_TORCH_CHECK(x.scalar_type() == ScalarType::Float || j.CI % 2 == 0, "x: expected an even number of channels");
+  set_output(j, policy, out);
+  j.in.data = x.data_ptr(), j.in.column = j.CI, j.in.type = type_of(x, "x"), j.compact_in = true;
 }
 
 // `or_none`: there may be no weights in this form, as there are others.
@@ -376,22 +391,40 @@ void check_packed(const ConvJob& j, const Tensor& weight, const Tensor& bias, bo
                   "weight: expected packed float32, or bfloat16 on a processor with such dot products");
 }
 
+const float* skipped_of(const Tensor& skipped, int64_t channels) {
+  STD_TORCH_CHECK(skipped.scalar_type() == ScalarType::Float && skipped.is_contiguous() && skipped.numel() == channels,
+                  "skipped: expected ", channels, " contiguous float32 values");
+  return skipped.const_data_ptr<float>();
+}
+
 void sparse_conv2d(const Tensor& x, const std::optional<Tensor>& x_prev, const Tensor& weight,
                    const std::optional<Tensor>& winograd, const Tensor& bias, const Tensor& policy,
                    const std::optional<Tensor>& sites, const std::optional<Tensor>& tiles,
                    const std::optional<Tensor>& bits, const std::optional<Tensor>& prev,
-                   const std::optional<Tensor>& residual, Tensor out, std::vector<int64_t> geometry, int64_t flags) {
+                   const std::optional<Tensor>& residual, const std::optional<Tensor>& skipped, Tensor out,
+                   std::vector<int64_t> geometry, int64_t flags) {
   check_policy(policy);
   ConvJob j{};
   set_geometry(j, geometry);
-  set_shapes(j, x, policy, out);
+  if (flags & COMPACT)
+    set_compact(j, x, weight, policy, out);
+  else
+    set_shapes(j, x, policy, out), j.in = rows_of(x, "x");
   check_packed(j, weight, bias, flags & DEPTHWISE, winograd.has_value());
-  j.in = rows_of(x, "x"), j.out = rows_of(out, "out");
+  j.out = rows_of(out, "out");
   if (x_prev) j.in_prev = rows_of(*x_prev, "x_prev");
   if (prev) j.prev = rows_of(*prev, "prev_out");
-  if (residual) j.residual = rows_of(*residual, "residual");
-  STD_TORCH_CHECK(j.in.type == j.out.type, "x and out: expected one dtype");
+  if (residual) {
+    STD_TORCH_CHECK(residual->numel() == out.numel() && residual->size(1) == j.CO && residual->size(2) == j.HO,
+                    "residual: expected the shape of out");
+    j.residual = rows_of(*residual, "residual");
+    STD_TORCH_CHECK(j.residual.type == j.out.type, "residual: expected the dtype of out");
+  }
+  if (skipped) j.skipped = skipped_of(*skipped, j.CO);
+  STD_TORCH_CHECK(j.in.type == j.out.type || j.compact_in, "x and out: expected one dtype");
   const Sites s = sites_of(policy, sites, tiles, bits, winograd.has_value());
+  STD_TORCH_CHECK(!j.compact_in || s.count == x.size(0), "x: expected a row for each of the ", s.count, " sites to compute, got ",
+                  x.size(0));
   j.sites = s.sites, j.site_count = s.count, j.tiles = s.tiles, j.tile_bits = s.bits, j.tile_count = s.tile_count;
   j.policy = policy.const_data_ptr<uint8_t>();
   j.bias = bias.const_data_ptr<float>();
@@ -493,7 +526,8 @@ STABLE_TORCH_LIBRARY_FRAGMENT(vosplug_cpu, m) {
   m.def("active_count(Tensor policy) -> int");
   m.def(
       "sparse_conv2d(Tensor x, Tensor? x_prev, Tensor weight, Tensor? winograd, Tensor bias, Tensor policy, Tensor? sites, "
-      "Tensor? tiles, Tensor? bits, Tensor? prev, Tensor? residual, Tensor(a!) out, int[] geometry, int flags) -> ()");
+      "Tensor? tiles, Tensor? bits, Tensor? prev, Tensor? residual, Tensor? skipped, Tensor(a!) out, int[] geometry, "
+      "int flags) -> ()");
   m.def(
       "sparse_bottleneck(Tensor x, Tensor[] weights, Tensor[] biases, Tensor? winograd, Tensor policy, Tensor? sites, "
       "Tensor? tiles, Tensor? bits, Tensor(a!) hidden, Tensor(b!) out, int flags) -> ()");

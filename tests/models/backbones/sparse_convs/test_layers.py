@@ -1,5 +1,7 @@
 """Triple, static and residual sparse convolutions on their own."""
 
+import copy
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -358,3 +360,129 @@ def test_objects_come_and_go_in_folded_steps(kind):
         results.append([run(layer, [x], dense_first=t == 0, objects=key, store=store, call=call)[0][0]
                         for t, (x, key) in enumerate(zip(frames, keys, strict=False))])
     assert all(torch.allclose(a, b, atol=1e-4) for a, b in zip(*results, strict=True))
+
+
+# Lean layers ---------------------------------------------------------------------------------------------------------
+
+def bottleneck_end(lean, seed=0, inner=4):
+    """A 3x3 convolution that keeps its output and the widening pointwise one behind it, with their norms."""
+    torch.manual_seed(seed)
+    layers = [TripleSparseConv(4, inner, 3, padding=1, bias=False), TripleSparseConv(inner, 12, 1, bias=False)]
+    norms = [nn.BatchNorm2d(inner), nn.BatchNorm2d(12)]
+    for number, (layer, norm) in enumerate(zip(layers, norms, strict=True)):
+        for tensor in (layer.weight.data, layer.gate.weight.data, norm.running_mean, norm.weight.data, norm.bias.data):
+            tensor.normal_()
+        layer.eval(), norm.eval()
+        layer.name, layer.per_frame, layer.lean = f"layer{number}", True, lean
+    return layers, norms
+
+
+def run_bottleneck(parts, frames, shortcuts, dense, store=None):
+    """Outputs of both layers and the second one's work, frame by frame."""
+    (narrow, wide), (first, second) = parts
+    store, outputs, work = {} if store is None else store, [], []
+    with torch.no_grad():
+        for t, (x, shortcut) in enumerate(zip(frames, shortcuts, strict=True)):
+            done = []
+            with working_on(FrameContext(store, tuple(range(len(x))), (), t in dense, done)):
+                middle = conv_norm_relu(narrow, first, x)
+                outputs += [middle.clone(), conv_norm_relu(wide, second, middle, shortcut=shortcut).clone()]
+            work.append(done[1])
+    return outputs, work
+
+
+@pytest.mark.parametrize("dense", [{0}, {0, 3}, {0, 1, 5}])
+def test_lean_layers_give_the_same_bit_by_bit(dense):
+    """They keep inputs; the layer before, whose output those are, must not overwrite them."""
+    frames, shortcuts = frames_of(8, rows=2), frames_of(8, rows=2, channels=12)
+    expected, plain = run_bottleneck(bottleneck_end(False), frames, shortcuts, dense)
+    outputs, work = run_bottleneck(bottleneck_end(True), frames, shortcuts, dense)
+    same = torch.equal if has_extension() else lambda a, b: torch.allclose(a, b, atol=1e-5)
+    assert all(same(a, b) for a, b in zip(outputs, expected, strict=True))
+    assert [w.counts() for w in work] == [w.counts() for w in plain]
+    assert all(w.repeated == 0 for w in plain) and any(0 < w.repeated < w.counts()[1] for w in work)
+    assert all(a.macs == b.macs + a.repeated * a.cost for a, b in zip(work, plain, strict=True))
+
+
+def test_lean_layers_keep_fewer_values():
+    frames, shortcuts = frames_of(3), frames_of(3, channels=12)
+    kept = {}
+    for lean in (False, True):
+        store = {}
+        _, work = run_bottleneck(bottleneck_end(lean), frames, shortcuts, {0}, store)
+        kept[lean] = {name: tensor.numel() for name, tensor in store["layer1"].tensors.items()}
+        assert store["layer0"].tensors["kept"].numel() == 4 * 63
+    assert kept[False]["kept"] == 12 * 63
+    made = work[-1].counts()[2] + work[-1].repeated
+    assert kept[True]["inputs"] == 4 * made and kept[True]["index"] == made < 63
+
+
+def test_lean_layers_compute_where_rows_are_others():
+    """Inputs of sites, side by side, belong to their frames: another batch starts anew."""
+    parts, store = bottleneck_end(True), {}
+    frames, shortcuts = frames_of(2, rows=2), frames_of(2, rows=2, channels=12)
+    run_bottleneck(parts, frames, shortcuts, {0}, store)
+    _, work = run_bottleneck(parts, [frames[0][:1]], [shortcuts[0][:1]], set(), store)
+    assert work[0].policy is None
+
+
+def test_only_widening_pointwise_convolutions_keep_inputs():
+    lean = [dict(), dict(kernel_size=1), dict(kernel_size=1, stride=2, padding=0), dict(kernel_size=1, padding=0)]
+    layers = [layer_of(TripleSparseConv, **options) for options in lean]
+    layers.append(TripleSparseConv(6, 4, 1))
+    for layer in layers:
+        layer.lean = True
+    assert [layer.keeps_output for layer in layers] == [True, True, True, False, True]
+
+
+@pytest.mark.skipif(not has_extension(), reason="needs the compiled operators")
+def test_lean_layers_give_up_their_weights():
+    parts = bottleneck_end(True)
+    frames, shortcuts = frames_of(2), frames_of(2, channels=12)
+    (narrow, wide), _ = parts
+    run_bottleneck(parts, frames, shortcuts, {0})
+    assert narrow.weight.is_meta and wide.weight.is_meta and not narrow.gate.weight.is_meta
+    run_bottleneck(parts, frames, shortcuts, {0})
+    wide.eval()
+    with pytest.raises(RuntimeError, match="holds its weight in packed form only and cannot be trained"):
+        wide.train()
+    with pytest.raises(RuntimeError, match="cannot be saved"):
+        wide.state_dict()
+    with pytest.raises(RuntimeError, match="cannot be loaded"):
+        wide.load_state_dict({"weight": torch.zeros(12, 4, 1, 1)}, strict=False)
+    with pytest.raises(RuntimeError, match="cannot be copied"):
+        copy.deepcopy(wide)
+    with pytest.raises(RuntimeError, match="cannot be computed outside of inference on a video"):
+        conv_norm_relu(wide, nn.Identity(), frames[0])
+    with pytest.raises(RuntimeError, match="cannot be computed outside of inference on a video"):
+        wide(frames[0])
+    with pytest.raises(RuntimeError, match="cannot be packed anew, for another type or a changed norm"):
+        run_bottleneck(parts, [x.bfloat16() for x in frames], [s.bfloat16() for s in shortcuts], {0})
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("norm", [None, "BN", "GN"])
+@pytest.mark.parametrize("relu", [False, True])
+def test_shortcuts_come_before_the_activation(kind, norm, relu):
+    layer, norm = layer_of(kind), nn.GroupNorm(2, 6) if norm == "GN" else norm_of(norm)
+    nn.init.normal_(layer.gate.weight)
+    frames, shortcut = frames_of(4), frames_of(1, channels=6)[0]
+    outputs, _ = run(layer, frames, call=lambda x: conv_norm_relu(layer, norm, x, relu, shortcut))
+    def separate(x):
+        out = norm(layer(x)) + shortcut
+        return F.relu(out) if relu else out
+    expected, _ = run(layer, frames, call=separate)
+    assert all(torch.allclose(a, b, atol=1e-4) for a, b in zip(outputs, expected, strict=True))
+
+
+def test_lean_dense_convolutions_hold_transformed_weights_only_where_they_pay():
+    layer = DenseConv(64, 64, 3, padding=1, packed=True).eval()
+    small, large = torch.randn(1, 64, 9, 9), torch.randn(1, 64, 40, 40)
+    with torch.no_grad(), working_on(FrameContext({}, (0,), (), False, [])):
+        for lean, x, packs in ((True, small, False), (True, large, True), (False, small, True)):
+            layer.lean, layer._folded = lean, None
+            assert torch.allclose(layer(x), F.conv2d(x, layer.weight, layer.bias, padding=1), atol=1e-4) or packs
+            assert (layer._folded is not None) is packs
+            if lean and packs and has_extension():
+                assert layer.weight.is_meta
+                layer = DenseConv(64, 64, 3, padding=1, packed=True).eval()

@@ -36,6 +36,8 @@ class SparseConv(FoldingConv):
     """
 
     temporal = True  # without previous features there is nothing to decide
+    keeps_output = True  # in inference with folding; otherwise a shortcut can be added while the output is made
+    can_be_lean = True
     gate_inputs = 1
     gate_outputs = 1
 
@@ -69,6 +71,7 @@ class SparseConv(FoldingConv):
 
     def convolve(self, x: Tensor) -> Tensor:
         """The dense convolution."""
+        self.need_weight("computed outside of inference on a video")
         return F.conv2d(x, self.weight, self.bias, self.stride, self.padding, self.dilation, self.groups)
 
     def densely(self, x: Tensor, context: FrameContext) -> Tensor:
@@ -105,8 +108,8 @@ class SparseConv(FoldingConv):
 
     # Inference with what follows folded in --------------------------------------------------------------------------
 
-    def fused(self, x: Tensor, norm: nn.Module, relu: bool) -> Tensor | None:
-        """``relu(norm(conv(x)))`` in inference with the norm folded.
+    def fused(self, x: Tensor, norm: nn.Module, relu: bool, shortcut: Tensor | None = None) -> Tensor | None:
+        """``relu(norm(conv(x)) + shortcut)`` in inference with the norm folded.
 
         The result may be a buffer of the layer: it is valid until the next frame, and must not be written to.
 
@@ -120,36 +123,45 @@ class SparseConv(FoldingConv):
         if context is None:
             return None
         if not FoldedConv.possible(norm):
-            out = norm(self.fused(x, NO_NORM, relu=False))
-            return F.relu(out) if relu else out
+            return add_and_activate(norm(self.fused(x, NO_NORM, relu=False)), shortcut, relu)
+        if shortcut is not None and self.keeps_output:
+            return add_and_activate(self.fused(x, norm, relu=False), shortcut, relu)
         folded = self.folded(x, norm, relu)
-        found = context.recall(self, x, KIND)
+        found = context.recall(self, x, KIND, whole=not self.keeps_output)
         x = x.to(folded.dtype)
+        shortcut = None if shortcut is None else shortcut.to(folded.dtype)
         if context.dense or (self.temporal and found is None):
-            return self.densely_folded(x, folded, None if found is None else found[0], context)
+            return self.densely_folded(x, folded, None if found is None else found[0], context, shortcut)
         previous, known = found or ({}, None)
-        return self.sparsely_folded(x, folded, previous, known, context)
+        return self.sparsely_folded(x, folded, previous, known, context, shortcut)
 
     def densely_folded(self, x: Tensor, folded: FoldedConv, previous: dict[str, Tensor] | None,
-                       context: FrameContext) -> Tensor:
-        """As :meth:`densely`; ``previous`` is what was kept of the frame before, whose buffers may be used again."""
+                       context: FrameContext, shortcut: Tensor | None) -> Tensor:
+        """As :meth:`densely`.
+
+        Args:
+            previous: what was kept of the frame before, whose buffers may be used again.
+            shortcut: to add before the activation; only where the layer does not keep its output.
+        """
         raise NotImplementedError(f"{type(self).__name__} does not say how dense frames are kept when it is folded")
 
     def sparsely_folded(self, x: Tensor, folded: FoldedConv, previous: dict[str, Tensor], known: Tensor | None,
-                        context: FrameContext) -> Tensor:
+                        context: FrameContext, shortcut: Tensor | None) -> Tensor:
         """As :meth:`sparsely`."""
         raise NotImplementedError(f"{type(self).__name__} does not say how sparse frames are processed when folded")
 
     def report(self, context: FrameContext, out: Tensor, policy: Tensor | None = None, chosen: Tensor | None = None,
-               known: Tensor | None = None, gate_share: float = 1.0) -> None:
+               known: Tensor | None = None, gate_share: float = 1.0, repeated: int = 0) -> None:
         """Tell the context what was done.
 
         Args:
             chosen: (N, H, W) in training, 1 at sites that are computed, differentiable.
             gate_share: share of the gate that was evaluated.
+            repeated: reused sites that were computed again from what the layer kept.
         """
         sites = out.shape[0] * out.shape[2] * out.shape[3]
-        work = Work(self.name, self.site_cost, self.gate.macs(sites, gate_share), sites, policy)
+        work = Work(self.name, self.site_cost, self.gate.macs(sites, gate_share), sites, policy,
+                    repeated=repeated)
         if chosen is not None:
             rows = chosen if known is None else chosen[known]
             work.chosen, work.decided = rows.sum(), rows.numel()
@@ -164,3 +176,10 @@ def check_shares(shares: tuple[float, float] | None) -> tuple[float, float] | No
     if len(values) != 2 or min(values) < 0 or sum(values) > 1:
         raise ConfigError(f"shares must be (computed, reused), at least 0 and together at most 1, got {shares}")
     return values
+
+
+def add_and_activate(out: Tensor, shortcut: Tensor | None, relu: bool) -> Tensor:
+    """``relu(out + shortcut)``, without writing to ``out``."""
+    if shortcut is None:
+        return F.relu(out) if relu else out
+    return F.relu(out + shortcut, inplace=True) if relu else out + shortcut

@@ -23,11 +23,13 @@ class Kept:
         signature: kind, dtype and shape (C, H, W) of the input; another one makes it useless.
         keys: whose row is whose: ``b`` for layers that run per frame, ``(b, object id)`` for those per object.
         tensors: named tensors with one row per key.
+        lent: another layer holds on to the kept output: it must not be written to.
     """
 
     signature: tuple
     keys: tuple[Hashable, ...]
     tensors: dict[str, Tensor]
+    lent: bool = False
 
 
 @dataclass
@@ -43,6 +45,7 @@ class Work:
         chosen: in training, the number of sites that the gate chose to compute, differentiable; only of rows that had
             previous features, since the others leave no choice.
         decided: number of sites that ``chosen`` counts among.
+        repeated: number of reused sites whose output was computed again, since the layer keeps inputs.
     """
 
     layer: str
@@ -52,6 +55,7 @@ class Work:
     policy: Tensor | None = None
     chosen: Tensor | None = None
     decided: int = 0
+    repeated: int = 0
 
     def counts(self) -> tuple[int, int, int]:
         """Number of sites that were (skipped, reused, computed)."""
@@ -63,7 +67,7 @@ class Work:
     @property
     def macs(self) -> int:
         """Multiply-accumulates really done, gate included."""
-        return self.counts()[2] * self.cost + self.gate_macs
+        return (self.counts()[2] + self.repeated) * self.cost + self.gate_macs
 
     @property
     def dense_macs(self) -> int:
@@ -108,10 +112,12 @@ class FrameContext:
                                f"{'frames' if layer.per_frame else 'objects'} are processed")
         return keys
 
-    def recall(self, layer, x: Tensor, kind: str = "plain") -> tuple[dict[str, Tensor], Tensor | None] | None:
+    def recall(self, layer, x: Tensor, kind: str = "plain",
+               whole: bool = False) -> tuple[dict[str, Tensor], Tensor | None] | None:
         """Previous tensors of ``layer`` in the order of the rows of ``x``, and which rows have any (None: all).
 
-        None where no row has previous features of this kind, type and size.
+        None where no row has previous features of this kind, type and size; with ``whole`` also where they are not of
+        the same rows, for tensors that cannot be reordered.
         """
         keys = self.keys(layer, len(x))
         kept: Kept | None = self.store.get(layer.name)
@@ -119,6 +125,8 @@ class FrameContext:
             return None
         if kept.keys == keys:
             return kept.tensors, None
+        if whole:
+            return None
         places = {key: row for row, key in enumerate(kept.keys)}
         rows = [places.get(key, -1) for key in keys]
         if all(row < 0 for row in rows):
@@ -127,6 +135,21 @@ class FrameContext:
         index = torch.tensor([max(row, 0) for row in rows], device=x.device)
         found = {name: tensor.index_select(0, index) for name, tensor in kept.tensors.items()}
         return found, None if known.all() else known
+
+    def lend(self, x: Tensor) -> Tensor:
+        """``x``, which may be a layer's kept output, to hold on to: that layer will leave it alone; else a copy."""
+        for kept in self.store.values():
+            if kept.tensors.get("kept") is x:
+                kept.lent = True
+                return x
+        return x.clone()
+
+    def buffer(self, layer, previous: dict[str, Tensor]) -> Tensor:
+        """The output that ``layer`` kept, to be written to; a copy where that is not allowed."""
+        kept = previous["kept"].contiguous(memory_format=torch.channels_last)
+        lent = self.store[layer.name].lent and kept is self.store[layer.name].tensors["kept"]
+        frozen = kept.is_inference() and not torch.is_inference_mode_enabled()  # inference mode was left in between
+        return kept.clone() if lent or frozen else kept
 
     def keep(self, layer, x: Tensor, kind: str = "plain", /, **tensors: Tensor) -> None:
         """Keep tensors of ``layer`` for the next frame."""

@@ -15,7 +15,8 @@ class DenseConv(FoldingConv):
     Args:
         *args, **options: of ``nn.Conv2d``.
         packed: in the frame loop of a sparse model and in inference, run on the compiled kernels where these have a
-            Winograd form of the layer (3x3, stride 1, enough channels); results agree to rounding.
+            Winograd form of the layer (3x3, stride 1, enough channels); results agree to rounding. A lean one does
+            not where that form has more than twice as many values as the input: little speed for much memory.
     """
 
     always_dense = True
@@ -28,7 +29,11 @@ class DenseConv(FoldingConv):
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, C_in, H, W) -> (N, C_out, H_out, W_out)."""
-        if not self.packed or self.folding_context() is None:
+        if not self.packed or self.folding_context() is None or not self.pays(x):
             return super().forward(x)
         folded = self.folded(x, NO_NORM, False)
         return folded.everywhere(x.to(folded.dtype)) if folded.has_winograd else super().forward(x)
+
+    def pays(self, x: Tensor) -> bool:
+        """Whether the layer may hold transformed weights for inputs like ``x``."""
+        return not self.lean or 16 * self.in_channels * self.out_channels <= 2 * x.numel()

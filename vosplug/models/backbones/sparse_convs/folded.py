@@ -19,40 +19,39 @@ KIND = "folded"
 class FoldedConv:
     """``relu(norm(conv(x)))`` with folded weights, at some sites or at all.
 
-    Sites that are zero before the norm hold ``fill = relu(norm(0))`` after it, a constant per channel.
+    Sites that are zero before the norm hold ``relu(norm(0))`` after it, a constant per channel.
 
     Args:
         layer: the sparse convolution.
         x: an input, which tells type and size.
         norm: what follows it: batch norm in evaluation mode, or nothing.
         relu: a ReLU follows the norm.
-        stamp: see :meth:`stamp`.
         always_dense: every frame computes all sites, so that transformed weights pay on small maps too.
+        lean: where transformed weights are held, the direct ones are not.
 
     Attributes:
+        stamp_of_weights: see :meth:`stamp`; set by the layer.
         weight, bias: folded; where kernels are compiled, the weight is dropped once it is packed.
     """
 
-    def __init__(self, layer: nn.Conv2d, x: Tensor, norm: nn.Module, relu: bool, stamp: tuple,
-                 always_dense: bool = False):
+    def __init__(self, layer: nn.Conv2d, x: Tensor, norm: nn.Module, relu: bool, always_dense: bool = False,
+                 lean: bool = False):
         from .... import ops
 
-        self.stamp_of_weights = stamp
+        self.stamp_of_weights: tuple = ()
         self.dtype = working_type(x)
         weight, bias = layer.weight.detach(), None if layer.bias is None else layer.bias.detach()
-        fill = weight.new_zeros(layer.out_channels)
+        self.skipped = weight.new_zeros(layer.out_channels)
         if isinstance(norm, nn.BatchNorm2d):
             weight, bias = ops.fold_batch_norm(weight, bias, norm)
-            fill = F.batch_norm(fill[None, :, None, None], norm.running_mean, norm.running_var, norm.weight, norm.bias,
-                                eps=norm.eps).flatten().detach()
-        self.fill = (fill.relu() if relu else fill).to(self.dtype)
-        self.fills_zeros = not bool(self.fill.any())
+            self.skipped = F.batch_norm(self.skipped[None, :, None, None], norm.running_mean, norm.running_var,
+                                        norm.weight, norm.bias, eps=norm.eps).flatten().detach()
         self.weight = weight.to(self.dtype)
         self.bias = None if bias is None else bias.to(self.dtype)
         self.geometry = (layer.stride, layer.padding, layer.dilation, layer.groups)
         self.relu = relu
         self.input_sites = x.shape[0] * x.shape[2] * x.shape[3]
-        self.always_dense = always_dense
+        self.always_dense, self.lean = always_dense, lean
 
     @staticmethod
     def possible(norm: nn.Module) -> bool:
@@ -75,7 +74,8 @@ class FoldedConv:
 
         stride, padding, dilation, groups = self.geometry
         prepared = ops.PreparedConv2d(self.weight, self.bias, stride=stride, padding=padding, dilation=dilation,
-                                      groups=groups, activation="relu" if self.relu else None, dtype=self.dtype)
+                                      groups=groups, activation="relu" if self.relu else None, dtype=self.dtype,
+                                      skipped=self.skipped)
         packed = prepared.packed
         if packed is not None:
             # Only shape and type of the weight are looked at from here on: its values are in the packed form.
@@ -83,11 +83,11 @@ class FoldedConv:
             features = self.input_sites * self.weight.shape[1]
             if packed.winograd is None:
                 return prepared
-            if self.always_dense:
-                prepared.packed = packed.only_winograd()
-            elif packed.winograd.numel() > features:
+            if not self.always_dense and packed.winograd.numel() > features:
                 # More weights than features: the transform would cost memory, and time to read it, for few tiles.
                 prepared.packed = replace(packed, winograd=None)
+            elif self.always_dense or self.lean:
+                prepared.packed = packed.only_winograd()
         return prepared
 
     @property
@@ -97,15 +97,24 @@ class FoldedConv:
 
     # Steps on a frame -----------------------------------------------------------------------------------------------
 
-    def everywhere(self, x: Tensor, out: Tensor | None = None) -> Tensor:
-        """All sites, into ``out`` (channels last) if there is one of the right shape."""
+    def everywhere(self, x: Tensor, out: Tensor | None = None, shortcut: Tensor | None = None) -> Tensor:
+        """All sites, into ``out`` (channels last) of the right shape, or new; ``shortcut`` comes before ReLU."""
         if self.prepared.packed is None:
             dense = F.conv2d(x, self.weight, self.bias, *self.geometry).contiguous(memory_format=torch.channels_last)
+            dense = dense if shortcut is None else dense.add_(shortcut)
             return dense.relu_() if self.relu else dense
         shape = self.output_shape(x)
         if out is None or tuple(out.shape) != shape:
-            out = torch.empty(shape, dtype=x.dtype, device=x.device, memory_format=torch.channels_last)
-        return self.prepared(x, all_sites((shape[0], *shape[2:]), x.device), out)
+            out = self.room(x)
+        return self.prepared(x, all_sites((shape[0], *shape[2:]), x.device), out, shortcut)
+
+    def anew(self, x: Tensor, sites: "ops.Sites", shortcut: Tensor | None = None) -> Tensor:
+        """A new output by a policy that reuses nothing: computed sites, and the constant at the others."""
+        return self.prepared(x, sites, self.room(x), shortcut)
+
+    def of_rows(self, rows: Tensor, sites: "ops.Sites", like: Tensor, shortcut: Tensor | None) -> Tensor:
+        """The same of the inputs (M, C_in) of the computed sites, for pointwise layers; ``like`` is a whole input."""
+        return self.prepared.from_rows(rows, sites, self.room(like), shortcut)
 
     def somewhere(self, x: Tensor, policy: Tensor, sites: "ops.Sites", out: Tensor, before: Tensor | None) -> Tensor:
         """Carry a policy out in place: computed sites, and the constant at skipped ones.
@@ -115,27 +124,13 @@ class FoldedConv:
             out: the output of the frame before.
             before: policy of that frame, None if it was dense. What was skipped then holds the constant already.
         """
-        fresh = policy == SKIP
         if before is not None:
-            fresh &= before != SKIP
-        if self.fills_zeros:  # the kernel writes zeros itself
-            keep = torch.full_like(policy, REUSE).masked_fill_(policy == COMPUTE, COMPUTE).masked_fill_(fresh, SKIP)
-            return self.prepared(x, replace(sites, policy=keep), out)
-        if fresh.any():
-            rows = fresh.flatten().nonzero().flatten()
-            flat = out.permute(0, 2, 3, 1).reshape(-1, out.shape[1])  # a view: the buffer is channels last
-            flat.index_copy_(0, rows, self.fill.expand(len(rows), -1))
-        return self.computed(x, sites, out)
+            policy = policy.masked_fill((policy == SKIP) & (before == SKIP), REUSE)
+        return self.prepared(x, replace(sites, policy=policy), out)
 
-    def computed(self, x: Tensor, sites: "ops.Sites", out: Tensor) -> Tensor:
-        """The computed sites into ``out``, whose other sites stay as they are."""
-        keep = torch.full_like(sites.policy, REUSE).masked_fill_(sites.policy == COMPUTE, COMPUTE)
-        return self.prepared(x, replace(sites, policy=keep), out)
-
-    def filled(self, x: Tensor) -> Tensor:
-        """A new output that holds the constant everywhere."""
-        out = torch.empty(self.output_shape(x), dtype=x.dtype, device=x.device, memory_format=torch.channels_last)
-        return out.copy_(self.fill[None, :, None, None].expand_as(out))
+    def room(self, x: Tensor) -> Tensor:
+        """Memory for a new output, channels last."""
+        return torch.empty(self.output_shape(x), dtype=x.dtype, device=x.device, memory_format=torch.channels_last)
 
     def output_shape(self, x: Tensor) -> tuple[int, int, int, int]:
         """(N, C_out, H_out, W_out)."""
@@ -156,9 +151,3 @@ def working_type(x: Tensor) -> torch.dtype:
     """The type that a convolution of ``x`` computes in."""
     kind = x.device.type
     return torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) and x.dtype != torch.float64 else x.dtype
-
-
-def writable(buffer: Tensor) -> Tensor:
-    """``buffer`` in channels last; a copy where it came out of inference mode and that is over."""
-    buffer = buffer.contiguous(memory_format=torch.channels_last)
-    return buffer.clone() if buffer.is_inference() and not torch.is_inference_mode_enabled() else buffer

@@ -26,6 +26,8 @@ class ResidualSparseConv(SparseConv):
     Args: see :class:`~.base.SparseConv`.
     """
 
+    can_be_lean = False  # it keeps inputs and outputs, and computes on weights that are not packed
+
     def densely(self, x: Tensor, context: FrameContext) -> Tensor:
         """See the base class."""
         out = self.convolve(x)
@@ -69,7 +71,7 @@ class ResidualSparseConv(SparseConv):
                                           self.padding, self.dilation, self.groups)
 
     def densely_folded(self, x: Tensor, folded: FoldedConv, previous: dict[str, Tensor] | None,
-                       context: FrameContext) -> Tensor:
+                       context: FrameContext, shortcut: Tensor | None) -> Tensor:
         """See the base class. What is kept is the output of the norm, before the ReLU: changes add up there."""
         out = F.conv2d(x, folded.weight, folded.bias, *folded.geometry)
         context.keep(self, x, KIND, out=out, x=x)
@@ -77,7 +79,7 @@ class ResidualSparseConv(SparseConv):
         return out.relu() if folded.relu else out
 
     def sparsely_folded(self, x: Tensor, folded: FoldedConv, previous: dict[str, Tensor], known: Tensor | None,
-                        context: FrameContext) -> Tensor:
+                        context: FrameContext, shortcut: Tensor | None) -> Tensor:
         """The norm is a scale and a shift per channel, so the change of its output is the folded convolution's."""
         change, before = self.changes(x, previous, known, folded.bias)
         policy = self.settle((self.gate(change)[:, 0] >= 0).to(torch.uint8) + REUSE, known)

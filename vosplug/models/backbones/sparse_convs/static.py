@@ -20,6 +20,7 @@ class StaticSparseConv(SparseConv):
     """
 
     temporal = False
+    keeps_output = False
 
     def densely(self, x: Tensor, context: FrameContext) -> Tensor:
         """See the base class."""
@@ -51,21 +52,19 @@ class StaticSparseConv(SparseConv):
                                         self.groups)
 
     def densely_folded(self, x: Tensor, folded: FoldedConv, previous: dict[str, Tensor] | None,
-                       context: FrameContext) -> Tensor:
+                       context: FrameContext, shortcut: Tensor | None) -> Tensor:
         """See the base class."""
-        out = folded.everywhere(x)
+        out = folded.everywhere(x, shortcut=shortcut)
         self.report(context, out, gate_share=0.0)
         return out
 
     def sparsely_folded(self, x: Tensor, folded: FoldedConv, previous: dict[str, Tensor], known: Tensor | None,
-                        context: FrameContext) -> Tensor:
+                        context: FrameContext, shortcut: Tensor | None) -> Tensor:
         """Sites that are not computed hold the constant that the norm makes of zero."""
         policy = self.settle((self.gate(x)[:, 0] >= 0).to(torch.uint8) * COMPUTE, known)
         sites = context.sites(policy)
-        if sites.count == policy.numel():
-            out = folded.everywhere(x)
-        else:
-            out = folded.computed(x, sites, folded.filled(x))
+        everything = sites.count == policy.numel()
+        out = folded.everywhere(x, shortcut=shortcut) if everything else folded.anew(x, sites, shortcut)
         self.report(context, out, policy)
         return out
 

@@ -1,13 +1,18 @@
 """Triple sparse convolution."""
 
+from typing import TYPE_CHECKING
+
 import torch
 from torch import Tensor
 
 from ....registry import SPARSE_CONVS
 from .base import SparseConv
 from .context import FrameContext
-from .folded import KIND, FoldedConv, writable
+from .folded import KIND, FoldedConv
 from .gates import COMPUTE, REUSE, best_policy, gumbel_softmax_policy
+
+if TYPE_CHECKING:
+    from .... import ops
 
 
 @SPARSE_CONVS.register_module()
@@ -63,20 +68,69 @@ class TripleSparseConv(SparseConv):
 
     # Inference with what follows folded in --------------------------------------------------------------------------
 
+    @property
+    def keeps_output(self) -> bool:
+        """Whether a layer in inference keeps outputs (Eq. 8), or, being lean, the inputs that they are made of.
+
+        A pointwise layer can make a reused output again from the input of its site, and one that widens, as the last of
+        a bottleneck does, has the smaller inputs: a quarter there.
+        """
+        pointwise = self.kernel_size == self.stride == (1, 1) and self.padding == (0, 0)
+        even = self.in_channels % 2 == 0 and self.groups == 1
+        return not (self.lean and pointwise and even and self.in_channels < self.out_channels)
+
     def densely_folded(self, x: Tensor, folded: FoldedConv, previous: dict[str, Tensor] | None,
-                       context: FrameContext) -> Tensor:
-        """See the base class: the output of the frame before is overwritten."""
-        out = folded.everywhere(x, None if previous is None else writable(previous["out"]))
-        context.keep(self, x, KIND, out=out, echo=self.gate.echo(x))
+                       context: FrameContext, shortcut: Tensor | None) -> Tensor:
+        """See the base class: what was kept of the frame before is overwritten."""
+        if self.keeps_output:
+            out = folded.everywhere(x, None if previous is None else context.buffer(self, previous))
+            kept = {"kept": out}
+        else:
+            out = folded.everywhere(x, shortcut=shortcut)
+            kept = {"inputs": context.lend(x)}
+        context.keep(self, x, KIND, echo=self.gate.echo(x), **kept)
         self.report(context, out, gate_share=0.5)
         return out
 
     def sparsely_folded(self, x: Tensor, folded: FoldedConv, previous: dict[str, Tensor], known: Tensor | None,
-                        context: FrameContext) -> Tensor:
+                        context: FrameContext, shortcut: Tensor | None) -> Tensor:
         """Eq. 7 and 8 in place: reused sites cost nothing, and skipped ones only where they were not skipped before."""
         own, echo = self.gate.halves(x)
         policy = self.settle(best_policy(own + previous["echo"]), known)
-        out = folded.somewhere(x, policy, context.sites(policy), writable(previous["out"]), previous.get("policy"))
-        context.keep(self, x, KIND, out=out, echo=echo, policy=policy)
+        sites = context.sites(policy)
+        if not self.keeps_output:
+            return self.remake(x, folded, policy, sites, previous, echo, context, shortcut)
+        out = folded.somewhere(x, policy, sites, context.buffer(self, previous), previous.get("policy"))
+        context.keep(self, x, KIND, kept=out, echo=echo.clone(), policy=policy)
         self.report(context, out, policy)
         return out
+
+    def remake(self, x: Tensor, folded: FoldedConv, policy: Tensor, sites: "ops.Sites", previous: dict[str, Tensor],
+               echo: Tensor, context: FrameContext, shortcut: Tensor | None) -> Tensor:
+        """Eq. 8 with reused outputs made again, of the inputs of their sites when they were computed.
+
+        Such inputs are kept for the sites that are not zero, side by side; of a dense frame as the map that they are.
+        """
+        from .... import ops
+
+        held = torch.ones_like(policy, dtype=torch.bool)
+        if "index" in previous:  # what is reused of a zero is a zero
+            held.zero_().view(-1).index_fill_(0, previous["index"], True)
+        made = (policy == COMPUTE) | (policy == REUSE) & held
+        made = ops.Sites.from_policy(made.to(torch.uint8) * COMPUTE)
+        index = made.index.long()
+        rows = rows_of(x).index_select(0, index)
+        reused = (policy.flatten()[index] == REUSE).nonzero().flatten()
+        places = index[reused]
+        if "index" in previous:
+            places = torch.searchsorted(previous["index"], places)
+        rows.index_copy_(0, reused, rows_of(previous["inputs"]).index_select(0, places))
+        out = folded.of_rows(rows, made, x, shortcut)
+        context.keep(self, x, KIND, inputs=rows, index=index, echo=echo.clone())
+        self.report(context, out, policy, repeated=made.count - sites.count)
+        return out
+
+
+def rows_of(x: Tensor) -> Tensor:
+    """(N, C, H, W) -> (N*H*W, C), a view where it is channels last; rows stay as they are."""
+    return x if x.dim() == 2 else x.permute(0, 2, 3, 1).reshape(-1, x.shape[1])
