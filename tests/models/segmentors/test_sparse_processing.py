@@ -105,13 +105,17 @@ def test_everywhere_adds_shortcuts_projections_and_the_prediction():
 
 
 def test_all_computed_equals_the_dense_twin():
-    """Norms are folded in the speed path, so features agree to rounding, and masks exactly."""
+    """Norms are folded in the speed path, so logits agree to rounding, and masks where these decide."""
     model, dense = tiny(policy="fully"), build_tiny(BASE, TINY_R50)
     load_dense_weights(model, dense.state_dict())
     set_gates(model, 2)
     frames, prompts = random_frames(6, SIZE), {0: ((1, 2), boxes(2, SIZE))}
     for ours, theirs in zip(track(model, frames, prompts), track(dense, frames, prompts), strict=True):
-        assert torch.allclose(ours, theirs, atol=2e-3) and torch.equal(ours.argmax(dim=1), theirs.argmax(dim=1))
+        assert torch.allclose(ours, theirs, atol=2e-5)
+        best, second = theirs.topk(2, dim=1).values.unbind(dim=1)
+        decided = best - second > 4e-5
+        assert decided.float().mean() > 0.5
+        assert torch.equal(ours.argmax(dim=1)[decided], theirs.argmax(dim=1)[decided])
 
 
 def test_all_computed_in_training_equals_the_dense_twin_bit_by_bit():

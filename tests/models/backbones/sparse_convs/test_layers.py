@@ -396,7 +396,8 @@ def test_lean_layers_give_the_same_bit_by_bit(dense):
     """They keep inputs; the layer before, whose output those are, must not overwrite them."""
     frames, shortcuts = frames_of(8, rows=2), frames_of(8, rows=2, channels=12)
     expected, plain = run_bottleneck(bottleneck_end(False), frames, shortcuts, dense)
-    outputs, work = run_bottleneck(bottleneck_end(True), frames, shortcuts, dense)
+    others = {"sensory": torch.zeros(1)}  # what a method keeps beside the layers
+    outputs, work = run_bottleneck(bottleneck_end(True), frames, shortcuts, dense, others)
     same = torch.equal if has_extension() else lambda a, b: torch.allclose(a, b, atol=1e-5)
     assert all(same(a, b) for a, b in zip(outputs, expected, strict=True))
     assert [w.counts() for w in work] == [w.counts() for w in plain]

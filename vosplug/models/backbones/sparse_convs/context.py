@@ -139,7 +139,7 @@ class FrameContext:
     def lend(self, x: Tensor) -> Tensor:
         """``x``, which may be a layer's kept output, to hold on to: that layer will leave it alone; else a copy."""
         for kept in self.store.values():
-            if kept.tensors.get("kept") is x:
+            if isinstance(kept, Kept) and kept.tensors.get("kept") is x:
                 kept.lent = True
                 return x
         return x.clone()
