@@ -427,13 +427,14 @@ def test_lean_layers_compute_where_rows_are_others():
     assert work[0].policy is None
 
 
-def test_only_widening_pointwise_convolutions_keep_inputs():
+def test_only_widening_pointwise_convolutions_of_frames_keep_inputs():
     lean = [dict(), dict(kernel_size=1), dict(kernel_size=1, stride=2, padding=0), dict(kernel_size=1, padding=0)]
     layers = [layer_of(TripleSparseConv, **options) for options in lean]
-    layers.append(TripleSparseConv(6, 4, 1))
+    layers += [layer_of(TripleSparseConv, kernel_size=1, padding=0), TripleSparseConv(6, 4, 1)]
     for layer in layers:
         layer.lean = True
-    assert [layer.keeps_output for layer in layers] == [True, True, True, False, True]
+    layers[-2].per_frame = False
+    assert [layer.keeps_output for layer in layers] == [True, True, True, False, True, True]
 
 
 @pytest.mark.skipif(not has_extension(), reason="needs the compiled operators")

@@ -73,11 +73,12 @@ class TripleSparseConv(SparseConv):
         """Whether a layer in inference keeps outputs (Eq. 8), or, being lean, the inputs that they are made of.
 
         A pointwise layer can make a reused output again from the input of its site, and one that widens, as the last of
-        a bottleneck does, has the smaller inputs: a quarter there.
+        a bottleneck does, has the smaller inputs: a quarter there. Inputs of sites, side by side, cannot be reordered
+        as objects come and go, so layers that run per object keep outputs.
         """
-        pointwise = self.kernel_size == self.stride == (1, 1) and self.padding == (0, 0)
-        even = self.in_channels % 2 == 0 and self.groups == 1
-        return not (self.lean and pointwise and even and self.in_channels < self.out_channels)
+        pointwise = self.kernel_size == self.stride == (1, 1) and self.padding == (0, 0) and self.groups == 1
+        widens = self.in_channels < self.out_channels and self.in_channels % 2 == 0
+        return not (self.lean and self.per_frame and pointwise and widens)
 
     def densely_folded(self, x: Tensor, folded: FoldedConv, previous: dict[str, Tensor] | None,
                        context: FrameContext, shortcut: Tensor | None) -> Tensor:
