@@ -168,12 +168,13 @@ def test_dense_convolutions_on_the_kernels_change_nothing_but_rounding():
         assert torch.allclose(ours, theirs, atol=2e-3)
 
 
-@pytest.mark.parametrize("conv", ["TripleSparseConv", "StaticSparseConv"])
-def test_lean_models_segment_the_same(conv):
+@pytest.mark.parametrize("conv, dense_kernels", [("TripleSparseConv", False), ("TripleSparseConv", True),
+                                                 ("StaticSparseConv", False)])
+def test_lean_models_segment_the_same(conv, dense_kernels):
     models = []
     for lean in (False, True):
         options = {**TINY_R50, **sparse(conv, "mixed")}
-        options["model.sparse"]["lean"] = lean
+        options["model.sparse"].update(lean=lean, dense_kernels=dense_kernels)
         models.append(build_tiny(BASE, options))
         construct_density(models[-1], 0.3)
     frames, prompts = random_frames(8, SIZE), {0: ((1, 2), boxes(2, SIZE))}

@@ -415,7 +415,8 @@ void sparse_conv2d(const Tensor& x, const std::optional<Tensor>& x_prev, const T
   if (x_prev) j.in_prev = rows_of(*x_prev, "x_prev");
   if (prev) j.prev = rows_of(*prev, "prev_out");
   if (residual) {
-    STD_TORCH_CHECK(residual->numel() == out.numel() && residual->size(1) == j.CO && residual->size(2) == j.HO,
+    STD_TORCH_CHECK(residual->numel() == out.numel() && residual->size(1) == j.CO && residual->size(2) == j.HO &&
+                        residual->size(3) == j.WO,
                     "residual: expected the shape of out");
     j.residual = rows_of(*residual, "residual");
     STD_TORCH_CHECK(j.residual.type == j.out.type, "residual: expected the dtype of out");

@@ -487,4 +487,9 @@ def test_lean_dense_convolutions_hold_transformed_weights_only_where_they_pay():
             assert (layer._folded is not None) is packs
             if lean and packs and has_extension():
                 assert layer.weight.is_meta
+                parts = [layer(large[..., i:i + 12])[..., 1:-1] for i in (0, 10)]  # a smaller frame than the first one
+                assert torch.allclose(torch.cat(parts, dim=3), layer(large)[..., 1:21], atol=1e-4)
                 layer = DenseConv(64, 64, 3, padding=1, packed=True).eval()
+        last = DenseConv(64, 1, 3, padding=1, packed=True).eval()  # no transformed form: it needs its own weight
+        last.lean = True
+        assert torch.equal(last(large), F.conv2d(large, last.weight, last.bias, padding=1)) and not last.weight.is_meta

@@ -129,7 +129,8 @@ class SparseConv(FoldingConv):
         folded = self.folded(x, norm, relu)
         found = context.recall(self, x, KIND, whole=not self.keeps_output)
         x = x.to(folded.dtype)
-        shortcut = None if shortcut is None else shortcut.to(folded.dtype)
+        if shortcut is not None:
+            shortcut = shortcut.to(folded.dtype).contiguous(memory_format=torch.channels_last)
         if context.dense or (self.temporal and found is None):
             return self.densely_folded(x, folded, None if found is None else found[0], context, shortcut)
         previous, known = found or ({}, None)

@@ -5,6 +5,7 @@ from importlib import import_module
 from torch import Tensor
 
 from ....registry import SPARSE_CONVS
+from .folded import FoldedConv
 from .folding import NO_NORM, FoldingConv
 
 
@@ -29,10 +30,15 @@ class DenseConv(FoldingConv):
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, C_in, H, W) -> (N, C_out, H_out, W_out)."""
-        if not self.packed or self.folding_context() is None or not self.pays(x):
-            return super().forward(x)
-        folded = self.folded(x, NO_NORM, False)
-        return folded.everywhere(x.to(folded.dtype)) if folded.has_winograd else super().forward(x)
+        if self.packed and self.folding_context() is not None and (self.weight.is_meta or self.pays(x)):
+            folded = self.folded(x, NO_NORM, False)
+            if folded.has_winograd:
+                return folded.everywhere(x.to(folded.dtype))
+        return super().forward(x)
+
+    def runs_packed(self, folded: FoldedConv) -> bool:
+        """See the base class."""
+        return folded.has_winograd
 
     def pays(self, x: Tensor) -> bool:
         """Whether the layer may hold transformed weights for inputs like ``x``."""

@@ -36,10 +36,14 @@ class FoldingConv(nn.Conv2d):
         if self._folded is None or self._folded.stamp_of_weights != FoldedConv.stamp(self, x, norm, relu):
             self.need_weight("packed anew, for another type or a changed norm")
             self._folded = FoldedConv(self, x, norm, relu, always_dense=self.always_dense, lean=self.lean)
-            if self.lean and self._folded.prepared.packed is not None:
+            if self.lean and self.runs_packed(self._folded):
                 self.weight = nn.Parameter(torch.empty_like(self.weight, device="meta"), self.weight.requires_grad)
             self._folded.stamp_of_weights = FoldedConv.stamp(self, x, norm, relu)
         return self._folded
+
+    def runs_packed(self, folded: FoldedConv) -> bool:
+        """Whether the layer never looks at its own weight again in inference."""
+        return folded.prepared.packed is not None
 
     def need_weight(self, purpose: str) -> None:
         """Raise unless the layer has its weight, which a lean one gives up for the packed form."""
