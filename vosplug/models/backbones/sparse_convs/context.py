@@ -22,7 +22,7 @@ class Kept:
     Attributes:
         signature: kind, dtype and shape (C, H, W) of the input; another one makes it useless.
         keys: whose row is whose: ``b`` for layers that run per frame, ``(b, object id)`` for those per object.
-        tensors: named tensors with one row per key.
+        tensors: named tensors with one row per key, or of any shape where the layer recalls them whole.
         lent: another layer holds on to the kept output: it must not be written to.
     """
 
