@@ -117,13 +117,8 @@ class PreparedConv2d:
             raise ValueError(f"rows: expected {self.weight.dtype} of shape {expected}, got {got}")
         _refuse_gradients(rows, out, *(() if shortcut is None else (shortcut,)))
         if self.packed is not None:
-            p, policy = self.packed, sites.policy
-            skipped = None if shortcut is None and self._skips_to_zero else self._skipped
-            rows = rows.to(p.weight.dtype).contiguous()
-            self._kernel(
-                rows, None, p.weight, None, p.bias, policy, sites.index, None, None, None, shortcut, skipped, out,
-                self._geometry, self._flags | op.COMPACT,
-            )  # fmt: skip
+            rows = rows.to(self.packed.weight.dtype).contiguous()
+            self._call(rows, sites.policy, (sites.index, None, None), out, shortcut, self._flags | op.COMPACT)
             return out
         values = F.linear(rows, self.weight.flatten(1), self.bias)
         out.permute(0, 2, 3, 1)[sites.policy == COMPUTE] = values.relu() if self.relu and shortcut is None else values
@@ -138,12 +133,15 @@ class PreparedConv2d:
             policy, lists = sites, (None, None, None)
         if x.size(1) != self._channels[0] or out.size(1) != self._channels[1]:
             raise RuntimeError("x and out: other channels than the layer has")
+        self._call(x, policy, lists, out, shortcut, self._flags)
+        return out
+
+    def _call(self, x: Tensor, policy: Tensor, lists: tuple, out: Tensor, shortcut: Tensor | None, flags: int) -> None:
+        p = self.packed
         skipped = None if shortcut is None and self._skips_to_zero else self._skipped
         self._kernel(
-            x, None, p.weight, p.winograd, p.bias, policy, *lists, None, shortcut, skipped, out, self._geometry,
-            self._flags,
-        )  # fmt: skip
-        return out
+            x, None, p.weight, p.winograd, p.bias, policy, *lists, None, shortcut, skipped, out, self._geometry, flags
+        )
 
     def _carefully(self, x: Tensor, sites: Sites | Tensor, out: Tensor, shortcut: Tensor | None) -> Tensor:
         _refuse_gradients(x, out, *(() if shortcut is None else (shortcut,)))

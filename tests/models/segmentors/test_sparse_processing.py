@@ -253,6 +253,17 @@ def test_previous_features_are_in_the_state_under_the_names_of_the_layers():
     assert {name for name in state.cache if name in names} == names
 
 
+def test_outputs_that_reuse_needs_have_the_sizes_of_the_docs():
+    """MiB at 480x864 in float32 (docs/spvos.md), from a quarter of that; "wide" are the ends of bottlenecks."""
+    model = SEGMENTORS.build(load_config("spvos_r50").model).eval()
+    work = work_per_frame(model, random_frames(2, (240, 432)), {0: ((1,), boxes(1, (240, 432)))})
+    modules, sizes = dict(model.named_modules()), {}
+    for layer, sites in {w.layer: w.sites for frame in work for w in frame}.items():
+        part = "wide" if layer.endswith("conv3") else layer.split(".")[0]
+        sizes[part] = sizes.get(part, 0) + 4 * sites * modules[layer].out_channels * 4 / 2**20
+    assert {part: round(size) for part, size in sizes.items()} == {"key_encoder": 97, "wide": 165, "decoder": 70}
+
+
 def test_start_from_dense_weights(tmp_path):
     dense, model = build_tiny(BASE, TINY_R50, seed=3), tiny()
     gates = {name: value.clone() for name, value in model.state_dict().items() if name in gate_names(model)}

@@ -26,10 +26,15 @@ def conv_norm_relu(conv: nn.Module, norm: nn.Module, x: Tensor, relu: bool = Tru
     fused = getattr(conv, "fused", None)
     out = None if fused is None else fused(x, norm, relu, shortcut)
     if out is None:
-        out = norm(conv(x))
-        out = out if shortcut is None else out + shortcut
-        out = F.relu(out, inplace=fused is None or shortcut is not None) if relu else out  # sparse layers keep theirs
+        out = add_and_activate(norm(conv(x)), shortcut, relu, overwrite=fused is None)  # sparse layers keep theirs
     return out
+
+
+def add_and_activate(out: Tensor, shortcut: Tensor | None, relu: bool, overwrite: bool = False) -> Tensor:
+    """``relu(out + shortcut)``; the activation may take place in ``out`` if ``overwrite``."""
+    if shortcut is not None:
+        out, overwrite = out + shortcut, True
+    return F.relu(out, inplace=overwrite) if relu else out
 
 
 def build_norm(norm: dict | None, channels: int) -> nn.Module:

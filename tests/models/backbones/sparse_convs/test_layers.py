@@ -364,11 +364,11 @@ def test_objects_come_and_go_in_folded_steps(kind):
 
 # Lean layers ---------------------------------------------------------------------------------------------------------
 
-def bottleneck_end(lean, seed=0, inner=4):
+def bottleneck_end(lean):
     """A 3x3 convolution that keeps its output and the widening pointwise one behind it, with their norms."""
-    torch.manual_seed(seed)
-    layers = [TripleSparseConv(4, inner, 3, padding=1, bias=False), TripleSparseConv(inner, 12, 1, bias=False)]
-    norms = [nn.BatchNorm2d(inner), nn.BatchNorm2d(12)]
+    torch.manual_seed(0)
+    layers = [TripleSparseConv(4, 4, 3, padding=1, bias=False), TripleSparseConv(4, 12, 1, bias=False)]
+    norms = [nn.BatchNorm2d(4), nn.BatchNorm2d(12)]
     for number, (layer, norm) in enumerate(zip(layers, norms, strict=True)):
         for tensor in (layer.weight.data, layer.gate.weight.data, norm.running_mean, norm.weight.data, norm.bias.data):
             tensor.normal_()

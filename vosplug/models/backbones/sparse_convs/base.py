@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ....utils.errors import ConfigError
+from ...layers.build import add_and_activate
 from .constructed import ClusteredPolicy
 from .context import FrameContext, Work, current
 from .folded import KIND, FoldedConv
@@ -177,10 +178,3 @@ def check_shares(shares: tuple[float, float] | None) -> tuple[float, float] | No
     if len(values) != 2 or min(values) < 0 or sum(values) > 1:
         raise ConfigError(f"shares must be (computed, reused), at least 0 and together at most 1, got {shares}")
     return values
-
-
-def add_and_activate(out: Tensor, shortcut: Tensor | None, relu: bool) -> Tensor:
-    """``relu(out + shortcut)``, without writing to ``out``."""
-    if shortcut is None:
-        return F.relu(out) if relu else out
-    return F.relu(out + shortcut, inplace=True) if relu else out + shortcut

@@ -113,6 +113,7 @@ class TripleSparseConv(SparseConv):
         Such inputs are kept for the sites that are not zero, side by side; of a dense frame as the map that they are.
         """
         from .... import ops
+        from ....ops.sparse_conv.indexed import rows_of
 
         held = torch.ones_like(policy, dtype=torch.bool)
         if "index" in previous:  # what is reused of a zero is a zero
@@ -122,16 +123,13 @@ class TripleSparseConv(SparseConv):
         index = made.index.long()
         rows = rows_of(x).index_select(0, index)
         reused = (policy.flatten()[index] == REUSE).nonzero().flatten()
-        places = index[reused]
+        source, places = previous["inputs"], index[reused]
         if "index" in previous:
             places = torch.searchsorted(previous["index"], places)
-        rows.index_copy_(0, reused, rows_of(previous["inputs"]).index_select(0, places))
+        else:
+            source = rows_of(source)
+        rows.index_copy_(0, reused, source.index_select(0, places))
         out = folded.of_rows(rows, made, x, shortcut)
         context.keep(self, x, KIND, inputs=rows, index=index, echo=echo.clone())
         self.report(context, out, policy, repeated=made.count - sites.count)
         return out
-
-
-def rows_of(x: Tensor) -> Tensor:
-    """(N, C, H, W) -> (N*H*W, C), a view where it is channels last; rows stay as they are."""
-    return x if x.dim() == 2 else x.permute(0, 2, 3, 1).reshape(-1, x.shape[1])
