@@ -10,6 +10,7 @@ from ..benchmark import Case, blob_policy, random_policy
 from ..library import has_dense_kernels
 from . import op
 from .indexed import sparse_conv2d_indexed_
+from .pack import RELU, plan_of
 from .prepared import PreparedBottleneck, PreparedConv2d
 from .sites import Sites
 
@@ -66,10 +67,8 @@ def _layer(layer, dtype, density, policy_of, device, form="in place") -> Case:
     if form == "in place":
         ours = lambda: prepared(x, policy, out)  # noqa: E731
     elif form == "direct kernel":
-        p, geometry = prepared.packed, [kernel, kernel, 1, 1, pad, pad, 1, 1, 1]
-        ours = lambda: torch.ops.vosplug_cpu.sparse_conv2d(  # noqa: E731
-            x, None, p.weight, None, p.bias, policy, None, None, None, None, None, None, out, geometry, op.RELU
-        )
+        p, plan = prepared.packed, plan_of(weight, (1, 1), (pad, pad), (1, 1), 1, RELU)
+        ours = lambda: torch.ops.vosplug_cpu.sparse_conv2d_update(x, p.weight, None, p.bias, policy, out, plan)  # noqa: E731
     elif form == "new output":
         from .functions import triple_sparse_conv2d
 

@@ -17,10 +17,10 @@ from .indexed import (
     sparse_conv2d_backward_indexed,
     sparse_conv2d_indexed_,
 )
+from .pack import DEPTHWISE, RELU, plan_of
 from .sites import COMPUTE, REUSE, ZERO, Sites, check_policy, check_values
 
 _KERNEL_DTYPES = (torch.float32, torch.bfloat16, torch.float16)
-RELU, ONLY_DIRECT, ONLY_WINOGRAD, NO_FILL, DEPTHWISE, COMPACT = 1, 2, 4, 8, 16, 32
 
 # Above this density a new output is made by the dense convolution (measured, docs/benchmarks.md). The Winograd kernel
 # beats it at every density, and so does the direct kernel where it multiplies long rows.
@@ -84,23 +84,23 @@ def _run(x, weight, bias, policy, prev_out, x_prev, index, tiles, bits, stride, 
         index = active_index(policy) if index is None else index
         sparse_conv2d_indexed_(x, weight, bias, policy, index, out, stride, padding, dilation, groups, relu, x_prev)
         return out
-    geometry = [*weight.shape[2:], *stride, *padding, *dilation, groups]
+    geometry = (stride, padding, dilation, groups)
     packed = packed_for(weight, bias, stride, dilation, groups)
     sparse_conv2d = torch.ops.vosplug_cpu.sparse_conv2d
     common = (packed.weight, packed.winograd, packed.bias, policy)
     limit = 1.0 if x_prev is not None else _densest(packed, weight, fresh=out is None)
     count = 0 if limit == 1.0 else torch.ops.vosplug_cpu.active_count(policy) if index is None else index.numel()
     if count > limit * policy.numel():
-        dense = dense_conv2d(x, weight, bias, (stride, padding, dilation, groups), relu)
+        dense = dense_conv2d(x, weight, bias, geometry, relu)
         if count < policy.numel():
-            flags = DEPTHWISE if packed.depthwise else 0
+            plan = plan_of(weight, *geometry, DEPTHWISE * packed.depthwise)
             none = policy.new_empty(0, dtype=torch.int32)
-            sparse_conv2d(x, None, *common, none, None, None, previous, None, None, dense, geometry, flags)
+            sparse_conv2d(x, None, *common, none, None, None, previous, None, None, dense, plan)
         return dense if out is None else out.copy_(dense)
     out = _empty_output(x, weight, policy) if out is None else out
-    flags = RELU * relu | DEPTHWISE * packed.depthwise
+    plan = plan_of(weight, *geometry, RELU * relu | DEPTHWISE * packed.depthwise)
     residual = previous if x_prev is not None else None
-    sparse_conv2d(x, x_prev, *common, index, tiles, bits, prev_out, residual, None, out, geometry, flags)
+    sparse_conv2d(x, x_prev, *common, index, tiles, bits, prev_out, residual, None, out, plan)
     return out
 
 

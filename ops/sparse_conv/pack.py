@@ -1,6 +1,8 @@
 """Weights in the order in which the kernels read them."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 import torch
 import torch.nn.functional as F
@@ -36,6 +38,25 @@ class PackedWeights:
         if self.winograd is None:
             raise ValueError("only_winograd: these weights have no Winograd form")
         return replace(self, weight=self.weight.new_empty(0))
+
+
+RELU, ONLY_DIRECT, ONLY_WINOGRAD, NO_FILL, DEPTHWISE, COMPACT = 1, 2, 4, 8, 16, 32  # flags of a plan
+
+
+def plan_of(
+    weight: Tensor, stride: Sequence[int], padding: Sequence[int], dilation: Sequence[int], groups: int, flags: int
+) -> Tensor:
+    """Return what the kernels have to know of a layer of this ``weight`` (C_out, C_in/groups, kh, kw): int64 (12,).
+
+    That is kernel, stride, padding and dilation (vertical and horizontal), groups, C_in, C_out and flags.
+    """
+    out_channels, group_in, *kernel = weight.shape
+    return _plan(*kernel, *stride, *padding, *dilation, groups, group_in * groups, out_channels, flags)
+
+
+@lru_cache(maxsize=4096)
+def _plan(*numbers: int) -> Tensor:
+    return torch.tensor(numbers, dtype=torch.int64, device="cpu")
 
 
 def pack_weights(

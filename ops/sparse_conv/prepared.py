@@ -12,7 +12,7 @@ from .. import checks
 from ..library import has_extension
 from . import cuda, op
 from .indexed import sparse_conv2d_indexed_
-from .pack import pack_weights
+from .pack import COMPACT, DEPTHWISE, RELU, pack_weights, plan_of
 from .sites import COMPUTE, ZERO, Sites, check_policy
 
 
@@ -33,6 +33,9 @@ def _refuse_gradients(*tensors: Tensor) -> None:
         raise RuntimeError(
             "a prepared convolution has no gradient: call it under torch.no_grad(), or use triple_sparse_conv2d"
         )
+
+
+_UPDATE = torch.ops.vosplug_cpu.sparse_conv2d_update.default if has_extension() else None
 
 
 class PreparedConv2d:
@@ -81,9 +84,12 @@ class PreparedConv2d:
             )
         self._skipped = self.skipped.float().contiguous()
         self._channels = (weight.shape[1] * groups, weight.shape[0])
-        self._kernel = torch.ops.vosplug_cpu.sparse_conv2d.default if self.packed else None
-        self._geometry = [*weight.shape[2:], *self.stride, *self.padding, *self.dilation, groups]
-        self._flags = op.RELU * self.relu | (op.DEPTHWISE if self.packed and self.packed.depthwise else 0)
+        shape = (*weight.shape[2:], *self.stride, *self.padding, groups)
+        self._pointwise = shape == (1, 1, 1, 1, 0, 0, 1)
+        if self.packed is not None:
+            flags = RELU * self.relu | DEPTHWISE * self.packed.depthwise
+            geometry = (self.stride, self.padding, self.dilation, groups)
+            self._plan, self._rows_plan = (plan_of(self.weight, *geometry, flags | more) for more in (0, COMPACT))
 
     def __call__(self, x: Tensor, sites: Sites | Tensor, out: Tensor, shortcut: Tensor | None = None) -> Tensor:
         """Update ``out`` (B, C_out, H_out, W_out) in place from ``x`` (B, C_in, H, W) at ``sites``; return it.
@@ -94,6 +100,10 @@ class PreparedConv2d:
         if self.packed is None or torch.is_grad_enabled() or x.dtype is not self.weight.dtype:
             return self._carefully(x, sites, out, shortcut)
         try:  # the kernel sees to its arguments itself
+            if shortcut is None and self._skips_to_zero and not isinstance(sites, Sites):
+                p = self.packed
+                _UPDATE(x, p.weight, p.winograd, p.bias, sites, out, self._plan)
+                return out
             return self._compiled(x, sites, out, shortcut)
         except (RuntimeError, TypeError):
             # what is wrong in plain words, or a policy that has to be copied
@@ -110,7 +120,7 @@ class PreparedConv2d:
             ValueError: the layer is not 1x1 with one group, stride 1 and no padding, or the rows do not fit.
         """
         expected = (sites.count, self._channels[0])
-        if self._geometry != [1, 1, 1, 1, 0, 0, 1, 1, 1]:
+        if not self._pointwise:
             raise ValueError("from_rows: expected a 1x1 convolution of one group with stride 1 and no padding")
         if tuple(rows.shape) != expected or rows.dtype != self.weight.dtype or rows.device != out.device:
             got = f"{rows.dtype} {tuple(rows.shape)}"
@@ -118,7 +128,7 @@ class PreparedConv2d:
         _refuse_gradients(rows, out, *(() if shortcut is None else (shortcut,)))
         if self.packed is not None:
             rows = rows.to(self.packed.weight.dtype).contiguous()
-            self._call(rows, sites.policy, (sites.index, None, None), out, shortcut, self._flags | op.COMPACT)
+            self._call(rows, sites.policy, (sites.index, None, None), out, shortcut, self._rows_plan)
             return out
         values = F.linear(rows, self.weight.flatten(1), self.bias)
         out.permute(0, 2, 3, 1)[sites.policy == COMPUTE] = values.relu() if self.relu and shortcut is None else values
@@ -131,16 +141,14 @@ class PreparedConv2d:
             policy, lists = sites.policy, sites.lists(with_tiles=p.winograd is not None)
         else:
             policy, lists = sites, (None, None, None)
-        if x.size(1) != self._channels[0] or out.size(1) != self._channels[1]:
-            raise RuntimeError("x and out: other channels than the layer has")
-        self._call(x, policy, lists, out, shortcut, self._flags)
+        self._call(x, policy, lists, out, shortcut, self._plan)
         return out
 
-    def _call(self, x: Tensor, policy: Tensor, lists: tuple, out: Tensor, shortcut: Tensor | None, flags: int) -> None:
+    def _call(self, x, policy: Tensor, lists: tuple, out: Tensor, shortcut: Tensor | None, plan: Tensor) -> None:
         p = self.packed
         skipped = None if shortcut is None and self._skips_to_zero else self._skipped
-        self._kernel(
-            x, None, p.weight, p.winograd, p.bias, policy, *lists, None, shortcut, skipped, out, self._geometry, flags
+        torch.ops.vosplug_cpu.sparse_conv2d(
+            x, None, p.weight, p.winograd, p.bias, policy, *lists, None, shortcut, skipped, out, plan
         )
 
     def _carefully(self, x: Tensor, sites: Sites | Tensor, out: Tensor, shortcut: Tensor | None) -> Tensor:
@@ -243,9 +251,19 @@ class PreparedBottleneck:
         return out
 
 
+def _flops_of(plan: Tensor, policy: Tensor) -> int:
+    kh, kw, *_, groups, c_in, c_out, _ = plan.tolist()
+    return 2 * op._count(policy) * c_out * (c_in // groups) * kh * kw
+
+
 @register_flop_formula(torch.ops.vosplug_cpu.sparse_conv2d, get_raw=True) if has_extension() else lambda f: f
-def _(x, x_prev, weight, winograd, bias, policy, s, t, b, prev, residual, skipped, out, geometry, flags, out_val=None):
-    return 2 * op._count(policy) * out.shape[1] * (x.shape[1] // geometry[8]) * geometry[0] * geometry[1]
+def _(x, x_prev, weight, winograd, bias, policy, s, t, b, prev, residual, skipped, out, plan, out_val=None):
+    return _flops_of(plan, policy)
+
+
+@register_flop_formula(torch.ops.vosplug_cpu.sparse_conv2d_update, get_raw=True) if has_extension() else lambda f: f
+def _(x, weight, winograd, bias, policy, out, plan, out_val=None):
+    return _flops_of(plan, policy)
 
 
 @register_flop_formula(torch.ops.vosplug_cpu.sparse_bottleneck, get_raw=True) if has_extension() else lambda f: f

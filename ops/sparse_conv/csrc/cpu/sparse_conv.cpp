@@ -344,10 +344,26 @@ void run_conv(ConvJob& j, const std::optional<Tensor>& winograd, const Tensor& w
       fill.blocks(), [&](int64_t b, int64_t e) { fill.run(j, b, e); });
 }
 
-void set_geometry(ConvJob& j, const std::vector<int64_t>& g) {
-  STD_TORCH_CHECK(g.size() == 9, "geometry: expected 9 numbers, got ", g.size());
-  j.kh = (int)g[0], j.kw = (int)g[1], j.stride_h = (int)g[2], j.stride_w = (int)g[3], j.pad_h = (int)g[4];
-  j.pad_w = (int)g[5], j.dil_h = (int)g[6], j.dil_w = (int)g[7], j.groups = (int)g[8];
+// What a layer is, in one small tensor: to torch's dispatcher a list and numbers of their own cost more.
+struct Plan {
+  enum Entry { KERNEL_H, KERNEL_W, STRIDE_H, STRIDE_W, PAD_H, PAD_W, DIL_H, DIL_W, GROUPS, C_IN, C_OUT, FLAGS, LENGTH };
+  explicit Plan(const Tensor& t) {
+    STD_TORCH_CHECK(t.scalar_type() == ScalarType::Long && t.numel() == LENGTH && t.is_contiguous(), "plan: expected ",
+                    (int)LENGTH, " int64 values, as ops.sparse_conv.pack.plan_of gives them");
+    value = t.const_data_ptr<int64_t>();
+  }
+  int64_t operator[](Entry e) const { return value[e]; }
+  const int64_t* value;
+};
+
+void set_geometry(ConvJob& j, const Plan& p) {
+  j.kh = (int)p[Plan::KERNEL_H], j.kw = (int)p[Plan::KERNEL_W], j.stride_h = (int)p[Plan::STRIDE_H];
+  j.stride_w = (int)p[Plan::STRIDE_W], j.pad_h = (int)p[Plan::PAD_H], j.pad_w = (int)p[Plan::PAD_W];
+  j.dil_h = (int)p[Plan::DIL_H], j.dil_w = (int)p[Plan::DIL_W], j.groups = (int)p[Plan::GROUPS];
+}
+void set_square(ConvJob& j, int kernel) {  // stride and dilation 1, one group, an output of the input's size
+  j.kh = j.kw = kernel, j.pad_h = j.pad_w = kernel / 2;
+  j.stride_h = j.stride_w = j.dil_h = j.dil_w = j.groups = 1;
 }
 
 void set_output(ConvJob& j, const Tensor& policy, const Tensor& out) {
@@ -402,14 +418,18 @@ void sparse_conv2d(const Tensor& x, const std::optional<Tensor>& x_prev, const T
                    const std::optional<Tensor>& sites, const std::optional<Tensor>& tiles,
                    const std::optional<Tensor>& bits, const std::optional<Tensor>& prev,
                    const std::optional<Tensor>& residual, const std::optional<Tensor>& skipped, Tensor out,
-                   std::vector<int64_t> geometry, int64_t flags) {
+                   const Tensor& plan) {
   check_policy(policy);
   ConvJob j{};
-  set_geometry(j, geometry);
+  const Plan layer(plan);
+  const int64_t flags = layer[Plan::FLAGS];
+  set_geometry(j, layer);
   if (flags & COMPACT)
     set_compact(j, x, weight, policy, out);
   else
     set_shapes(j, x, policy, out), j.in = rows_of(x, "x");
+  STD_TORCH_CHECK(j.CI == layer[Plan::C_IN] && j.CO == layer[Plan::C_OUT], "x and out: expected ", layer[Plan::C_IN], " and ",
+                  layer[Plan::C_OUT], " channels, got ", j.CI, " and ", j.CO);
   check_packed(j, weight, bias, flags & DEPTHWISE, winograd.has_value());
   j.out = rows_of(out, "out");
   if (x_prev) j.in_prev = rows_of(*x_prev, "x_prev");
@@ -433,6 +453,12 @@ void sparse_conv2d(const Tensor& x, const std::optional<Tensor>& x_prev, const T
   run_conv(j, winograd, weight, flags);
 }
 
+// The same in the shortest form: an argument more costs microseconds where the caches are cold.
+void sparse_conv2d_update(const Tensor& x, const Tensor& weight, const std::optional<Tensor>& winograd, const Tensor& bias,
+                          const Tensor& policy, Tensor out, const Tensor& plan) {
+  sparse_conv2d(x, {}, weight, winograd, bias, policy, {}, {}, {}, {}, {}, {}, out, plan);
+}
+
 // Residual bottleneck (1x1, 3x3, 1x1) whose three convolutions share the active sites; `hidden` (output of the first
 // convolution) and `out` persist between frames. The output of the 3x3 exists only at active sites, side by side.
 void sparse_bottleneck(const Tensor& x, const std::vector<Tensor>& weights, const std::vector<Tensor>& biases,
@@ -443,7 +469,7 @@ void sparse_bottleneck(const Tensor& x, const std::vector<Tensor>& weights, cons
   STD_TORCH_CHECK(weights.size() == 3 && biases.size() == 3, "weights: expected three convolutions");
   const Sites s = sites_of(policy, sites, tiles, bits, winograd.has_value());
   ConvJob first{};
-  set_geometry(first, {1, 1, 1, 1, 0, 0, 1, 1, 1});
+  set_square(first, 1);
   set_shapes(first, x, policy, hidden);
   first.in = rows_of(x, "x"), first.out = rows_of(hidden, "hidden");
   const Rows target = rows_of(out, "out");
@@ -456,7 +482,7 @@ void sparse_bottleneck(const Tensor& x, const std::vector<Tensor>& weights, cons
 
   const Type operand = weights[2].scalar_type() == ScalarType::BFloat16 ? Type::bf16 : Type::f32;
   ConvJob second{};
-  set_geometry(second, {3, 3, 1, 1, 1, 1, 1, 1, 1});
+  set_square(second, 3);
   set_shapes(second, hidden, policy, hidden);
   check_packed(second, weights[1], biases[1], false);
   Tensor middle = torch::stable::new_empty(x, {s.count + 1, second.CO},
@@ -472,7 +498,7 @@ void sparse_bottleneck(const Tensor& x, const std::vector<Tensor>& weights, cons
   run_conv(second, winograd, weights[1], NO_FILL | (flags & (ONLY_DIRECT | ONLY_WINOGRAD)));
 
   ConvJob third{};
-  set_geometry(third, {1, 1, 1, 1, 0, 0, 1, 1, 1});
+  set_square(third, 1);
   set_shapes(third, hidden, policy, out);
   check_packed(third, weights[2], biases[2], false);
   third.in.data = middle.data_ptr(), third.in.column = second.CO, third.in.type = operand, third.compact_in = true;
@@ -527,8 +553,10 @@ STABLE_TORCH_LIBRARY_FRAGMENT(vosplug_cpu, m) {
   m.def("active_count(Tensor policy) -> int");
   m.def(
       "sparse_conv2d(Tensor x, Tensor? x_prev, Tensor weight, Tensor? winograd, Tensor bias, Tensor policy, Tensor? sites, "
-      "Tensor? tiles, Tensor? bits, Tensor? prev, Tensor? residual, Tensor? skipped, Tensor(a!) out, int[] geometry, "
-      "int flags) -> ()");
+      "Tensor? tiles, Tensor? bits, Tensor? prev, Tensor? residual, Tensor? skipped, Tensor(a!) out, Tensor plan) -> ()");
+  m.def(
+      "sparse_conv2d_update(Tensor x, Tensor weight, Tensor? winograd, Tensor bias, Tensor policy, Tensor(a!) out, "
+      "Tensor plan) -> ()");
   m.def(
       "sparse_bottleneck(Tensor x, Tensor[] weights, Tensor[] biases, Tensor? winograd, Tensor policy, Tensor? sites, "
       "Tensor? tiles, Tensor? bits, Tensor(a!) hidden, Tensor(b!) out, int flags) -> ()");
@@ -544,6 +572,7 @@ STABLE_TORCH_LIBRARY_IMPL(vosplug_cpu, CPU, m) {
   m.impl("active_tiles", TORCH_BOX(&active_tiles));
   m.impl("active_count", TORCH_BOX(&active_count));
   m.impl("sparse_conv2d", TORCH_BOX(&sparse_conv2d));
+  m.impl("sparse_conv2d_update", TORCH_BOX(&sparse_conv2d_update));
   m.impl("sparse_bottleneck", TORCH_BOX(&sparse_bottleneck));
 }
 
