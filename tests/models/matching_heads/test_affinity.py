@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from vosplug.models.matching_heads import AffinityMatching, L2Matching, LocalityPrior
+from vosplug.models.matching_heads import AffinityMatching, BestAffinities, L2Matching, LocalityPrior
 from vosplug.models.memories import FrameBank, MemoryEntry
 from vosplug.structures import Pairs
 
@@ -60,15 +60,41 @@ RAGGED = [[[True, False], [True, True]], [[True, True], [True, True]], [[True, T
 ONE_EACH = [[[True, False], [False, True]], [[True, False], [False, True]]]
 
 
+@pytest.mark.parametrize("grad", [True, False])  # without gradients only the best tokens' values are touched
 @pytest.mark.parametrize("top_k", [None, 1, 4, 99])
 @pytest.mark.parametrize("valids", [SAME, LATE, RAGGED, ONE_EACH], ids=["same", "late", "ragged", "one_each"])
-def test_readout_is_the_definition(valids, top_k):
+def test_readout_is_the_definition(valids, top_k, grad):
     memory = memory_of(valids)
     active = torch.tensor(valids[-1])
     pairs, query = Pairs.of(active, torch.device("cpu")), query_of(len(active))
-    out = L2Matching(top_k=top_k)(query, memory, pairs, frame=len(valids))
+    with torch.set_grad_enabled(grad):
+        out = L2Matching(top_k=top_k)(query, memory, pairs, frame=len(valids))
     assert out.shape == (int(active.sum()), CV, *GRID) and out.dtype == torch.float64
     assert torch.allclose(out, naive(query, memory, pairs, top_k), atol=1e-12)
+
+
+def test_best_tokens_are_read_without_a_matrix_of_all():
+    memory, query, pairs = memory_of(LATE), query_of(), pairs_of([[True, True, True]])
+    head, read = L2Matching(top_k=3), []
+    original = head.read
+    head.read = lambda affinity, *rest: read.append(affinity) or original(affinity, *rest)
+    with torch.no_grad():
+        head(query, memory, pairs, 3)
+    assert all(isinstance(a, BestAffinities) and a.weights.shape == a.places.shape == (1, LENGTH, 3) for a in read)
+    assert len(read) == 3  # groups of objects that started together
+    for entry in memory:  # laid out once, side by side for each token, and still the same values
+        assert entry.by_token().data_ptr() == entry.value.data_ptr()
+    for entry, fresh in zip(memory, memory_of(LATE), strict=True):
+        assert torch.equal(entry.value, fresh.value)
+
+
+def test_half_precision_values_are_read_in_their_type():
+    memory, query = memory_of(SAME, dtype=torch.bfloat16), query_of(dtype=torch.bfloat16)
+    pairs = pairs_of([[True, True]])
+    with torch.no_grad():
+        out = L2Matching(top_k=4)(query, memory, pairs, 3)
+    assert out.dtype == torch.bfloat16
+    assert torch.allclose(out.double(), naive(query, memory, pairs, 4), atol=0.03)
 
 
 def test_only_the_asked_pairs_are_read():
@@ -258,6 +284,23 @@ class TestUsage:
                 L2Matching(max_elements=max_elements)(query_of(), memory, pairs_of([[True, True, True]]), 3)
             rates.append([e.usage / e.reads for e in memory])
         assert rates[0] == pytest.approx(rates[2]) and rates[1] == pytest.approx(rates[2])
+
+    @pytest.mark.parametrize("by_token", [False, True])
+    def test_of_the_best_tokens_it_is_that_of_the_matrix(self, by_token):
+        counted = []
+        for grad in (True, False):
+            memory = memory_of(LATE, eviction="LeastUsed")
+            for entry in memory:
+                if by_token:
+                    entry.use_count = torch.zeros(1, entry.tokens, dtype=torch.float64)
+                    entry.life_count = torch.zeros_like(entry.use_count)
+            with torch.set_grad_enabled(grad):
+                L2Matching(top_k=3)(query_of(), memory, pairs_of([[True, True, True]]), 3)
+            counted.append([(e.usage, e.reads) if not by_token else e.use_count for e in memory])
+        if by_token:
+            assert all(torch.allclose(a, b) and a.sum() > 0 for a, b in zip(*counted, strict=True))
+        else:
+            assert counted[0] == [(pytest.approx(u), r) for u, r in counted[1]] and counted[0][0][0] > 0
 
     def test_it_is_not_counted_without_need(self):
         memory = memory_of(SAME)

@@ -52,6 +52,14 @@ class MemoryEntry:
         """O at the time of writing; objects that started later have no values here."""
         return self.value.shape[1]
 
+    def by_token(self) -> Tensor:
+        """Values (B, N, O, Cv), a token's side by side: from then on ``value`` is a view of them."""
+        values = self.value.permute(0, 3, 1, 2)
+        if not values.is_contiguous():
+            values = values.contiguous()
+            self.value = values.permute(0, 2, 3, 1)
+        return values
+
     def keep_objects(self, keep: Tensor) -> None:
         """Drop all object channels but ``keep`` (sorted channel numbers)."""
         keep = keep[keep < self.objects]

@@ -28,6 +28,7 @@ struct ConvJob {
   const void* zero = nullptr;      // a row of zeros for taps outside the image
 
   const void* weight = nullptr;    // packed: [group][panel][tap][CI/groups][NR], see pack.py
+  bool far_weights = false;        // they do not stay near, and each is used for long: those that follow are asked for
   const float* bias = nullptr;     // [group][panel][NR]
 
   Rows residual;                   // added before the activation; null data: none

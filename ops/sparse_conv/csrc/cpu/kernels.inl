@@ -11,6 +11,14 @@ constexpr int64_t STREAM_BYTES = 1 << 20;      // outputs larger than this are f
 
 static inline int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
 
+// What the kernel needs next and asks for on the way, a little with every STEPS channels: all at once it would wait.
+template <class T>
+struct Coming {
+  const T* const* rows = nullptr;  // of the tile after next; null: they are near
+  const char* weights = nullptr;   // this tile's share of the weights that follow those in use; null: nothing
+  int lines = 0;                   // of the cache, with every STEPS channels
+};
+
 // acc += channel k of the rows x weights b.
 template <int M>
 static inline __attribute__((always_inline)) void multiply(const float* const (&a)[M], int64_t k, const float* b,
@@ -26,12 +34,13 @@ static inline __attribute__((always_inline)) void multiply(const float* const (&
   }
 }
 
-// acc += rows x weights over `taps` taps and channels k0..k0+K; weights of one tap are K_all x NR. The rows `next`
-// (null: none) are asked for on the way: all at once they would wait for each other.
-template <int M>
+// acc += rows x weights over `taps` taps and channels k0..k0+K; weights of one tap are K_all x NR.
+template <int M, bool WEIGHTS>
 static inline __attribute__((always_inline)) void accumulate(const float* const* rows, int taps, int64_t k0, int64_t K,
-                                                             const float* w, int64_t tap_stride, const float* const* next,
-                                                             vf (&acc)[M][NV]) {
+                                                             const float* w, int64_t tap_stride,
+                                                             const Coming<float>& coming, vf (&acc)[M][NV]) {
+  const float* const* next = coming.rows;
+  const char* weights = coming.weights;
   for (int t = 0; t < taps; ++t) {
     const float* a[M];
     for (int m = 0; m < M; ++m) a[m] = rows[t * MR + m] + k0;
@@ -39,6 +48,7 @@ static inline __attribute__((always_inline)) void accumulate(const float* const*
     int64_t k = 0;
     for (; k + STEPS <= K; k += STEPS) {
       for (int m = 0; m < M && next; ++m) __builtin_prefetch(next[m] + k0 + k, 0, 3);
+      for (int l = 0; WEIGHTS && l < coming.lines; ++l, weights += 64) __builtin_prefetch(weights, 0, 2);
 #pragma GCC unroll 4
       for (int s = 0; s < STEPS; ++s, b += NR) multiply<M>(a, k + s, b, acc);
     }
@@ -48,10 +58,12 @@ static inline __attribute__((always_inline)) void accumulate(const float* const*
 
 #if VOSPLUG_DOT_BF16
 // The same on pairs of bf16: weights are [K/2][NR][2].
-template <int M>
+template <int M, bool WEIGHTS>
 static inline __attribute__((always_inline)) void accumulate(const bf16* const* rows, int taps, int64_t k0, int64_t K,
-                                                             const bf16* w, int64_t tap_stride, const bf16* const* next,
-                                                             vf (&acc)[M][NV]) {
+                                                             const bf16* w, int64_t tap_stride,
+                                                             const Coming<bf16>& coming, vf (&acc)[M][NV]) {
+  const bf16* const* next = coming.rows;
+  const char* weights = coming.weights;
   for (int t = 0; t < taps; ++t) {
     const bf16* a[M];
     for (int m = 0; m < M; ++m) a[m] = rows[t * MR + m] + k0;
@@ -59,6 +71,8 @@ static inline __attribute__((always_inline)) void accumulate(const bf16* const* 
     for (int64_t k = 0; k < K; k += 2, b += 2 * NR) {
       if (next && k % 32 == 0)
         for (int m = 0; m < M; ++m) __builtin_prefetch(next[m] + k0 + k, 0, 3);
+      if (WEIGHTS && k % 32 == 0)
+        for (int l = 0; l < coming.lines; ++l, weights += 64) __builtin_prefetch(weights, 0, 2);
       __m512bh bv[NV];
       for (int v = 0; v < NV; ++v) bv[v] = (__m512bh)_mm512_loadu_si512(b + v * 2 * VW);
 #pragma GCC unroll 8
@@ -141,11 +155,11 @@ static inline __attribute__((always_inline)) void finish(const vf (&acc)[M][NV],
 
 // One register tile over a part of the reduction; `partial` carries the sums between parts. Inlined, as short rows
 // leave a call little to hide behind.
-template <class T, class O, int M>
+template <class T, class O, int M, bool WEIGHTS>
 static inline __attribute__((always_inline)) void tile(const T* const* rows, int taps, int64_t k0, int64_t K,
                                                        const T* w, int64_t tap_stride, const float* start,
                                                        float* partial, bool first, bool last, const Tail& tail,
-                                                       const T* const* next) {
+                                                       const Coming<T>& coming) {
   vf acc[M][NV];
   if (first) {
 #pragma GCC unroll 8
@@ -160,7 +174,7 @@ static inline __attribute__((always_inline)) void tile(const T* const* rows, int
 #pragma GCC unroll 8
       for (int v = 0; v < NV; ++v) acc[m][v] = load(partial + m * NR + v * VW);
   }
-  accumulate<M>(rows, taps, k0, K, w, tap_stride, next, acc);
+  accumulate<M, WEIGHTS>(rows, taps, k0, K, w, tap_stride, coming, acc);
   if (last) {
     finish<M, O>(acc, tail);
   } else {
@@ -171,17 +185,58 @@ static inline __attribute__((always_inline)) void tile(const T* const* rows, int
   }
 }
 
-template <class T, class O>
-static void tile_any(int M, const T* const* rows, int taps, int64_t k0, int64_t K, const T* w, int64_t tap_stride,
-                     const float* start, float* partial, bool first, bool last, const Tail& tail, const T* const* next = nullptr) {
-  switch (M) {
-#define VOSPLUG_CASE(n) \
-  case n:               \
-    if constexpr (n <= MR) tile<T, O, n>(rows, taps, k0, K, w, tap_stride, start, partial, first, last, tail, next); \
-    break;
-    VOSPLUG_CASE(1) VOSPLUG_CASE(2) VOSPLUG_CASE(3) VOSPLUG_CASE(4) VOSPLUG_CASE(5) VOSPLUG_CASE(6)
-#undef VOSPLUG_CASE
+#define VOSPLUG_CASES(call)                                                                  \
+  switch (M) {                                                                               \
+    VOSPLUG_CASE(call, 1) VOSPLUG_CASE(call, 2) VOSPLUG_CASE(call, 3) VOSPLUG_CASE(call, 4)  \
+    VOSPLUG_CASE(call, 5) VOSPLUG_CASE(call, 6)                                              \
   }
+#define VOSPLUG_CASE(call, n)           \
+  case n:                               \
+    if constexpr (n <= MR) call(n);     \
+    break;
+
+// Inlined in the loop over blocks, as short rows leave a call little to hide behind.
+template <class T, class O, bool WEIGHTS>
+static inline __attribute__((always_inline)) void tile_of(int M, const T* const* rows, int taps, int64_t k0, int64_t K,
+                                                          const T* w, int64_t tap_stride, const float* start,
+                                                          float* partial, bool first, bool last, const Tail& tail,
+                                                          const Coming<T>& coming) {
+#define VOSPLUG_TILE(n) \
+  tile<T, O, n, WEIGHTS>(rows, taps, k0, K, w, tap_stride, start, partial, first, last, tail, coming)
+  VOSPLUG_CASES(VOSPLUG_TILE)
+#undef VOSPLUG_TILE
+}
+// The same out of line, which also asks for weights.
+template <class T, class O>
+static __attribute__((noinline)) void asking_tile_of(int M, const T* const* rows, int taps, int64_t k0, int64_t K,
+                                                     const T* w, int64_t tap_stride, const float* start, float* partial,
+                                                     bool first, bool last, const Tail& tail, const Coming<T>& coming) {
+  tile_of<T, O, true>(M, rows, taps, k0, K, w, tap_stride, start, partial, first, last, tail, coming);
+}
+
+// A product and nothing else: K channels of M rows to rows of floats. On its own, as much of tile() then falls away.
+template <class T, bool WEIGHTS>
+static void product_of(int M, const T* const* rows, int64_t K, const T* w, void* const* out, Coming<T> coming) {
+#define VOSPLUG_TILE(n)                                                                  \
+  tile<T, float, n, WEIGHTS>(rows, 1, 0, K, w, 0, nullptr, nullptr, true, true,          \
+                             Tail{out, nullptr, NR, false}, Coming<T>{nullptr, coming.weights, coming.lines})
+  VOSPLUG_CASES(VOSPLUG_TILE)
+#undef VOSPLUG_TILE
+}
+#undef VOSPLUG_CASES
+#undef VOSPLUG_CASE
+
+// Lines to ask for with every STEPS channels, where n register tiles share the asking for as many weights as they use.
+static inline int lines_each(int64_t n) { return (int)((NR + n - 1) / n); }
+
+// The part of register tile i in it; `next` (null: none) are the weights, those in use have `rows` rows of NR.
+template <class T>
+static inline Coming<T> coming_weights(const T* next, int64_t rows, int i, int lines) {
+  constexpr int64_t step = 64 / sizeof(T);  // rows between two times of asking
+  Coming<T> c;
+  c.lines = lines;
+  if (next && i * lines < NR) c.weights = (const char*)next + i * lines * (rows / step) * 64;
+  return c;
 }
 
 template <class O>
@@ -327,6 +382,7 @@ static void direct_run(const ConvJob& j, int64_t begin, int64_t end) {
   const int64_t part = PART_BYTES / (NR * (int64_t)sizeof(T));
   const int tap_step = (int)(kg >= part ? 1 : smaller(taps, part / kg < 1 ? 1 : part / kg));
   const int64_t k_step = kg > part ? (part + 1) / 2 * 2 : kg;
+  const T* all_weights_end = (const T*)j.weight + j.groups * panels * taps * tap_stride;
   const bool pointwise = taps == 1 && !j.slot && !j.compact_in;
   // The rows of the next block are found ahead, so that a register tile can ask for those of the tile after next.
   SiteRows<T, O> blocks[2];
@@ -338,6 +394,7 @@ static void direct_run(const ConvJob& j, int64_t begin, int64_t end) {
   for (int64_t s = begin; s < end; ++s) {
     const SiteRows<T, O>&now = blocks[s & 1], &after = blocks[(s + 1) & 1];
     const int64_t i0 = s * SITE_BLOCK, n = now.count;
+    const int lines = lines_each((n + MR - 1) / MR);
     if (s + 1 < end) blocks[(s + 1) & 1].find(j, s + 1, block_out, block_res);
     for (int64_t i = 0; i < n && block_res; ++i) gather<O>(j, j.residual, i0 + i, block_res + i * j.CO);
     for (int64_t g = 0; g < j.groups; ++g) {
@@ -348,13 +405,18 @@ static void direct_run(const ConvJob& j, int64_t begin, int64_t end) {
           for (int64_t k = 0; k < kg; k += k_step) {
             const int nt = (int)smaller(tap_step, taps - t), columns = (int)smaller(NR, cog - p * NR);
             const bool first = t == 0 && k == 0, last = t + nt == taps && k + k_step >= kg;
+            const int64_t depth = smaller(k_step, kg - k);
+            const T *in_use = w + t * tap_stride + k * NR, *next = in_use + nt * depth * NR;  // parts lie in their order
+            if (next == all_weights_end) next = s + 1 < end ? (const T*)j.weight : nullptr;
+            if (!j.far_weights) next = nullptr;
             for (int64_t i = 0; i < n; i += MR) {
               const int M = (int)smaller(MR, n - i);
               const int64_t later = i / MR + TILES_AHEAD, wrapped = later - tiles;
               const bool here = later * MR < n, there = !here && wrapped >= 0 && s + 1 < end && wrapped * MR < after.count;
               const SiteRows<T, O>& coming = here ? now : after;
               const int64_t tile_then = here ? later : wrapped;
-              const T* const* next = pointwise && p == 0 && (here || there) ? coming.in + tile_then * MR : nullptr;
+              Coming<T> asked = coming_weights(next, nt * depth, (int)(i / MR), lines);
+              if (pointwise && p == 0 && (here || there)) asked.rows = coming.in + tile_then * MR;
               if (first && direct_out && (here || there))
 #pragma GCC unroll 8
                 for (int m = 0; m < MR; ++m)
@@ -371,9 +433,14 @@ static void direct_run(const ConvJob& j, int64_t begin, int64_t end) {
               }
               for (int m = 0; m < M && last && has_res; ++m) r[m] = now.residual[i + m] + channel;
               const Tail tail{o, has_res ? r : nullptr, columns, j.relu};
-              tile_any<T, O>(M, now.in + (i / MR) * MR * taps + t * MR, nt, g * cig + k, smaller(k_step, kg - k),
-                             w + t * tap_stride + k * NR, tap_stride, j.bias + panel * NR, partial + (i / MR) * MR * NR,
-                             first, last, tail, next);
+              const T* const* operands = now.in + (i / MR) * MR * taps + t * MR;
+              float* const sums = partial + (i / MR) * MR * NR;
+              if (asked.weights)
+                asking_tile_of<T, O>(M, operands, nt, g * cig + k, depth, in_use, tap_stride, j.bias + panel * NR, sums,
+                                     first, last, tail, asked);
+              else
+                tile_of<T, O, false>(M, operands, nt, g * cig + k, depth, in_use, tap_stride, j.bias + panel * NR, sums,
+                                     first, last, tail, asked);
             }
           }
         }
@@ -480,8 +547,10 @@ static void transform_back(const ConvJob& j, int64_t tile, unsigned active, cons
 template <class T, class O>
 static void winograd_panel(const ConvJob& j, int64_t p, int64_t t0, int n, const T* v, int64_t v_stride, float* products) {
   const int64_t p_stride = (int64_t)n * NR;
+  const int lines = lines_each((n + MR - 1) / MR);
   for (int f = 0; f < 16; ++f) {
     const T* w = (const T*)j.weight + (p * 16 + f) * j.CI * NR;
+    const T* next = j.far_weights && (f < 15 || (p + 1) * NR < j.CO) ? w + j.CI * NR : nullptr;
     for (int i = 0; i < n; i += MR) {
       const int M = (int)smaller(MR, n - i);
       const T* rows[MR];
@@ -490,7 +559,8 @@ static void winograd_panel(const ConvJob& j, int64_t p, int64_t t0, int n, const
         rows[m] = v + f * v_stride + (i + m) * j.CI;
         o[m] = products + f * p_stride + (i + m) * NR;
       }
-      tile_any<T, float>(M, rows, 1, 0, j.CI, w, 0, nullptr, nullptr, true, true, Tail{o, nullptr, NR, false});
+      const Coming<T> asked = coming_weights(next, j.CI, i / MR, lines);
+      (asked.weights ? product_of<T, true> : product_of<T, false>)(M, rows, j.CI, w, o, asked);
     }
   }
   for (int i = 0; i < n; ++i)

@@ -326,11 +326,12 @@ void run_conv(ConvJob& j, const std::optional<Tensor>& winograd, const Tensor& w
   STD_TORCH_CHECK(transforms || weight.numel(),
                   "weight: only the Winograd form was kept, which needs an output in channels_last");
   j.weight = transforms ? winograd->const_data_ptr() : weight.const_data_ptr();
+  j.far_weights = transforms ? weights_dominate(j, element) : j.kh * j.kw == 1 && weight.numel() * element >= half_cache();
   const Range fill{k.fill, flags & NO_FILL ? 0 : j.B * j.HO * j.WO, fill_block_of(j)};
   Range compute{k.direct, ceil_div(j.site_count, SITE_BLOCK), 1};
   if (flags & DEPTHWISE) {
     compute = {k.depthwise, j.site_count, SITE_BLOCK};
-  } else if (transforms && weights_dominate(j, element)) {
+  } else if (transforms && j.far_weights) {
     j.transformed = scratch(SLOT_TRANSFORMED, (size_t)(16 * j.tile_count * j.CI * element));
     const Range tiles{k.transform, j.tile_count, 6};
     share_out(tiles.blocks(), [&](int64_t b, int64_t e) { tiles.run(j, b, e); });
