@@ -406,9 +406,9 @@ static void direct_run(const ConvJob& j, int64_t begin, int64_t end) {
             const int nt = (int)smaller(tap_step, taps - t), columns = (int)smaller(NR, cog - p * NR);
             const bool first = t == 0 && k == 0, last = t + nt == taps && k + k_step >= kg;
             const int64_t depth = smaller(k_step, kg - k);
-            const T *in_use = w + t * tap_stride + k * NR, *next = in_use + nt * depth * NR;  // parts lie in their order
-            if (next == all_weights_end) next = s + 1 < end ? (const T*)j.weight : nullptr;
-            if (!j.far_weights) next = nullptr;
+            const T *in_use = w + t * tap_stride + k * NR, *after_it = in_use + nt * depth * NR;  // parts lie in their order
+            const bool all_used = after_it == all_weights_end;  // the next block begins with the first part
+            const T* next = !j.far_weights || (all_used && s + 1 == end) ? nullptr : all_used ? (const T*)j.weight : after_it;
             for (int64_t i = 0; i < n; i += MR) {
               const int M = (int)smaller(MR, n - i);
               const int64_t later = i / MR + TILES_AHEAD, wrapped = later - tiles;
