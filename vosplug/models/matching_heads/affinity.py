@@ -7,11 +7,21 @@ from dataclasses import dataclass
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.utils.flop_counter import flop_registry, register_flop_formula
 
 from ...registry import LAYERS, MATCHING_HEADS
 from ...structures import Pairs
 from ..layers.similarity import anisotropic_l2
 from ..memories.frame_bank import FrameBankState, MemoryEntry
+
+
+def weighted_bag_flops(table: torch.Size, tokens: torch.Size, *args, out_shape=None, **kwargs) -> int:
+    """FLOPs of weighted sums of rows of ``table`` (N, C): one multiply-add for each token and channel."""
+    return 2 * tokens[0] * table[1]
+
+
+if torch.ops.aten._embedding_bag_forward_only not in flop_registry:  # torch counts none of it
+    register_flop_formula(torch.ops.aten._embedding_bag_forward_only)(weighted_bag_flops)
 
 
 @dataclass
