@@ -40,7 +40,7 @@ class PackedWeights:
         return replace(self, weight=self.weight.new_empty(0))
 
 
-RELU, ONLY_DIRECT, ONLY_WINOGRAD, NO_FILL, DEPTHWISE, COMPACT = 1, 2, 4, 8, 16, 32  # flags of a plan
+RELU, DEPTHWISE, COMPACT = 1, 16, 32  # flags of a plan
 
 
 def plan_of(
