@@ -14,14 +14,14 @@ _ISA = ("generic", "avx2", "avx512", "avx512_bf16")
 
 
 @functools.cache
-def has_extension() -> bool:
-    """Return whether the compiled operators are loaded; the first call loads them or logs, once, that they lack."""
+def extension() -> Path | None:
+    """Return the file of the compiled operators, loaded by the first call, or None, which that call logs."""
     folder = Path(__file__).resolve().parent
     problem = "no compiled extension in the installed package"
     for path in sorted(folder.glob("_C*.so")):
         try:
             torch.ops.load_library(str(path))
-            return True
+            return path
         except (OSError, RuntimeError) as error:  # noqa: PERF203
             problem = f"{path.name} cannot be loaded: {str(error).splitlines()[0]}"
     logging.getLogger("vosplug").warning(
@@ -29,7 +29,12 @@ def has_extension() -> bool:
         "(to build them: python ops/build.py in a clone, or pip install --no-build-isolation .)",
         problem,
     )
-    return False
+    return None
+
+
+def has_extension() -> bool:
+    """Return whether the compiled operators are loaded; the first call loads them or logs, once, that they lack."""
+    return extension() is not None
 
 
 @functools.cache

@@ -1,6 +1,7 @@
 """Benchmark cases of the sparse convolution: layers of a ResNet-50 on a 480x854 frame."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import torch
 import torch.nn.functional as F
@@ -10,7 +11,6 @@ from ..benchmark import Case, blob_policy, random_policy
 from ..library import has_dense_kernels
 from . import op
 from .indexed import sparse_conv2d_indexed_
-from .pack import RELU, plan_of
 from .prepared import PreparedBottleneck, PreparedConv2d
 from .sites import Sites
 
@@ -67,8 +67,8 @@ def _layer(layer, dtype, density, policy_of, device, form="in place") -> Case:
     if form == "in place":
         ours = lambda: prepared(x, policy, out)  # noqa: E731
     elif form == "direct kernel":
-        p, plan = prepared.packed, plan_of(weight, (1, 1), (pad, pad), (1, 1), 1, RELU)
-        ours = lambda: torch.ops.vosplug_cpu.sparse_conv2d_update(x, p.weight, None, p.bias, policy, out, plan)  # noqa: E731
+        prepared.packed = replace(prepared.packed, winograd=None)
+        ours = lambda: prepared(x, policy, out)  # noqa: E731
     elif form == "new output":
         from .functions import triple_sparse_conv2d
 

@@ -5,14 +5,16 @@ from collections.abc import Sequence
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.compiler import is_dynamo_compiling
 from torch.nn.utils.fusion import fuse_conv_bn_weights
 from torch.utils.flop_counter import register_flop_formula
 
 from .. import checks
+from ..direct import direct_calls
 from ..library import has_extension
 from . import cuda, op
 from .indexed import sparse_conv2d_indexed_
-from .pack import COMPACT, DEPTHWISE, RELU, pack_weights, plan_of
+from .pack import COMPACT, DEPTHWISE, RELU, PackedWeights, pack_weights, plan_of
 from .sites import COMPUTE, ZERO, Sites, check_policy
 
 
@@ -35,7 +37,8 @@ def _refuse_gradients(*tensors: Tensor) -> None:
         )
 
 
-_UPDATE = torch.ops.vosplug_cpu.sparse_conv2d_update.default if has_extension() else None
+_direct = direct_calls()
+_update, _bottleneck = (None, None) if _direct is None else (_direct.update, _direct.bottleneck)
 
 
 class PreparedConv2d:
@@ -77,19 +80,39 @@ class PreparedConv2d:
         self._skips_to_zero = not bool((self.skipped.clamp(min=0) if activation else self.skipped).any())
         self.stride, self.padding = checks.pair(stride, "stride", 1), checks.pair(padding, "padding", 0)
         self.dilation, self.groups, self.relu = checks.pair(dilation, "dilation", 1), groups, activation == "relu"
+        self._skipped = self.skipped.float().contiguous()
+        self._channels = (weight.shape[1] * groups, weight.shape[0])
+        shape = (*weight.shape[2:], *self.stride, *self.padding, groups)
+        self._pointwise = shape == (1, 1, 1, 1, 0, 0, 1)
         self.packed = None
         if weight.device.type == "cpu" and dtype in op._KERNEL_DTYPES and has_extension():
             self.packed = pack_weights(
                 self.weight, self.bias, stride=self.stride, dilation=self.dilation, groups=groups, dtype=dtype
             )
-        self._skipped = self.skipped.float().contiguous()
-        self._channels = (weight.shape[1] * groups, weight.shape[0])
-        shape = (*weight.shape[2:], *self.stride, *self.padding, groups)
-        self._pointwise = shape == (1, 1, 1, 1, 0, 0, 1)
-        if self.packed is not None:
-            flags = RELU * self.relu | DEPTHWISE * self.packed.depthwise
-            geometry = (self.stride, self.padding, self.dilation, groups)
-            self._plan, self._rows_plan = (plan_of(self.weight, *geometry, flags | more) for more in (0, COMPACT))
+
+    @property
+    def packed(self) -> PackedWeights | None:
+        """The weights as the compiled kernels read them; None where PyTorch code or CUDA runs."""
+        return self._packed
+
+    @packed.setter
+    def packed(self, packed: PackedWeights | None) -> None:
+        self._packed, self._layer = packed, None  # the layer as the direct call wants it
+        if packed is None:
+            return
+        flags = RELU * self.relu | DEPTHWISE * packed.depthwise
+        geometry = (self.stride, self.padding, self.dilation, self.groups)
+        self._plan, self._rows_plan = (plan_of(self.weight, *geometry, flags | more) for more in (0, COMPACT))
+        if _direct is not None:
+            tensors = (packed.weight, packed.winograd, packed.bias, self._skipped, self._plan)
+            self._layer = _direct.layer(self.weight, *tensors, self._skips_to_zero)
+
+    def __getstate__(self) -> dict:
+        return {**self.__dict__, "_layer": None}  # addresses in this process
+
+    def __setstate__(self, state: dict) -> None:
+        self.__dict__.update(state)
+        self.packed = self._packed
 
     def __call__(self, x: Tensor, sites: Sites | Tensor, out: Tensor, shortcut: Tensor | None = None) -> Tensor:
         """Update ``out`` (B, C_out, H_out, W_out) in place from ``x`` (B, C_in, H, W) at ``sites``; return it.
@@ -97,17 +120,16 @@ class PreparedConv2d:
         A policy (B, H_out, W_out) that only one layer uses can be given as it is: its sites are found on the way.
         ``shortcut`` (shape of ``out``) is added before the activation wherever a site is computed or skipped.
         """
-        if self.packed is None or torch.is_grad_enabled() or x.dtype is not self.weight.dtype:
-            return self._carefully(x, sites, out, shortcut)
-        try:  # the kernel sees to its arguments itself
-            if shortcut is None and self._skips_to_zero and not isinstance(sites, Sites):
-                p = self.packed
-                _UPDATE(x, p.weight, p.winograd, p.bias, sites, out, self._plan)
-                return out
-            return self._compiled(x, sites, out, shortcut)
-        except (RuntimeError, TypeError):
-            # what is wrong in plain words, or a policy that has to be copied
-            return self._carefully(x, sites, out, shortcut)
+        if self._layer is not None and not is_dynamo_compiling():
+            try:  # the kernel sees to its arguments itself
+                if type(sites) is Sites:
+                    if _update(self._layer, x, out, shortcut, *self._lists(sites)):
+                        return out
+                elif _update(self._layer, x, out, shortcut, sites, None, None, None):
+                    return out
+            except (RuntimeError, TypeError):
+                pass  # told in plain words below, or a policy that has to be copied
+        return self._carefully(x, sites, out, shortcut)
 
     def from_rows(self, rows: Tensor, sites: Sites, out: Tensor, shortcut: Tensor | None = None) -> Tensor:
         """The same for a 1x1 layer whose inputs at the computed sites lie side by side, in the order of the sites.
@@ -135,14 +157,8 @@ class PreparedConv2d:
         self._finish(sites.policy, out, shortcut)
         return out
 
-    def _compiled(self, x: Tensor, sites: Sites | Tensor, out: Tensor, shortcut: Tensor | None) -> Tensor:
-        p = self.packed
-        if isinstance(sites, Sites):
-            policy, lists = sites.policy, sites.lists(with_tiles=p.winograd is not None)
-        else:
-            policy, lists = sites, (None, None, None)
-        self._call(x, policy, lists, out, shortcut, self._plan)
-        return out
+    def _lists(self, sites: Sites) -> tuple[Tensor, Tensor, Tensor | None, Tensor | None]:
+        return (sites.policy, *sites.lists(with_tiles=self._packed.winograd is not None))
 
     def _call(self, x, policy: Tensor, lists: tuple, out: Tensor, shortcut: Tensor | None, plan: Tensor) -> None:
         p = self.packed
@@ -175,7 +191,9 @@ class PreparedConv2d:
         if cuda.takes(x, self.weight, self.groups, None):
             cuda.sparse_conv2d_cuda_(x, self.weight, self.bias, policy, None, out, *geometry, relu)
         elif self.packed is not None:
-            return self._compiled(x, sites if given else policy, out, shortcut)
+            lists = self._lists(sites)[1:] if given else (None, None, None)
+            self._call(x, policy, lists, out, shortcut, self._plan)
+            return out
         else:
             index = (sites if given else Sites.from_policy(policy)).index
             sparse_conv2d_indexed_(
@@ -222,6 +240,14 @@ class PreparedBottleneck:
 
     def __call__(self, x: Tensor, sites: Sites, hidden: Tensor, out: Tensor) -> Tensor:
         """Update ``hidden`` (B, P, H, W) and ``out`` (B, C, H, W) from ``x`` (B, C, H, W), all channels_last."""
+        first, second, third = self.parts
+        layers = (first._layer, second._layer, third._layer)
+        if None not in layers and not is_dynamo_compiling():
+            try:  # the kernel sees to its arguments itself
+                if _bottleneck(*layers, x, hidden, out, sites.policy, sites.index, *sites.tiles):
+                    return out
+            except (RuntimeError, TypeError):
+                pass  # told in plain words below
         _refuse_gradients(x, hidden, out)
         planes, channels = self.parts[0].weight.shape[:2]
         size = (x.shape[0], *x.shape[2:])
@@ -258,11 +284,6 @@ def _flops_of(plan: Tensor, policy: Tensor) -> int:
 
 @register_flop_formula(torch.ops.vosplug_cpu.sparse_conv2d, get_raw=True) if has_extension() else lambda f: f
 def _(x, x_prev, weight, winograd, bias, policy, s, t, b, prev, residual, skipped, out, plan, out_val=None):
-    return _flops_of(plan, policy)
-
-
-@register_flop_formula(torch.ops.vosplug_cpu.sparse_conv2d_update, get_raw=True) if has_extension() else lambda f: f
-def _(x, weight, winograd, bias, policy, out, plan, out_val=None):
     return _flops_of(plan, policy)
 
 

@@ -286,15 +286,15 @@ def test_flops_are_those_of_the_active_sites():
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
-@pytest.mark.parametrize("active", [1, 49, 50, 99])  # blocks of 48 sites, the last of them with a few
+@pytest.mark.parametrize("active", [1, 49, 97, 209])  # one block of sites, and several
 @pytest.mark.parametrize("channels", [(1024, 272), (130, 1040)])
 def test_pointwise_layers_whose_weights_exceed_the_caches(channels, active, dtype):
     torch.manual_seed(active)
-    x = torch.randn(1, channels[0], 9, 11).to(dtype).to(memory_format=torch.channels_last)
+    x = torch.randn(1, channels[0], 11, 19).to(dtype).to(memory_format=torch.channels_last)
     weight = (torch.randn(channels[1], channels[0], 1, 1) / channels[0] ** 0.5).to(dtype)
-    policy = torch.zeros(1, 9, 11, dtype=torch.uint8)
-    policy.view(-1)[torch.randperm(99)[:active]] = 2
-    out = torch.randn(1, channels[1], 9, 11).to(dtype).to(memory_format=torch.channels_last)
+    policy = torch.zeros(1, 11, 19, dtype=torch.uint8)
+    policy.view(-1)[torch.randperm(209)[:active]] = 2
+    out = torch.randn(1, channels[1], 11, 19).to(dtype).to(memory_format=torch.channels_last)
     expected = reference(x, weight, None, policy, out, (1, 0, 1, 1), "relu")
     with torch.no_grad():
         ops.PreparedConv2d(weight, None, activation="relu")(x, policy, out)

@@ -7,7 +7,7 @@ namespace vosplug {
 namespace {
 
 struct Arena {
-  static constexpr int slots = 14;
+  static constexpr int slots = 15;
   void* memory[slots] = {};
   size_t size[slots] = {};
   ~Arena() {

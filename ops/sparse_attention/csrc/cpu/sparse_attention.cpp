@@ -13,7 +13,7 @@
 #include "share_out.h"
 
 namespace vosplug {
-int64_t instruction_set();  // sparse_conv.cpp
+int64_t instruction_set();  // conv.cpp
 
 namespace {
 

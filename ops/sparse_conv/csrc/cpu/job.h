@@ -1,4 +1,4 @@
-// What one sparse convolution has to do, in raw pointers: made by sparse_conv.cpp, carried out by the kernels.
+// What one sparse convolution has to do, in raw pointers: made by conv.cpp, carried out by the kernels.
 #pragma once
 #include "types.h"
 
@@ -40,6 +40,7 @@ struct ConvJob {
 
   const int32_t* sites = nullptr;  // active output pixels b*HO*WO + y*WO + x, rising
   int64_t site_count = 0;
+  int64_t site_block = 0;          // sites worked on together, at most MOST_SITES
   const int32_t* tiles = nullptr;  // Winograd: tiles b*TH*TW + ty*TW + tx with an active pixel, and which (4 bits)
   const uint8_t* tile_bits = nullptr;
   int64_t tile_count = 0;
@@ -50,13 +51,13 @@ struct ConvJob {
   Rows prev;                       // previous output; null data: `out` holds it already
 };
 
-constexpr int SITE_BLOCK = 48;     // sites worked on together: their rows stay in the first-level cache
+constexpr int MOST_SITES = 96;     // worked on together by the direct kernel
 
 struct ConvKernels {
   const char* name;
   int panel;                                            // NR
   bool dot_bf16;
-  void (*direct)(const ConvJob&, int64_t, int64_t);     // range of blocks of SITE_BLOCK sites
+  void (*direct)(const ConvJob&, int64_t, int64_t);     // range of blocks of site_block sites
   void (*winograd)(const ConvJob&, int64_t, int64_t);   // range of blocks of tile_block tiles
   void (*transform)(const ConvJob&, int64_t, int64_t);  // range of tiles, to `transformed`
   void (*panels)(const ConvJob&, int64_t, int64_t);     // range of panels, from `transformed`

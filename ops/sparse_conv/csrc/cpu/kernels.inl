@@ -336,12 +336,12 @@ template <class T, class O>
 struct SiteRows {
   const T** in;                      // [register tile][tap][MR]
   T* converted;                      // room for the rows of a block, where they are converted; else null
-  O* out[SITE_BLOCK + MR];
-  const O* residual[SITE_BLOCK];
+  O* out[MOST_SITES + MR];
+  const O* residual[MOST_SITES];
 
   void find(const ConvJob& j, int64_t block, O* block_out, O* block_residual) {
     const int taps = j.kh * j.kw;
-    const int64_t i0 = block * SITE_BLOCK, n = smaller(SITE_BLOCK, j.site_count - i0);
+    const int64_t i0 = block * j.site_block, n = smaller(j.site_block, j.site_count - i0);
     Place p{};
     for (int64_t i = 0; i < n; ++i) {
       p = i ? place_after(j, i0 + i, p) : place_of(j, i0);
@@ -368,14 +368,14 @@ struct SiteRows {
 template <class T, class O>
 static void direct_run(const ConvJob& j, int64_t begin, int64_t end) {
   const int taps = j.kh * j.kw;
-  constexpr int tiles = (SITE_BLOCK + MR - 1) / MR;
+  const int tiles = (int)((j.site_block + MR - 1) / MR);
   const int64_t pointers = (int64_t)tiles * MR * taps;
   const T** rows = (const T**)scratch(0, sizeof(T*) * 2 * (size_t)pointers);
   float* partial = (float*)scratch(1, sizeof(float) * (size_t)tiles * MR * NR);
   const bool direct_out = j.out.channel == 1;
-  O* block_out = direct_out ? nullptr : (O*)scratch(2, sizeof(O) * (size_t)SITE_BLOCK * j.CO);
+  O* block_out = direct_out ? nullptr : (O*)scratch(2, sizeof(O) * (size_t)(j.site_block * j.CO));
   const bool has_res = j.residual.data != nullptr, direct_res = has_res && j.residual.channel == 1;
-  O* block_res = has_res && !direct_res ? (O*)scratch(3, sizeof(O) * (size_t)SITE_BLOCK * j.CO) : nullptr;
+  O* block_res = has_res && !direct_res ? (O*)scratch(3, sizeof(O) * (size_t)(j.site_block * j.CO)) : nullptr;
   const int64_t cig = j.CI / j.groups, cog = j.CO / j.groups, panels = (cog + NR - 1) / NR;
   const int64_t kg = sizeof(T) == 2 ? (cig + 1) / 2 * 2 : cig, tap_stride = kg * NR;
   // All sites of the block pass over a part of the panel before the next part is read.
@@ -387,13 +387,13 @@ static void direct_run(const ConvJob& j, int64_t begin, int64_t end) {
   // The rows of the next block are found ahead, so that a register tile can ask for those of the tile after next.
   SiteRows<T, O> blocks[2];
   blocks[0].in = rows, blocks[1].in = rows + pointers;
-  const int64_t room = j.converts ? SITE_BLOCK * j.operand_row : 0;
+  const int64_t room = j.converts ? j.site_block * j.operand_row : 0;
   T* converted = j.converts ? (T*)scratch(13, sizeof(T) * 2 * (size_t)room + 64) : nullptr;
   blocks[0].converted = converted, blocks[1].converted = converted + room;
   blocks[begin & 1].find(j, begin, block_out, block_res);
   for (int64_t s = begin; s < end; ++s) {
     const SiteRows<T, O>&now = blocks[s & 1], &after = blocks[(s + 1) & 1];
-    const int64_t i0 = s * SITE_BLOCK, n = now.count;
+    const int64_t i0 = s * j.site_block, n = now.count;
     const int lines = lines_each((n + MR - 1) / MR);
     if (s + 1 < end) blocks[(s + 1) & 1].find(j, s + 1, block_out, block_res);
     for (int64_t i = 0; i < n && block_res; ++i) gather<O>(j, j.residual, i0 + i, block_res + i * j.CO);
