@@ -153,6 +153,11 @@ def measure_scaling(case: Case, threads: int, budget: float = 3.0) -> list[Row]:
     return rows
 
 
+def median_rows(rounds: Sequence[Sequence[Row]]) -> list[Row]:
+    """Return, of rows that were measured several times over, those of the median speed-up (the lower of two)."""
+    return [sorted(rows, key=lambda row: row.speedup)[(len(rows) - 1) // 2] for rows in zip(*rounds, strict=True)]
+
+
 def blob_policy(height: int, width: int, density: float, seed: int = 0) -> Tensor:
     """Return a (1, H, W) uint8 policy: three ellipses of total area ``density`` compute, a ring around them reuses."""
     generator = torch.Generator().manual_seed(seed)

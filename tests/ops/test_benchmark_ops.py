@@ -42,6 +42,20 @@ def test_scaling_sets_both_sides_against_one_thread(tmp_path, monkeypatch):
     assert all(set(row) == KEYS and row["threads"] == 2 for row in rows)
 
 
+def test_of_several_rounds_the_median_is_kept(tmp_path, monkeypatch):
+    speeds = iter([4.0, 1.0, 2.0])
+
+    def measured(case, device, threads, budget):
+        return benchmark.Row(case.op, case.shape, case.dtype, 0.1, threads, case.rival, 1.0, 1.0, next(speeds))
+
+    monkeypatch.setattr(benchmark, "cases_of", small_cases)
+    monkeypatch.setattr(benchmark, "measure", measured)
+    path = tmp_path / "rows.json"
+    assert benchmark_ops.main(["--rounds", "3", "--json", str(path)]) == 0
+    (row,) = json.loads(path.read_text())
+    assert row["speedup"] == 2.0
+
+
 def test_scaling_needs_threads(capsys):
     assert benchmark_ops.main(["--scaling"]) == 2
     assert capsys.readouterr().err.startswith("error: --scaling: compares CPU threads with one")

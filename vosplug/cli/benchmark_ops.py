@@ -2,6 +2,7 @@
 
 import argparse
 import sys
+from collections import defaultdict
 
 import torch
 from rich.console import Console
@@ -25,6 +26,9 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu", help="default: cpu")
     parser.add_argument("--threads", type=positive_int, default=1, help="CPU threads (default: 1)")
     parser.add_argument("--seconds", type=float, default=2.0, help="time for each comparison (default: 2)")
+    parser.add_argument("--rounds", type=positive_int, default=1,
+                        help="measure everything so many times over and keep, of each, the row of the median speed-up: "
+                             "for machines that are not quiet (default: 1)")
     parser.add_argument("--quick", action="store_true", help="a few small cases only")
     parser.add_argument("--sweep", action="store_true", help="instead: the sparse convolution at densities from 0 to 1")
     parser.add_argument("--scaling", action="store_true",
@@ -54,6 +58,12 @@ def _plot(rows: list[benchmark.Row], path: str) -> None:
     pyplot.close(figure)
 
 
+def _measure(case: benchmark.Case, options: argparse.Namespace) -> list[benchmark.Row]:
+    if options.scaling:
+        return benchmark.measure_scaling(case, options.threads, options.seconds)
+    return [benchmark.measure(case, options.device, options.threads, options.seconds)]
+
+
 def _table(rows: list[benchmark.Row]) -> Table:
     table = Table(title=f"operators on {isa() or 'PyTorch code (no extension)'}")
     names = ("op", "shape", "dtype", "density", "form", "ours ms", "rival ms", "speed-up", "ours MiB", "rival MiB")
@@ -79,16 +89,15 @@ def main(argv: list[str] | None = None) -> int:
     torch.set_num_threads(options.threads)
     benchmark.keep_freed_memory()
     has_extension()
-    console, rows = Console(width=None if sys.stdout.isatty() else PIPE_WIDTH), []
+    console, found = Console(width=None if sys.stdout.isatty() else PIPE_WIDTH), defaultdict(list)
     with torch.no_grad():
-        cases = benchmark.cases_of(options.op, options.device, options.quick, options.sweep)
-        for case in track(cases, description="measuring", console=console):
-            if options.scaling:
-                rows.extend(benchmark.measure_scaling(case, options.threads, options.seconds))
-            else:
-                rows.append(benchmark.measure(case, options.device, options.threads, options.seconds))
-            if options.json:
-                write_json_rows(options.json, [row.as_dict() for row in rows])
+        for turn in range(options.rounds):
+            cases = benchmark.cases_of(options.op, options.device, options.quick, options.sweep)
+            for number, case in enumerate(track(cases, description=f"round {turn + 1}", console=console)):
+                found[number].append(_measure(case, options))
+                rows = [row for rounds in found.values() for row in benchmark.median_rows(rounds)]
+                if options.json:
+                    write_json_rows(options.json, [row.as_dict() for row in rows])
     console.print(_table(rows))
     if options.plot:
         _plot(rows, options.plot)
