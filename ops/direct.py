@@ -1,4 +1,4 @@
-"""Prepared layers called without torch's dispatcher, whose cost on cold caches is that of a small layer (docs/ops.md)."""
+"""Calls past torch's dispatcher, which on cold caches takes a good part of a small layer's time (docs/ops.md)."""
 
 import functools
 import importlib.machinery
@@ -16,16 +16,20 @@ def direct_calls() -> ModuleType | None:
 
     None: the extension is not there, or this torch does not hand out tensors by DLPack's exchange interface.
     """
-    capsule = getattr(torch.Tensor, "__dlpack_c_exchange_api__", None)
-    if extension() is None or capsule is None:
+    path = extension()
+    if path is None:
         return None
-    # Where any of these returns something true, somebody has to see the operators (as with gradients, which the
-    # extension asks for itself).
-    watchers = (
-        torch._C._len_torch_dispatch_stack,
-        torch._C._len_torch_function_stack,
-        torch._C._autograd._profiler_enabled,
-    )
-    loader = importlib.machinery.ExtensionFileLoader("_C", str(extension()))
+    try:
+        capsule = torch.Tensor.__dlpack_c_exchange_api__
+        # Where any of these returns something true, somebody has to see the operators (as with gradients, which the
+        # extension asks for itself).
+        watchers = (
+            torch._C._len_torch_dispatch_stack,
+            torch._C._len_torch_function_stack,
+            torch._C._autograd._profiler_enabled,
+        )
+    except AttributeError:
+        return None
+    loader = importlib.machinery.ExtensionFileLoader("_C", str(path))
     module = importlib.util.module_from_spec(importlib.util.spec_from_loader("_C", loader))
     return module if module.connect(capsule, torch.Tensor, watchers) else None

@@ -180,6 +180,19 @@ def test_wrong_arguments_of_the_bottleneck_are_named(block):
     assert torch.equal(hidden, before[0]) and torch.equal(out, before[1])
 
 
+def test_a_torch_without_the_interface_takes_the_dispatcher(made, monkeypatch):
+    layer, x, policy, out = made
+    with monkeypatch.context() as patch:
+        patch.delattr(torch.Tensor, "__dlpack_c_exchange_api__")
+        assert direct_calls.__wrapped__() is None
+    with torch.no_grad():
+        expected = layer(x, policy, out.clone(memory_format=torch.preserve_format))
+        monkeypatch.setattr("vosplug.ops.sparse_conv.prepared._direct", None)
+        layer.packed = layer.packed
+        assert layer._layer is None
+        assert torch.equal(layer(x, policy, out), expected)
+
+
 def test_the_interface_says_what_it_expects(made):
     layer, x, policy, out = made
     call = direct_calls()
