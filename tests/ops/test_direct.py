@@ -203,3 +203,9 @@ def test_the_interface_says_what_it_expects(made):
     with pytest.raises(ValueError, match="PyCapsule"):
         call.update(None, x, out, None, policy, None, None, None)
     assert call.layer(x, x, x, x, x, "no plan", True) is None
+    sites = ops.Sites.from_policy(policy)
+    with torch.no_grad():
+        with pytest.raises(RuntimeError, match="sites: expected int32"):
+            call.update(layer._layer, x, out, None, policy, sites.index.long(), *sites.tiles)
+        with pytest.raises(RuntimeError, match="tiles, bits: expected int32 and uint8 of one length"):
+            call.update(layer._layer, x, out, None, policy, sites.index, sites.tiles[0], sites.tiles[1][1:])

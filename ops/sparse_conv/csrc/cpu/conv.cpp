@@ -172,17 +172,25 @@ void find_tiles(const View& policy, Sites& s) {
 
 namespace {
 
+bool is_list(const View& t, ScalarType type) { return t.type == type && t.contiguous; }
+
 Sites sites_of(const SiteLists& lists, bool want_tiles) {
   Sites s;
-  if (lists.sites)
+  if (lists.sites) {
+    STD_TORCH_CHECK(is_list(lists.sites, ScalarType::Int), "sites: expected int32, as active_sites gives them");
     s.sites = lists.sites.as<int32_t>(), s.count = lists.sites.count;
-  else
+  } else {
     find_sites(lists.policy, s);
+  }
   if (!want_tiles) return s;
-  if (lists.tiles)
+  if (lists.tiles) {
+    STD_TORCH_CHECK(is_list(lists.tiles, ScalarType::Int) && is_list(lists.bits, ScalarType::Byte) &&
+                        lists.bits.count == lists.tiles.count,
+                    "tiles, bits: expected int32 and uint8 of one length, as active_tiles gives them");
     s.tiles = lists.tiles.as<int32_t>(), s.bits = lists.bits.as<uint8_t>(), s.tile_count = lists.tiles.count;
-  else
+  } else {
     find_tiles(lists.policy, s);
+  }
   return s;
 }
 
@@ -374,6 +382,7 @@ void check_packed(const ConvJob& j, const Weights& packed, bool depthwise) {
   STD_TORCH_CHECK(fits && weight.contiguous && bias.count == b && bias.contiguous,
                   "weight: was packed for another layer or another processor");
   STD_TORCH_CHECK(bias.type == ScalarType::Float, "bias: expected float32");
+  STD_TORCH_CHECK(!packed.winograd || is_list(packed.winograd, weight.type), "winograd: expected the type of weight");
   STD_TORCH_CHECK(weight.type == ScalarType::Float ||
                       (weight.type == ScalarType::BFloat16 && kernels().dot_bf16 && !depthwise),
                   "weight: expected packed float32, or bfloat16 on a processor with such dot products");
