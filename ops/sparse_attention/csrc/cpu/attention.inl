@@ -303,14 +303,19 @@ static void run_queries(const Block& b, const int32_t* cells, int64_t n, int64_t
   merge(b, cells, n, w);
 }
 
-// Where the keys of a block lie.
+// Where the keys of a block lie. Keys that are no cells are left out where all queries look at all keys.
 static void place_keys(Block& b, const int32_t* key_cell) {
   const AttentionJob& j = b.j;
+  b.keys = 0;
+  for (int64_t i = 0; i < j.block_keys; ++i)
+    if (key_cell[i] >= 0 || j.key_span) b.key_cell[b.keys++] = key_cell[i];
+  if (!b.keys) b.key_cell[b.keys++] = -1;
+  b.padded = round_up(b.keys);
   const bool places = (j.rule & (RULE_WINDOW | RULE_CAUSAL)) || j.objects;
   const uint32_t plane = (uint32_t)(j.H * j.W), width = (uint32_t)j.W;
   b.missing = false;
   for (int64_t i = 0; i < b.padded; ++i) {
-    const int32_t cell = i < b.keys ? key_cell[i] : -1;
+    const int32_t cell = i < b.keys ? b.key_cell[i] : -1;
     b.key_cell[i] = cell;
     b.missing |= cell < 0 && i < b.keys;
     if (!places) continue;
@@ -359,14 +364,14 @@ struct Group {
   int32_t cells[MOST_QUERIES];
   int64_t count, from, to;
 
-  bool next(const AttentionJob& j, const int32_t* q_index, int64_t group, int64_t& position) {
+  bool next(const AttentionJob& j, int64_t keys, const int32_t* q_index, int64_t group, int64_t& position) {
     for (count = 0; position < j.block_queries && !count;) {
       const int64_t part = position / group;
       const int64_t stop = smaller(smaller((part + 1) * group, position + MOST_QUERIES), j.block_queries);
       for (; position < stop; ++position)
         if (q_index[position] >= 0) cells[count++] = q_index[position];
       from = part * j.key_step;
-      to = round_up(smaller(j.key_span ? from + j.key_span : j.block_keys, j.block_keys));
+      to = round_up(smaller(j.key_span ? from + j.key_span : keys, keys));
       from = from / VW * VW;
     }
     return count > 0;
@@ -398,15 +403,15 @@ static void attention_blocks(const AttentionJob& j, int64_t begin, int64_t end) 
     Block b{j, batch, head, key_id, L, padded, extra, keys_t, values, dvp, key_y, key_x, key_t, key_label, false, true};
     place_keys(b, key_cell);
     point_at(b, row_of(j.k, batch, j.k_batch, 0, j.k_row, head, j.D), j.k_row, nothing, rows);
-    transpose_to_panels(padded, rows, j.D, j.scale * LOG2_E, keys_t);
+    transpose_to_panels(b.padded, rows, j.D, j.scale * LOG2_E, keys_t);
     point_at(b, row_of(j.v, batch, j.v_batch, 0, j.v_row, head, j.DV), j.v_row, nothing, rows);
-    b.finite = pack_rows(L, rows, j.DV, dvp, values);
+    b.finite = pack_rows(b.keys, rows, j.DV, dvp, values);
     Ahead ahead = look_ahead(j, n, end);
     ahead.add(row_of(j.k, batch, j.k_batch, 0, j.k_row, head, j.D), j.k_row, j.D);
     ahead.add(row_of(j.v, batch, j.v_batch, 0, j.v_row, head, j.DV), j.v_row, j.DV);
     if (j.q != j.k) ahead.add(row_of(j.q, batch, j.q_batch, 0, j.q_row, head, j.D), j.q_row, j.D);
     ahead.add(j.out + batch * j.out_batch + head * j.DV, j.out_row, j.DV, true);
-    for (int64_t position = 0; queries.next(j, q_index, group, position);)
+    for (int64_t position = 0; queries.next(j, b.keys, q_index, group, position);)
       run_queries(b, queries.cells, queries.count, queries.from, queries.to, w, ahead);
   }
 }

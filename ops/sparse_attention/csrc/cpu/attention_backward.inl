@@ -147,12 +147,12 @@ static void attention_backward(const AttentionBackwardJob& a, int64_t begin, int
                     j.q_row, j.v_row};
     place_keys(w.block, j.k_index + block * L);
     point_at(w.block, w.column_score.base, w.column_score.row, nothing, rows);
-    transpose_to_panels(padded, rows, j.D, j.scale, w.score_t);
-    pack_rows(L, rows, j.D, dp, w.score);
+    transpose_to_panels(w.block.padded, rows, j.D, j.scale, w.score_t);
+    pack_rows(w.block.keys, rows, j.D, dp, w.score);
     point_at(w.block, w.column_value.base, w.column_value.row, nothing, rows);
-    transpose_to_panels(padded, rows, j.DV, 1.f, w.value_t);
-    if (a.of_keys) pack_rows(L, rows, j.DV, dvp, w.value);
-    for (int64_t i = 0; i < padded && a.of_keys; ++i) {
+    transpose_to_panels(w.block.padded, rows, j.DV, 1.f, w.value_t);
+    if (a.of_keys) pack_rows(w.block.keys, rows, j.DV, dvp, w.value);
+    for (int64_t i = 0; i < w.block.padded && a.of_keys; ++i) {
       const int32_t cell = w.block.key_cell[i];
       w.column_lse[i] = cell < 0 ? 0.f : w.lse[cell], w.column_delta[i] = cell < 0 ? 0.f : w.delta[cell];
     }
@@ -161,7 +161,7 @@ static void attention_backward(const AttentionBackwardJob& a, int64_t begin, int
     for (const Matrix& m : all) ahead.add(m.base, m.row, m.width);
     ahead.add(to_score, j.q_row, j.D, true);
     if (to_value) ahead.add(to_value, j.v_row, j.DV, true);
-    for (int64_t position = 0; queries.next(j, j.q_index + block * j.block_queries, group, position);)
+    for (int64_t position = 0; queries.next(j, w.block.keys, j.q_index + block * j.block_queries, group, position);)
       backward_group(w, queries, work, ahead);
   }
 }
