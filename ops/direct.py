@@ -7,7 +7,7 @@ from types import ModuleType
 
 import torch
 
-from .library import extension
+from .library import MODE_STACKS, extension
 
 
 @functools.cache
@@ -23,11 +23,7 @@ def direct_calls() -> ModuleType | None:
         capsule = torch.Tensor.__dlpack_c_exchange_api__
         # Where any of these returns something true, somebody has to see the operators (as with gradients, which the
         # extension asks for itself).
-        watchers = (
-            torch._C._len_torch_dispatch_stack,
-            torch._C._len_torch_function_stack,
-            torch._C._autograd._profiler_enabled,
-        )
+        watchers = (*MODE_STACKS, torch._C._autograd._profiler_enabled)
     except AttributeError:
         return None
     loader = importlib.machinery.ExtensionFileLoader("_C", str(path))

@@ -12,6 +12,9 @@ from torch.nn import Parameter
 
 _ISA = ("generic", "avx2", "avx512", "avx512_bf16")
 
+# Depths of the stacks of modes: in one of them operators have to be seen.
+MODE_STACKS = (torch._C._len_torch_dispatch_stack, torch._C._len_torch_function_stack)
+
 
 @functools.cache
 def extension() -> Path | None:
@@ -72,7 +75,7 @@ def unwatched(*tensors: Tensor | None) -> bool:
 
     Then the way through torch's dispatcher, a tenth of a millisecond of Python, can be saved.
     """
-    if torch.compiler.is_compiling() or torch._C._len_torch_dispatch_stack() or torch._C._len_torch_function_stack():
+    if torch.compiler.is_compiling() or any(depth() for depth in MODE_STACKS):
         return False
     given = [t for t in tensors if t is not None]
     if torch.is_grad_enabled() and any(t.requires_grad for t in given):

@@ -90,6 +90,7 @@ def main(argv: list[str] | None = None) -> int:
     benchmark.keep_freed_memory()
     has_extension()
     console, found = Console(width=None if sys.stdout.isatty() else PIPE_WIDTH), defaultdict(list)
+    rows = []
     with torch.no_grad():
         for turn in range(options.rounds):
             cases = benchmark.cases_of(options.op, options.device, options.quick, options.sweep)
