@@ -17,17 +17,15 @@ class CBAMFuser(nn.Module):
         value_channels, base_channels: of the two inputs.
         channels: of the output.
         image_first: order the input [frame feature, value feature], as XMem does.
-        conv: config of the convolutions inside the residual blocks.
     """
 
-    def __init__(self, value_channels: int, base_channels: int, channels: int = 512, image_first: bool = False,
-                 conv: dict | None = None):
+    def __init__(self, value_channels: int, base_channels: int, channels: int = 512, image_first: bool = False):
         super().__init__()
         self.out_channels = channels
         self.image_first = image_first
-        self.block1 = PreActBlock(value_channels + base_channels, channels, conv=conv)
+        self.block1 = PreActBlock(value_channels + base_channels, channels)
         self.attention = CBAM(channels)
-        self.block2 = PreActBlock(channels, channels, conv=conv)
+        self.block2 = PreActBlock(channels, channels)
 
     def forward(self, value: Tensor, base: Tensor) -> Tensor:
         """(P, Cv', h, w), (P, Cb, h, w) -> (P, channels, h, w)."""
@@ -43,14 +41,12 @@ class ResidualFuser(nn.Module):
         value_channels, base_channels: of the two inputs.
         channels: of the output.
         norm: config of a norm inside the block.
-        conv: config of the convolutions inside the block.
     """
 
-    def __init__(self, value_channels: int, base_channels: int, channels: int = 128, norm: dict | None = None,
-                 conv: dict | None = None):
+    def __init__(self, value_channels: int, base_channels: int, channels: int = 128, norm: dict | None = None):
         super().__init__()
         self.out_channels = channels
-        self.block = PreActBlock(value_channels + base_channels, channels, conv=conv, norm=norm)
+        self.block = PreActBlock(value_channels + base_channels, channels, norm=norm)
 
     def forward(self, value: Tensor, base: Tensor) -> Tensor:
         """(P, Cv', h, w), (P, Cb, h, w) -> (P, channels, h, w)."""
@@ -77,7 +73,7 @@ class ValueEncoder(nn.Module):
     def __init__(self, backbone: dict, fuser: dict, base_channels: int, fusion: dict | None = None):
         super().__init__()
         self.backbone = BACKBONES.build(backbone, in_channels=5)
-        self.fusion = LAYERS.build(fusion or dict(type="LastStage"), in_channels=self.backbone.out_channels)
+        self.fusion = LAYERS.build(fusion or dict(type="LastStage"), in_levels=self.backbone.levels)
         self.fuser = LAYERS.build(fuser, value_channels=self.fusion.out_channels, base_channels=base_channels)
         self.stride = self.fusion.stride
         self.out_channels = self.fuser.out_channels

@@ -33,7 +33,7 @@ class STCN(VOSSegmentor):
         self.matching_head = MATCHING_HEADS.build(matching_head)
         self.decoder = DECODERS.build(
             decoder, value_channels=self.value_encoder.out_channels, context_channels=self.key_encoder.context_channels,
-            pyramid_channels=self.key_encoder.pyramid_channels, stride=self.key_encoder.stride)
+            levels=self.key_encoder.levels, stride=self.key_encoder.stride)
         self.use_sparse(sparse)
 
     def encode(self, frame: Tensor, state: VideoState) -> FrameFeatures:
@@ -43,7 +43,8 @@ class STCN(VOSSegmentor):
     def segment(self, state: VideoState, features: FrameFeatures, pairs: Pairs) -> Tensor:
         """Logits (P, H, W) of the known objects."""
         readout = self.matching_head(features.key, state.memory, pairs, state.frame_index)
-        return self.decoder(readout, features, pairs, state.frame_size, previous=state.masks)
+        coarse = self.decoder.coarse(readout, features, pairs, previous=state.masks)
+        return self.decoder.fine(coarse, features, pairs, state.frame_size)[:, 0]
 
     def memorize(self, state: VideoState, frame: Tensor, features: FrameFeatures, masks: Tensor, *, prompted: bool,
                  last: bool) -> None:

@@ -73,7 +73,7 @@ class XMem(VOSSegmentor):
         self.matching_head = MATCHING_HEADS.build(matching_head)
         self.decoder = DECODERS.build(
             decoder, value_channels=self.value_encoder.out_channels + sensory_channels,
-            context_channels=self.key_encoder.context_channels, pyramid_channels=self.key_encoder.pyramid_channels,
+            context_channels=self.key_encoder.context_channels, levels=self.key_encoder.levels,
             stride=self.key_encoder.stride)
         self.normal_update = LAYERS.build(normal_update, in_channels=self.decoder.scale_channels,
                                           hidden_channels=sensory_channels)
@@ -93,10 +93,11 @@ class XMem(VOSSegmentor):
         readout = self.matching_head(features.key, state.memory, pairs, state.frame_index,
                                      selection=features.selection)
         sensory = pairs.gather(self.sensory(state, features))
-        logits, scales = self.decoder(torch.cat([readout, sensory.to(readout)], dim=1), features, pairs,
-                                      state.frame_size, previous=state.masks, return_scales=True)
+        coarse = self.decoder.coarse(torch.cat([readout, sensory.to(readout)], dim=1), features, pairs,
+                                     previous=state.masks)
+        logits, scales = self.decoder.fine(coarse, features, pairs, state.frame_size, return_scales=True)
         features.decoded = Decoded(scales=scales, sensory=sensory, pairs=pairs, context=current())
-        return logits
+        return logits[:, 0]
 
     def memorize(self, state: VideoState, frame: Tensor, features: FrameFeatures, masks: Tensor, *, prompted: bool,
                  last: bool) -> None:
