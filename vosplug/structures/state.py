@@ -76,6 +76,11 @@ class Pairs:
         batch, channel = active.nonzero(as_tuple=True)
         return cls(batch.to(device), channel.to(device), tuple(active.shape), bool(active.all()))
 
+    @property
+    def slot(self) -> Tensor:
+        """(P,) int64: which of the rows of a video each pair is."""
+        return self.channel
+
     def __len__(self) -> int:
         return len(self.batch)
 

@@ -63,7 +63,9 @@ class VOSSegmentor(BaseModel):
 
     def init_state(self, batch_size: int = 1, training: bool = False) -> VideoState:
         """Return the state of ``batch_size`` new videos, or of a batch of training clips."""
-        memory = None if self.memory is None else self.memory.new(training=training)
+        head = getattr(self, "matching_head", None)
+        similarity = getattr(head, "similarity_of", None)
+        memory = None if self.memory is None else self.memory.new(training=training, similarity=similarity)
         return VideoState(batch_size=batch_size, memory=memory)
 
     def step(self, state: VideoState, frame: Tensor, prompt: Prompt | None = None, *, last: bool = False) -> StepOutput:

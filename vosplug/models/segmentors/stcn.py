@@ -5,7 +5,7 @@ from torch import Tensor
 from ...registry import DECODERS, MATCHING_HEADS, SEGMENTORS
 from ...structures import Pairs, VideoState
 from ..encoders import FrameFeatures, build_encoders
-from ..memories.frame_bank import MemoryEntry
+from ..memories import MemoryEntry
 from .base import VOSSegmentor
 from .sparse_processing import build_sparse
 
@@ -30,10 +30,13 @@ class STCN(VOSSegmentor):
                          init_cfg=init_cfg)
         key_encoder, value_encoder, decoder = sparse.place(key_encoder, value_encoder, decoder)
         self.key_encoder, self.value_encoder = build_encoders(key_encoder, value_encoder)
-        self.matching_head = MATCHING_HEADS.build(matching_head)
+        self.matching_head = MATCHING_HEADS.build(
+            matching_head, key_channels=self.key_encoder.key_channels, value_channels=self.value_encoder.out_channels,
+            stride=self.key_encoder.stride)
         self.decoder = DECODERS.build(
-            decoder, value_channels=self.value_encoder.out_channels, context_channels=self.key_encoder.context_channels,
-            pyramid_channels=self.key_encoder.pyramid_channels, stride=self.key_encoder.stride)
+            decoder, value_channels=self.matching_head.out_channels or self.value_encoder.out_channels,
+            context_channels=self.key_encoder.context_channels, pyramid_channels=self.key_encoder.pyramid_channels,
+            stride=self.key_encoder.stride)
         self.use_sparse(sparse)
 
     def encode(self, frame: Tensor, state: VideoState) -> FrameFeatures:
@@ -53,5 +56,6 @@ class STCN(VOSSegmentor):
         pairs = Pairs.of(state.active, frame.device)
         value = self.value_encoder(frame, features.base, masks, pairs)
         state.memory.add(MemoryEntry(
-            frame=state.frame_index, key=features.key.flatten(2), value=pairs.scatter(value).flatten(3),
-            valid=state.active.clone(), grid=tuple(value.shape[-2:]), prompted=prompted))
+            frame=state.frame_index, frame_tensors={"key": features.key.flatten(2)},
+            object_tensors={"value": pairs.scatter(value).flatten(3)}, valid=state.active.clone(),
+            grid=tuple(value.shape[-2:]), prompted=prompted))

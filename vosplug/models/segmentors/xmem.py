@@ -10,7 +10,8 @@ from ...structures import Pairs, VideoState
 from ...utils.errors import ConfigError
 from ..backbones.sparse_convs import FrameContext, current, working_on
 from ..encoders import FrameFeatures, build_encoders
-from ..memories.frame_bank import MemoryEntry
+from ..layers.mode import training_of
+from ..memories import MemoryEntry
 from .base import VOSSegmentor
 from .sparse_processing import build_sparse
 
@@ -70,9 +71,12 @@ class XMem(VOSSegmentor):
         key_encoder, value_encoder, decoder, normal_update = sparse.place(
             key_encoder, value_encoder, decoder, normal_update or dict(type="MultiScaleUpdate"))
         self.key_encoder, self.value_encoder = build_encoders(key_encoder, value_encoder)
-        self.matching_head = MATCHING_HEADS.build(matching_head)
+        self.matching_head = MATCHING_HEADS.build(
+            matching_head, key_channels=self.key_encoder.key_channels, value_channels=self.value_encoder.out_channels,
+            stride=self.key_encoder.stride)
+        readout_channels = self.matching_head.out_channels or self.value_encoder.out_channels
         self.decoder = DECODERS.build(
-            decoder, value_channels=self.value_encoder.out_channels + sensory_channels,
+            decoder, value_channels=readout_channels + sensory_channels,
             context_channels=self.key_encoder.context_channels, pyramid_channels=self.key_encoder.pyramid_channels,
             stride=self.key_encoder.stride)
         self.normal_update = LAYERS.build(normal_update, in_channels=self.decoder.scale_channels,
@@ -105,7 +109,7 @@ class XMem(VOSSegmentor):
             return
         writes = state.memory.wants(state.frame_index, prompted=prompted, last=last)
         deep = writes and self.updates_deeply(state, prompted)
-        exclusive = self.deep_update_every == -1 and not state.memory.training
+        exclusive = self.deep_update_every == -1 and not training_of(self)
         if features.decoded is not None and not (deep and exclusive):
             decoded = features.decoded
             with working_on(decoded.context):
@@ -123,16 +127,15 @@ class XMem(VOSSegmentor):
             sensory = pairs.gather(self.sensory(state, features))
             state.cache[SENSORY] = pairs.scatter(self.deep_update(value, sensory))
             state.cache[LAST_DEEP_UPDATE] = state.frame_index
-        shrinkage, selection = features.shrinkage, features.selection
+        tensors = {"key": features.key, "shrinkage": features.shrinkage, "selection": features.selection}
         state.memory.add(MemoryEntry(
-            frame=state.frame_index, key=features.key.flatten(2), value=pairs.scatter(value).flatten(3),
-            valid=state.active.clone(), grid=tuple(value.shape[-2:]), prompted=prompted,
-            shrinkage=None if shrinkage is None else shrinkage.flatten(2),
-            selection=None if selection is None else selection.flatten(2)))
+            frame=state.frame_index, frame_tensors={n: x.flatten(2) for n, x in tensors.items() if x is not None},
+            object_tensors={"value": pairs.scatter(value).flatten(3)}, valid=state.active.clone(),
+            grid=tuple(value.shape[-2:]), prompted=prompted))
 
     def updates_deeply(self, state: VideoState, prompted: bool) -> bool:
         """Whether this memorised frame updates the sensory memory from its values."""
-        if state.memory.training:
+        if training_of(self):
             return prompted or float(torch.rand(())) < self.deep_update_probability
         if self.deep_update_every == -1:
             return True
