@@ -106,8 +106,12 @@ class Kind:
         self.registry.import_from_location()
         return dict(self._members)
 
-    def build(self, cfg: Any, **default_args) -> Any:
-        """Build ``cfg``; a type of another kind is refused. ``default_args`` are options that ``cfg`` overrides."""
+    def build(self, cfg: Any, **offered) -> Any:
+        """Build ``cfg``; a type of another kind is refused.
+
+        ``offered`` are options that ``cfg`` overrides: a part gets those that its signature names (all of them if it
+        takes ``**options``). What ``cfg`` itself gives must be an option of the part.
+        """
         if not isinstance(cfg, dict) or "type" not in cfg:
             raise ConfigError(f"a {self.name} needs a dict with the key 'type', got {cfg!r}")
         name = cfg["type"]
@@ -119,13 +123,16 @@ class Kind:
             if self.registry.get(name) is None:
                 raise ConfigError(f"unknown {self.name} type {name!r}.{did_you_mean(name, members)} "
                                   f"Known: {', '.join(sorted(members))}.")
-        return self.registry.build(cfg, default_args=default_args or None)
+        parameters = _parameters(self.registry._resolve(name)[1])
+        if parameters is not ANY and not takes_any(parameters):
+            offered = {key: value for key, value in offered.items() if key in parameters}
+        return self.registry.build(cfg, default_args=offered or None)
 
 
 def check_options(name: str, cls: Any, cfg: dict) -> None:
     """Raise :class:`ConfigError` if ``cfg`` has a key that ``cls`` does not take."""
     parameters = _parameters(cls)
-    if any(p.kind is p.VAR_KEYWORD for p in parameters.values()):
+    if takes_any(parameters):
         return
     unknown = sorted(key for key in cfg if key not in ("type", "_scope_") and key not in parameters)
     if unknown and parameters is not ANY:
@@ -149,6 +156,11 @@ def check_needed_options(name: str, cls: Any, cfg: dict) -> None:
               and p.kind in (p.KEYWORD_ONLY, p.POSITIONAL_OR_KEYWORD) and p.name not in cfg]
     if needed:
         raise ConfigError(f"{name} needs the option {needed[0]!r}, which the config does not give")
+
+
+def takes_any(parameters: Mapping[str, inspect.Parameter]) -> bool:
+    """Whether a signature has ``**options``."""
+    return any(p.kind is p.VAR_KEYWORD for p in parameters.values())
 
 
 def _parameters(cls: Any) -> Mapping[str, inspect.Parameter]:
@@ -240,7 +252,6 @@ ENCODERS = Kind("encoder", MODELS)
 SPARSE_CONVS = Kind("sparse convolution", MODELS)
 MATCHING_HEADS = Kind("matching head", MODELS)
 MEMORIES = Kind("memory", MODELS)
-EVICTIONS = Kind("eviction policy", MODELS)
 DECODERS = Kind("decoder", MODELS)
 LOSSES = Kind("loss", MODELS)
 LAYERS = Kind("layer", MODELS)
