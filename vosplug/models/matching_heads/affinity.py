@@ -70,7 +70,8 @@ class AffinityMatching(nn.Module):
     training and inference.
 
     Args:
-        top_k: only the k most similar tokens of each query take part (STCN: 20 at test time); None for all.
+        top_k: only the k most similar tokens of each query take part in inference (STCN: 20, XMem: 30); None for all.
+            In training all do (SpVOS Eq. 5), as most tokens would get no gradients.
         prior: config (kind ``layer``) of a bias by position, see :class:`LocalityPrior`.
         max_elements: queries are read in chunks of at most this many (query, token) pairs outside training, which
             bounds the extra memory of a read-out (4 bytes each, twice that without ``top_k``).
@@ -141,8 +142,8 @@ class AffinityMatching(nn.Module):
             yield affinity
 
     def normalize(self, scores: Tensor) -> Tensor | BestAffinities:
-        """Softmax over tokens, (B, L, N), restricted to the top k if asked."""
-        if self.top_k is None or self.top_k >= scores.shape[-1]:
+        """Softmax over tokens, (B, L, N); outside training over the top k if asked."""
+        if self.training or self.top_k is None or self.top_k >= scores.shape[-1]:
             return scores.softmax(dim=-1)
         best, places = scores.topk(self.top_k, dim=-1)
         if scores.device.type == "cpu" and not torch.is_grad_enabled():
@@ -184,10 +185,7 @@ class L2Matching(AffinityMatching):
 
 @MATCHING_HEADS.register_module()
 class AnisotropicL2Matching(AffinityMatching):
-    """XMem's anisotropic L2 similarity: see :func:`~vosplug.models.layers.similarity.anisotropic_l2`.
-
-    In training all tokens take part, since ``top_k`` would starve most of them of gradients.
-    """
+    """XMem's anisotropic L2 similarity: see :func:`~vosplug.models.layers.similarity.anisotropic_l2`."""
 
     def weights(self, entries: list[MemoryEntry], selection: Tensor | None, span: slice) -> tuple[Tensor, ...]:
         """Selection (B, Ck, L') of the queries and shrinkage (B, 1, N) of the memory."""
@@ -200,10 +198,6 @@ class AnisotropicL2Matching(AffinityMatching):
                    shrinkage: Tensor | None = None) -> Tensor:
         """(B, Ck, L), (B, Ck, N), (B, Ck, L), (B, 1, N) -> (B, L, N)."""
         return anisotropic_l2(query, memory, selection, shrinkage)
-
-    def normalize(self, scores: Tensor) -> Tensor | BestAffinities:
-        """Softmax over tokens; over the top k outside training."""
-        return scores.softmax(dim=-1) if self.training else super().normalize(scores)
 
 
 @LAYERS.register_module()

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from ...registry import LOSSES, MEMORIES, PREPROCESSORS
 from ...structures import ClipSample, Pairs, Prompt, StepOutput, VideoState
-from ...utils.errors import ConfigError, InputError
+from ...utils.errors import InputError
 from ..layers.aggregate import full_precision, merge_prompt, soft_aggregate
 from .sparse_processing import DENSE, SparseProcessing
 from .training import LossMeter, first_frames, hide_unstarted, to_channels, training_prompt
@@ -31,9 +31,6 @@ class VOSSegmentor(BaseModel):
 
     def __init__(self, preprocessor: dict, memory: dict | None = None, losses: list[dict] | None = None,
                  init_cfg: dict | None = None):
-        if (init_cfg or {}).get("type") == "Pretrained":
-            raise ConfigError("init_cfg of type 'Pretrained' would unpickle a file unsafely: use load_from of the "
-                              "config, or weights= of a backbone")
         super().__init__(data_preprocessor=PREPROCESSORS.build(preprocessor), init_cfg=init_cfg)
         self.memory = None if memory is None else MEMORIES.build(memory)
         self.losses = nn.ModuleList(LOSSES.build(loss) for loss in losses or [])

@@ -37,9 +37,6 @@ class BaseVISSegmentor(BaseModel):
 
     def __init__(self, preprocessor: dict, num_classes: int, clip_length: int = 36, linker: dict | None = None,
                  loss: dict | None = None, correspondence: bool = True, init_cfg: dict | None = None):
-        if (init_cfg or {}).get("type") == "Pretrained":
-            raise ConfigError("init_cfg of type 'Pretrained' would unpickle a file unsafely: use load_from of the "
-                              "config, or weights= of a backbone")
         super().__init__(data_preprocessor=PREPROCESSORS.build(preprocessor), init_cfg=init_cfg)
         if num_classes < 1 or clip_length < 1:
             raise ConfigError(f"num_classes and clip_length must be at least 1, got {num_classes} and {clip_length}")
