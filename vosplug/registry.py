@@ -18,6 +18,7 @@ from typing import Any
 from mmengine import registry as mm
 
 from .utils.errors import ConfigError, did_you_mean
+from .utils.safe_loading import refuse_files_in_config, refuse_files_in_model, safe_loading
 
 PLUGIN_GROUP = "vosplug.plugins"
 SCOPE = "vosplug"
@@ -79,6 +80,18 @@ class Registry(mm.Registry):
         """Names registered here (not in parents), after importing the places where parts live."""
         self.import_from_location()
         return list(self.module_dict)
+
+
+class ModelRegistry(Registry):
+    """The registry of parts of models, none of which may load a file that could run code."""
+
+    def build(self, cfg: Any, *args, **kwargs) -> Any:
+        """Build ``cfg``; raise :class:`ConfigError` if an ``init_cfg`` in it, or in what is built, names a file."""
+        refuse_files_in_config(cfg)
+        with safe_loading():
+            part = super().build(cfg, *args, **kwargs)
+        refuse_files_in_model(part)
+        return part
 
 
 class Kind:
@@ -233,7 +246,7 @@ def load_entry_point_plugins() -> list[str]:
 
 KINDS: dict[str, Kind] = {}
 
-MODELS = Registry("model", parent=mm.MODELS, scope=SCOPE, locations=["vosplug.models"])
+MODELS = ModelRegistry("model", parent=mm.MODELS, scope=SCOPE, locations=["vosplug.models"])
 DATASETS = Registry("dataset", parent=mm.DATASETS, scope=SCOPE, locations=["vosplug.datasets"])
 TRANSFORMS = Registry("transform", parent=mm.TRANSFORMS, scope=SCOPE, locations=["vosplug.datasets.transforms"])
 DATA_SAMPLERS = Registry("data sampler", parent=mm.DATA_SAMPLERS, scope=SCOPE, locations=["vosplug.datasets"])
