@@ -1,5 +1,6 @@
 """Memory read-out against a loop in float64."""
 
+import inspect
 import math
 
 import pytest
@@ -7,6 +8,7 @@ import torch
 
 from vosplug.models.matching_heads import AffinityMatching, BestAffinities, L2Matching, LocalityPrior
 from vosplug.models.memories import FrameBank, MemoryEntry
+from vosplug.registry import MATCHING_HEADS
 from vosplug.structures import Pairs
 
 GRID, CK, CV = (2, 3), 4, 5
@@ -68,14 +70,32 @@ def test_readout_is_the_definition(valids, top_k, grad):
     active = torch.tensor(valids[-1])
     pairs, query = Pairs.of(active, torch.device("cpu")), query_of(len(active))
     with torch.set_grad_enabled(grad):
-        out = L2Matching(top_k=top_k)(query, memory, pairs, frame=len(valids))
+        out = L2Matching(top_k=top_k).eval()(query, memory, pairs, frame=len(valids))
     assert out.shape == (int(active.sum()), CV, *GRID) and out.dtype == torch.float64
     assert torch.allclose(out, naive(query, memory, pairs, top_k), atol=1e-12)
 
 
+@pytest.mark.parametrize("kind", MATCHING_HEADS.members())
+def test_in_training_all_tokens_take_part(kind):
+    """The full softmax of SpVOS Eq. 5 and of STCN's training: with the top k most tokens would get no gradients."""
+    memory, query, pairs = memory_of(SAME), query_of(), pairs_of([[True, True]])
+    part = MATCHING_HEADS.members()[kind]
+    if "top_k" not in inspect.signature(part).parameters:
+        pytest.skip(f"{kind} has no top_k")
+    best, full = part(top_k=3), part(top_k=None)
+    (weights,) = best.train().affinities(query, list(memory), GRID, 3)
+    assert (weights > 0).all() and weights.shape == (1, LENGTH, 3 * LENGTH)
+    assert torch.equal(best(query, memory, pairs, 3), full(query, memory, pairs, 3))
+    with torch.no_grad():  # a mode of the part, not of autograd
+        assert torch.equal(best(query, memory, pairs, 3), full(query, memory, pairs, 3))
+    (weights,) = best.eval().affinities(query, list(memory), GRID, 3)
+    assert ((weights > 0).sum(dim=-1) == 3).all()
+    assert not torch.allclose(best(query, memory, pairs, 3), full(query, memory, pairs, 3))
+
+
 def test_best_tokens_are_read_without_a_matrix_of_all():
     memory, query, pairs = memory_of(LATE), query_of(), pairs_of([[True, True, True]])
-    head, read = L2Matching(top_k=3), []
+    head, read = L2Matching(top_k=3).eval(), []
     original = head.read
     head.read = lambda affinity, *rest: read.append(affinity) or original(affinity, *rest)
     with torch.no_grad():
@@ -92,7 +112,7 @@ def test_half_precision_values_are_read_in_their_type():
     memory, query = memory_of(SAME, dtype=torch.bfloat16), query_of(dtype=torch.bfloat16)
     pairs = pairs_of([[True, True]])
     with torch.no_grad():
-        out = L2Matching(top_k=4)(query, memory, pairs, 3)
+        out = L2Matching(top_k=4).eval()(query, memory, pairs, 3)
     assert out.dtype == torch.bfloat16
     assert torch.allclose(out.double(), naive(query, memory, pairs, 4), atol=0.03)
 
@@ -107,9 +127,9 @@ def test_only_the_asked_pairs_are_read():
 @pytest.mark.parametrize("max_elements", [1, 20, 40, 1 << 20])
 def test_chunks_equal_the_whole(max_elements, top_k):
     memory, query, pairs = memory_of(LATE), query_of(), pairs_of([[True, True, True]])
-    whole = L2Matching(top_k=top_k)(query, memory, pairs, 3)
-    head = L2Matching(top_k=top_k, max_elements=max_elements, prior=dict(type="LocalityPrior"))
-    reference = L2Matching(top_k=top_k, prior=dict(type="LocalityPrior"))(query, memory, pairs, 3)
+    whole = L2Matching(top_k=top_k).eval()(query, memory, pairs, 3)
+    head = L2Matching(top_k=top_k, max_elements=max_elements, prior=dict(type="LocalityPrior")).eval()
+    reference = L2Matching(top_k=top_k, prior=dict(type="LocalityPrior")).eval()(query, memory, pairs, 3)
     sizes = []
     original = head.similarity
     head.similarity = lambda q, m: sizes.append(q.shape[-1] * m.shape[-1]) or original(q, m)
@@ -194,7 +214,7 @@ def test_gradients_reach_queries_keys_and_values():
     for e in memory:
         e.key.requires_grad_()
         e.value.requires_grad_()
-    head = L2Matching(top_k=5)
+    head = L2Matching(top_k=5).eval()
     inputs = [query, *(e.key for e in memory), *(e.value for e in memory)]
 
     def read(*tensors):
@@ -228,7 +248,7 @@ class TestLocalityPrior:
     @pytest.mark.parametrize("top_k", [None, 4])
     def test_it_is_added_to_the_similarity(self, top_k):
         memory, query, pairs = memory_of(SAME), query_of(), pairs_of([[True, True]])
-        head = L2Matching(top_k=top_k, prior=dict(type="LocalityPrior", previous=0.7, older=0.2))
+        head = L2Matching(top_k=top_k, prior=dict(type="LocalityPrior", previous=0.7, older=0.2)).eval()
         expected = naive(query, memory, pairs, top_k, self.bias(3, 0.7, 0.2))
         assert torch.allclose(head(query, memory, pairs, 3), expected, atol=1e-6)
 
@@ -295,7 +315,7 @@ class TestUsage:
                     entry.use_count = torch.zeros(1, entry.tokens, dtype=torch.float64)
                     entry.life_count = torch.zeros_like(entry.use_count)
             with torch.set_grad_enabled(grad):
-                L2Matching(top_k=3)(query_of(), memory, pairs_of([[True, True, True]]), 3)
+                L2Matching(top_k=3).eval()(query_of(), memory, pairs_of([[True, True, True]]), 3)
             counted.append([(e.usage, e.reads) if not by_token else e.use_count for e in memory])
         if by_token:
             assert all(torch.allclose(a, b) and a.sum() > 0 for a, b in zip(*counted, strict=True))
