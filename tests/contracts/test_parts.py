@@ -16,7 +16,8 @@ FRAME, ODD_FRAME = (32, 48), (37, 51)
 
 # kind -> part -> options of one small instance and more. What a segmentor passes on is added by the tests.
 CASES = {
-    "BACKBONES": {"ResNet": [*(dict(depth=None, block=block, blocks=(1,) * len(widths), stem_channels=4, widths=widths)
+    "BACKBONES": {"MobileNetV2": [dict(width=0.1), dict(width=0.1, norm=dict(type="FrozenBN"), output_stride=16)],
+                  "ResNet": [*(dict(depth=None, block=block, blocks=(1,) * len(widths), stem_channels=4, widths=widths)
                                for block in ("basic", "bottleneck") for widths in ((4, 6, 8), (4, 6, 8, 10))),
                              *(dict(depth=None, block="bottleneck", blocks=(1, 2, 1, 2), stem_channels=4,
                                     widths=(4, 6, 8, 10), norm=dict(type="FrozenBN"), stem_levels=True,

@@ -18,7 +18,7 @@ from vosplug.models.backbones.sparse_convs import (
 )
 from vosplug.models.backbones.sparse_convs.constructed import RandomPolicy
 from vosplug.models.backbones.sparse_convs.gates import best_policy, gumbel_sigmoid, gumbel_softmax_policy
-from vosplug.models.layers.build import conv_norm_relu
+from vosplug.models.layers.build import FrozenBN, conv_norm_relu
 from vosplug.utils.errors import ConfigError
 
 KINDS = (TripleSparseConv, StaticSparseConv, ResidualSparseConv)
@@ -237,7 +237,7 @@ def norm_of(kind):
     torch.manual_seed(1)
     if kind is None:
         return nn.Identity()
-    norm = nn.BatchNorm2d(6)
+    norm = FrozenBN(6) if kind == "FrozenBN" else nn.BatchNorm2d(6)
     for tensor in (norm.running_mean, norm.weight.data, norm.bias.data):
         tensor.normal_()
     norm.running_var.uniform_(0.5, 2)
@@ -245,7 +245,7 @@ def norm_of(kind):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("norm", [None, "BN"])
+@pytest.mark.parametrize("norm", [None, "BN", "FrozenBN"])
 @pytest.mark.parametrize("relu", [False, True])
 @pytest.mark.parametrize("geometry", [dict(), dict(stride=2), dict(kernel_size=1, padding=0, bias=False)])
 def test_folded_steps_equal_separate_ones(kind, norm, relu, geometry):
