@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from vosplug.datasets import ClipRequest
-from vosplug.models.preprocessor import VOSPreprocessor
+from vosplug.models.preprocessors import VOSPreprocessor
 from vosplug.models.segmentors.base import VOSSegmentor
 from vosplug.registry import DATASETS, LOSSES, PREPROCESSORS, SEGMENTORS
 from vosplug.structures import ClipSample, Pairs, VideoState

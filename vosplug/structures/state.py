@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from ..utils.errors import InputError
+from .geometry import Geometry
 from .object_ids import ObjectIds
 
 
@@ -16,13 +17,15 @@ class Prompt:
 
     Attributes:
         ids: K object ids.
-        masks: (B, K, H, W), 1 inside the object and 0 outside, on the padded frame.
+        masks: (B, K, H', W'), 1 inside the object and 0 outside, at the size that the network sees.
         valid: (B, K) bool on the CPU: the objects that start here, per video of the batch; None means all.
+        native: (B, K, H, W), the same masks at native size; None if the network sees frames at native size.
     """
 
     ids: tuple[int, ...]
     masks: Tensor
     valid: Tensor | None = None
+    native: Tensor | None = None
 
     def __post_init__(self):
         if self.masks.ndim != 4 or self.masks.shape[1] != len(self.ids):
@@ -111,6 +114,7 @@ class VideoState:
         active: (B, O) bool on the CPU: which objects have been started in which video.
         frame_index: number of frames seen so far, so the index of the next frame.
         frame_size: (H, W) of the padded frames, None before the first one.
+        geometry: the way of its frames from native to network size; None: the network sees them at native size.
         memory: what the memory of the method keeps (its own type), None if the method has none.
         masks: (B, O, H, W) probabilities of the previous frame, None before the first one.
         cache: anything else by name: previous features of sparse layers, scores of gates, queries of trackers.
@@ -122,6 +126,7 @@ class VideoState:
     active: Tensor = field(default_factory=lambda: torch.zeros(1, 0, dtype=torch.bool))
     frame_index: int = 0
     frame_size: tuple[int, int] | None = None
+    geometry: Geometry | None = None
     memory: Any = None
     masks: Tensor | None = None
     cache: dict[str, Any] = field(default_factory=dict)

@@ -8,7 +8,7 @@ from mmengine.model import BaseModel
 from torch import Tensor, nn
 
 from ...registry import LOSSES, MEMORIES, PREPROCESSORS
-from ...structures import ClipSample, Pairs, Prompt, StepOutput, VideoState
+from ...structures import ClipSample, Geometry, Pairs, Prompt, StepOutput, VideoState
 from ...utils.errors import ConfigError, InputError
 from ..layers.aggregate import full_precision, merge_prompt, soft_aggregate
 from .sparse_processing import DENSE, SparseProcessing
@@ -66,13 +66,15 @@ class VOSSegmentor(BaseModel):
         memory = None if self.memory is None else self.memory.new(training=training)
         return VideoState(batch_size=batch_size, memory=memory)
 
-    def step(self, state: VideoState, frame: Tensor, prompt: Prompt | None = None, *, last: bool = False) -> StepOutput:
+    def step(self, state: VideoState, frame: Tensor, prompt: Prompt | None = None, *,
+             geometry: Geometry | None = None, last: bool = False) -> StepOutput:
         """Segment one frame and update ``state`` in place.
 
         Args:
             state: what is known of the video.
             frame: (B, 3, H, W), normalised and padded by the preprocessor.
             prompt: masks of objects that start at this frame; they win over what is predicted for other objects.
+            geometry: how the preprocessor brought the frame to its size; None: it has its native size.
             last: no frame follows, so nothing is memorised.
 
         Raises:
@@ -82,6 +84,7 @@ class VOSSegmentor(BaseModel):
             Logits over background and objects on the padded frame.
         """
         state.check_frame(frame)
+        state.geometry = geometry
         sparse = self.sparse.begin(state, prompted=prompt is not None, last=last)
         with sparse.stage(state):
             features = self.encode(frame if self.training else sparse.arrange(frame), state)
