@@ -38,7 +38,8 @@ CASES = {
                                dict(every=1, max_frames=3, keep_prompts=False)],
                  "LongTermMemory": [dict(), dict(max_mid_term_frames=3, min_mid_term_frames=2, num_prototypes=6,
                                                  max_long_term_elements=18)]},
-    "PREPROCESSORS": {"VOSPreprocessor": [dict(), dict(divisor=8)], "VISPreprocessor": [dict(divisor=32)]},
+    "PREPROCESSORS": {"VOSPreprocessor": [dict(), dict(divisor=8)], "VISPreprocessor": [dict(divisor=32)],
+                      "ResizingPreprocessor": [dict(), dict(divisor=8, align_corners=False)]},
 }
 # Layers serve different purposes: the name of the test in this file that covers each.
 LAYERS = {"TopDownFusion": "fusion", "LastStage": "fusion", "CBAMFuser": "fuser", "ResidualFuser": "fuser",
@@ -293,12 +294,33 @@ def test_memories_stay_within_their_budget(case):
 
 
 @pytest.mark.parametrize("case", cases("PREPROCESSORS"))
-def test_preprocessors_can_be_undone(case):
+@pytest.mark.parametrize("size", [(33, 47), (33, 49), (48, 32), (9, 70)])
+@pytest.mark.parametrize("limits", [{}, {"max_short_side": 24}, {"max_long_side": 32, "scale": 1.5}], ids=str)
+def test_preprocessors_lead_to_the_network_and_back(case, size, limits):
     preprocessor = build("PREPROCESSORS", case)
-    x, geometry = preprocessor.frames(torch.zeros(1, 3, 33, 47, dtype=torch.uint8))
-    masks = torch.rand(1, 2, 33, 47)
-    padded = preprocessor.masks(masks, geometry)
-    assert padded.shape[-2:] == x.shape[-2:] and torch.equal(preprocessor.restore(padded, geometry), masks)
+    geometry = preprocessor.geometry(size, **limits)
+    assert geometry.native == size
+    x, _ = preprocessor.frames(torch.full((1, 3, *size), 128, dtype=torch.uint8), geometry)
+    masks = torch.zeros(1, 2, *size)
+    masks[:, 0, 1:-1, 4:-4] = 1
+    seen = preprocessor.masks(masks, geometry)
+    assert x.shape[-2:] == seen.shape[-2:] == geometry.network and set(seen.unique().tolist()) == {0, 1}
+    restored = preprocessor.restore(seen, geometry)
+    assert restored.shape == masks.shape and ((restored > 0.5) == (masks > 0.5)).float().mean() > 0.85
+    if geometry.size == size:
+        assert torch.equal(restored, masks)
+    for stride in (2, 4):  # the coarser size that a method may work at
+        coarse = torch.ones(1, 2, *(-(-side // stride) for side in geometry.network))
+        coarse = preprocessor.restore(coarse, geometry)
+        assert coarse.shape == masks.shape and torch.allclose(coarse, torch.ones(()))
+
+
+@pytest.mark.parametrize("case", cases("PREPROCESSORS"))
+@pytest.mark.parametrize("options", [{"max_short_side": 96}, {"max_long_side": 128}, {"scale": 0.5}], ids=str)
+@pytest.mark.parametrize("native, wanted", [((192, 256), (96, 128)), ((256, 192), (128, 96))])
+def test_preprocessors_keep_limits_and_scales(case, options, native, wanted):
+    size = build("PREPROCESSORS", case).geometry(native, **options).size
+    assert max(abs(side - other) for side, other in zip(size, wanted, strict=True)) <= 1
 
 
 @pytest.mark.parametrize("part", [name for name, test in LAYERS.items() if test == "fusion"])

@@ -8,6 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..utils.errors import InputError
+from .geometry import Geometry
 from .object_ids import ObjectIds
 from .row_store import RowStore
 
@@ -102,7 +103,7 @@ class VideoState:
     active: Tensor = field(default_factory=lambda: torch.zeros(1, 0, dtype=torch.bool))
     frame_index: int = 0
     frame_size: tuple[int, int] | None = None
-    geometry: Any = None
+    geometry: Geometry | None = None
     training: bool = False
     memory: Any = None
     masks: Tensor | None = None
@@ -125,7 +126,7 @@ class VideoState:
         """(H, W) of the video."""
         return self.frame_size if self.geometry is None else tuple(self.geometry.native)
 
-    def check_frame(self, frame: Tensor, geometry: Any = None) -> None:
+    def check_frame(self, frame: Tensor, geometry: Geometry | None = None) -> None:
         """Raise :class:`InputError` unless a frame may follow and is (B, 3, H, W) of the size of the others."""
         if self.ended:
             raise InputError(f"frame {self.frame_index} comes after a frame that was announced as the last one: "
