@@ -55,9 +55,6 @@ class VOSRunner(Runner):
         val = cfg.get("val_dataset")
         if cfg.get("val_evaluator") and "val_dataset" not in cfg:
             raise ConfigError("val_evaluator has no effect without val_dataset")
-        if (cfg.model.get("sparse") or {}).get("lean"):
-            raise ConfigError("model.sparse.lean=True makes a model that only segments: train without it, and set it "
-                              "where videos are segmented")
         validation = {}
         if val:
             validation = dict(val_dataloader=val, val_cfg=cfg.get("val_cfg") or {},

@@ -42,12 +42,12 @@ class StepOutput:
     Attributes:
         logits: (B, O + 1, H, W), background first; -inf for objects that are not active in a video of the batch.
         ids: id of each of the O object channels.
-        features: intermediate tensors by name, for distillation and reports.
+        notes: what was done on the frame, see :mod:`.notes`.
     """
 
     logits: Tensor
     ids: tuple[int, ...]
-    features: dict[str, Any] = field(default_factory=dict)
+    notes: list[Any] = field(default_factory=list)
 
     @property
     def prob(self) -> Tensor:
@@ -113,7 +113,9 @@ class VideoState:
         frame_size: (H, W) of the padded frames, None before the first one.
         memory: what the memory of the method keeps (its own type), None if the method has none.
         masks: (B, O, H, W) probabilities of the previous frame, None before the first one.
-        cache: anything else by name: previous features of sparse layers, scores of gates, queries of trackers.
+        training: the video is a batch of training clips.
+        layers: what sparse layers keep of the frames before, by name; each can ``drop`` rows.
+        cache: anything else by name: scores of gates, queries of trackers.
         ended: the last frame was announced as such; nothing was memorised, so no frame may follow.
     """
 
@@ -124,6 +126,8 @@ class VideoState:
     frame_size: tuple[int, int] | None = None
     memory: Any = None
     masks: Tensor | None = None
+    training: bool = False
+    layers: dict[str, Any] = field(default_factory=dict)
     cache: dict[str, Any] = field(default_factory=dict)
     ended: bool = False
 
@@ -179,3 +183,5 @@ class VideoState:
             self.masks = self.masks[:, keep.to(self.masks.device)]
         if self.memory is not None:
             self.memory.keep_objects(keep)
+        for kept in self.layers.values():
+            kept.drop({(b, value) for b in range(self.batch_size) for value in values})

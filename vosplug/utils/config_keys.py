@@ -4,6 +4,8 @@ import inspect
 from collections.abc import Mapping
 from typing import Any
 
+from ..registry import KINDS, modifiers_of
+
 # Keys at the top level of a config; a test compares them with what the package reads.
 TOP_KEYS = (
     "model", "data_root", "work_dir", "default_scope", "custom_imports", "load_from", "seed", "deterministic",
@@ -24,6 +26,8 @@ def accepted_keys(parts: list[str], node: Any) -> list[str]:
     if not parts:
         return list(TOP_KEYS)
     typed = options_of(node.get("type")) if isinstance(node, Mapping) else []
+    if not typed and parts[0] == "model":  # options of what a key of the model's config does to it
+        typed = [option for kind in KINDS.values() for option in options_of(kind.modifiers.get(parts[-1]))]
     return [*typed, *_section_keys(parts)]
 
 
@@ -72,4 +76,4 @@ def options_of(kind: Any) -> list[str]:
         parameters = inspect.signature(found).parameters.values()
     except (TypeError, ValueError):
         return []
-    return ["**" if item.kind is item.VAR_KEYWORD else item.name for item in parameters]
+    return ["**" if item.kind is item.VAR_KEYWORD else item.name for item in parameters] + list(modifiers_of(found))

@@ -8,7 +8,6 @@ from ...registry import BACKBONES
 from ...utils.checkpoint import load_checkpoint_file, load_weights, model_state
 from ...utils.errors import ConfigError
 from ..layers.build import build_conv, build_norm, conv_norm_relu
-from .sparse_convs.gates import Gate
 
 DEPTHS = {18: ("basic", (2, 2, 2, 2)), 34: ("basic", (3, 4, 6, 3)), 50: ("bottleneck", (3, 4, 6, 3)),
           101: ("bottleneck", (3, 4, 23, 3))}
@@ -130,9 +129,9 @@ class ResNet(nn.Module):
         self.train()  # a new module is in training mode without having been told so
 
     def reset_parameters(self) -> None:
-        """He initialisation of all convolutions; gates keep theirs."""
+        """He initialisation of all convolutions."""
         for module in self.modules():
-            if isinstance(module, nn.Conv2d) and not isinstance(module, Gate):
+            if isinstance(module, nn.Conv2d):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
                 if module.bias is not None:
                     nn.init.zeros_(module.bias)
@@ -141,7 +140,7 @@ class ResNet(nn.Module):
         """Load torchvision-style weights.
 
         A stem with more input channels keeps its own weights for those. Biases of convolutions, which torchvision does
-        not have, become zero; counters of batch norms, which old files lack, and gates keep their start value.
+        not have, become zero; counters of batch norms, which old files lack, keep their start value.
         """
         state = {k: v for k, v in model_state(load_checkpoint_file(path)).items()
                  if not k.startswith("fc.") and (len(self.out_channels) == 4 or not k.startswith("layer4."))}
@@ -152,9 +151,7 @@ class ResNet(nn.Module):
             stem[:, : given.shape[1]] = given
             state["conv1.weight"] = stem
         for name, module in self.named_modules():
-            if isinstance(module, Gate):
-                state.update({f"{name}.{part}": value for part, value in module.state_dict().items()})
-            elif isinstance(module, nn.Conv2d) and module.bias is not None:
+            if isinstance(module, nn.Conv2d) and module.bias is not None:
                 state.setdefault(f"{name}.bias", torch.zeros_like(module.bias))
             if getattr(module, "num_batches_tracked", None) is not None:
                 state.setdefault(f"{name}.num_batches_tracked", module.num_batches_tracked)

@@ -7,8 +7,8 @@ import torch
 from torch import Tensor, nn
 
 from ...registry import LOSSES
+from ...structures.notes import Work
 from ...utils.errors import ConfigError
-from ..backbones.sparse_convs.context import Work
 
 
 @LOSSES.register_module()

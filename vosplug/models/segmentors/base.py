@@ -9,9 +9,11 @@ from torch import Tensor, nn
 
 from ...registry import LOSSES, MEMORIES, PREPROCESSORS
 from ...structures import ClipSample, Pairs, Prompt, StepOutput, VideoState
+from ...structures.notes import Work
+from ...structures.rows import Rows
 from ...utils.errors import ConfigError, InputError
+from ..frame_run import FrameRun
 from ..layers.aggregate import full_precision, merge_prompt, soft_aggregate
-from .sparse_processing import DENSE, SparseProcessing
 from .training import LossMeter, first_frames, hide_unstarted, to_channels, training_prompt
 
 
@@ -37,12 +39,7 @@ class VOSSegmentor(BaseModel):
         super().__init__(data_preprocessor=PREPROCESSORS.build(preprocessor), init_cfg=init_cfg)
         self.memory = None if memory is None else MEMORIES.build(memory)
         self.losses = nn.ModuleList(LOSSES.build(loss) for loss in losses or [])
-        self.sparse = DENSE
-
-    def use_sparse(self, sparse: SparseProcessing) -> None:
-        """Process frames as ``sparse`` says; called by a method when all of its parts are built."""
-        sparse.attach(self)
-        self.sparse = sparse
+        self.frame_policies: list = []
 
     # Stages, implemented by the methods -------------------------------------------------------------------------
 
@@ -64,7 +61,7 @@ class VOSSegmentor(BaseModel):
     def init_state(self, batch_size: int = 1, training: bool = False) -> VideoState:
         """Return the state of ``batch_size`` new videos, or of a batch of training clips."""
         memory = None if self.memory is None else self.memory.new(training=training)
-        return VideoState(batch_size=batch_size, memory=memory)
+        return VideoState(batch_size=batch_size, memory=memory, training=training)
 
     def step(self, state: VideoState, frame: Tensor, prompt: Prompt | None = None, *, last: bool = False) -> StepOutput:
         """Segment one frame and update ``state`` in place.
@@ -82,22 +79,29 @@ class VOSSegmentor(BaseModel):
             Logits over background and objects on the padded frame.
         """
         state.check_frame(frame)
-        sparse = self.sparse.begin(state, prompted=prompt is not None, last=last)
-        with sparse.stage(state):
-            features = self.encode(frame if self.training else sparse.arrange(frame), state)
-            prob = self.propagate(state, features)
-        if prompt is not None:
-            state.start_objects(prompt)
-            prob = merge_prompt(prob, state, prompt)
-        logits = soft_aggregate(prob, state.active)
-        masks = logits.softmax(dim=1)[:, 1:]
-        if state.num_objects:
-            with sparse.stage(state):
-                self.memorize(state, frame, features, masks, prompted=prompt is not None, last=last)
+        run = FrameRun(state, prompted=prompt is not None, last=last, training=state.training)
+        for policy in self.frame_policies:
+            run.plan.update(policy.decide(state, run.prompted, last))
+        with run.working():
+            features = self.encode(frame, state)
+            with run.whose(self.rows(state)):
+                prob = self.propagate(state, features)
+            if prompt is not None:
+                state.start_objects(prompt)
+                prob = merge_prompt(prob, state, prompt)
+            logits = soft_aggregate(prob, state.active)
+            masks = logits.softmax(dim=1)[:, 1:]
+            if state.num_objects:
+                with run.whose(self.rows(state)):
+                    self.memorize(state, frame, features, masks, prompted=prompt is not None, last=last)
         state.masks = masks
         state.frame_index += 1
         state.ended = last
-        return StepOutput(logits=logits, ids=state.ids.ids, features=sparse.features)
+        return StepOutput(logits=logits, ids=state.ids.ids, notes=run.notes)
+
+    def rows(self, state: VideoState) -> Rows:
+        """Whose rows object-wise networks see: (video, active object)."""
+        return Rows.of_objects(state.active, state.ids.ids, next(self.parameters()).device)
 
     def propagate(self, state: VideoState, features: Any) -> Tensor:
         """Independent probabilities (B, O, H, W) of the objects that are known before this frame."""
@@ -132,7 +136,7 @@ class VOSSegmentor(BaseModel):
             known = state.active.any(dim=1)
             prompt = training_prompt(labels[:, t], first, t)
             output = self.step(state, inputs[:, t], prompt, last=t == inputs.shape[1] - 1)
-            meter.add_work(output.features.get("sparse_work", []))
+            meter.add_work([note for note in output.notes if isinstance(note, Work)])
             if known.any():
                 target = to_channels(hide_unstarted(labels[:, t], first, t), output.ids)
                 before = (first < t)[:, [slot - 1 for slot in output.ids]]

@@ -7,7 +7,7 @@ from ...structures import Pairs, VideoState
 from ..encoders import FrameFeatures, build_encoders
 from ..memories.frame_bank import MemoryEntry
 from .base import VOSSegmentor
-from .sparse_processing import build_sparse
+from .sparse_parts import SPARSE_PARTS
 
 
 @SEGMENTORS.register_module()
@@ -19,22 +19,18 @@ class STCN(VOSSegmentor):
         key_encoder, value_encoder: configs (kind ``encoder``).
         matching_head: config (kind ``matching head``).
         decoder: config (kind ``decoder``).
-        sparse: config of :class:`~.sparse_processing.SparseProcessing` (SpVOS); None computes everything.
     """
 
+    sparse_parts = SPARSE_PARTS
+
     def __init__(self, preprocessor: dict, key_encoder: dict, value_encoder: dict, matching_head: dict, memory: dict,
-                 decoder: dict, losses: list[dict] | None = None, init_cfg: dict | None = None,
-                 sparse: dict | None = None):
-        sparse = build_sparse(sparse)
-        super().__init__(preprocessor=preprocessor, memory=memory, losses=[*(losses or []), *sparse.losses],
-                         init_cfg=init_cfg)
-        key_encoder, value_encoder, decoder = sparse.place(key_encoder, value_encoder, decoder)
+                 decoder: dict, losses: list[dict] | None = None, init_cfg: dict | None = None):
+        super().__init__(preprocessor=preprocessor, memory=memory, losses=losses, init_cfg=init_cfg)
         self.key_encoder, self.value_encoder = build_encoders(key_encoder, value_encoder)
         self.matching_head = MATCHING_HEADS.build(matching_head)
         self.decoder = DECODERS.build(
             decoder, value_channels=self.value_encoder.out_channels, context_channels=self.key_encoder.context_channels,
             pyramid_channels=self.key_encoder.pyramid_channels, stride=self.key_encoder.stride)
-        self.use_sparse(sparse)
 
     def encode(self, frame: Tensor, state: VideoState) -> FrameFeatures:
         """Keys, context and pyramid of (B, 3, H, W)."""

@@ -6,8 +6,8 @@ import torch
 from torch import Tensor, nn
 
 from ...structures import ClipSample, Prompt
+from ...structures.notes import Work
 from ...utils.masks import VOID
-from ..backbones.sparse_convs.context import Work
 
 
 def first_frames(samples: list[ClipSample], never: int) -> Tensor:
@@ -56,7 +56,7 @@ class LossMeter:
     Args:
         losses: modules called as ``loss(logits (B, O+1, H, W), labels (B, H, W) int64 with 255 = void)``; each has
             a ``name`` and a ``weight``. Those with ``reads_work = True`` are called once per clip instead, with a list
-            of what sparse convolutions did (:class:`~vosplug.models.backbones.sparse_convs.Work`).
+            of what sparse convolutions did (:class:`~vosplug.structures.notes.Work`).
     """
 
     def __init__(self, losses: Iterable[nn.Module]):

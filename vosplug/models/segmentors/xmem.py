@@ -1,18 +1,20 @@
 """XMem (Cheng and Schwing: Long-Term Video Object Segmentation with an Atkinson-Shiffrin Memory Model, ECCV 2022)."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import ClassVar
 
 import torch
 from torch import Tensor
 
 from ...registry import DECODERS, LAYERS, MATCHING_HEADS, SEGMENTORS
 from ...structures import Pairs, VideoState
+from ...structures.rows import Rows
 from ...utils.errors import ConfigError
-from ..backbones.sparse_convs import FrameContext, current, working_on
 from ..encoders import FrameFeatures, build_encoders
+from ..frame_run import current_run
 from ..memories.frame_bank import MemoryEntry
 from .base import VOSSegmentor
-from .sparse_processing import build_sparse
+from .sparse_parts import SPARSE_PARTS
 
 SENSORY, LAST_DEEP_UPDATE = "sensory", "last_deep_update"
 
@@ -25,13 +27,13 @@ class Decoded:
         scales: refined features (P, C, h_i, w_i) and logits of the decoder.
         sensory: (P, Ch, h, w) before the frame.
         pairs: the P pairs.
-        context: what sparse convolutions know of the frame; its rows are these pairs, also after objects started.
+        rows: whose they are.
     """
 
     scales: list[Tensor]
     sensory: Tensor
     pairs: Pairs
-    context: FrameContext | None
+    rows: Rows
 
 
 @SEGMENTORS.register_module()
@@ -53,36 +55,34 @@ class XMem(VOSSegmentor):
             least 1 updates normally on all frames, and deeply too on a memorised frame if the last deep update is at
             least r frames ago.
         deep_update_probability: in training all frames update normally, and deeply too with this probability.
-        sparse: config of :class:`~.sparse_processing.SparseProcessing` (Tri-XMem of SpVOS, IV-D5); D includes the
-            convolutions of ``normal_update``. None computes everything.
     """
+
+    # Tri-XMem (SpVOS, IV-D5): the update of the sensory memory from the decoder's features belongs to the decoder.
+    sparse_parts: ClassVar = {**SPARSE_PARTS, "D": replace(SPARSE_PARTS["D"], blocks=(*SPARSE_PARTS["D"].blocks,
+                                                                                    "normal_update.*"))}
 
     def __init__(self, preprocessor: dict, key_encoder: dict, value_encoder: dict, matching_head: dict, memory: dict,
                  decoder: dict, normal_update: dict | None = None, deep_update: dict | None = None,
                  sensory_channels: int = 64, deep_update_every: int = -1, deep_update_probability: float = 0.2,
-                 losses: list[dict] | None = None, init_cfg: dict | None = None, sparse: dict | None = None):
-        sparse = build_sparse(sparse)
-        super().__init__(preprocessor=preprocessor, memory=memory, losses=[*(losses or []), *sparse.losses],
-                         init_cfg=init_cfg)
+                 losses: list[dict] | None = None, init_cfg: dict | None = None):
+        super().__init__(preprocessor=preprocessor, memory=memory, losses=losses, init_cfg=init_cfg)
         if deep_update_every != -1 and deep_update_every < 1:
             raise ConfigError("XMem.deep_update_every must be -1 (on memorised frames) or at least 1, "
                               f"got {deep_update_every}")
-        key_encoder, value_encoder, decoder, normal_update = sparse.place(
-            key_encoder, value_encoder, decoder, normal_update or dict(type="MultiScaleUpdate"))
         self.key_encoder, self.value_encoder = build_encoders(key_encoder, value_encoder)
         self.matching_head = MATCHING_HEADS.build(matching_head)
         self.decoder = DECODERS.build(
             decoder, value_channels=self.value_encoder.out_channels + sensory_channels,
             context_channels=self.key_encoder.context_channels, pyramid_channels=self.key_encoder.pyramid_channels,
             stride=self.key_encoder.stride)
-        self.normal_update = LAYERS.build(normal_update, in_channels=self.decoder.scale_channels,
+        self.normal_update = LAYERS.build(normal_update or dict(type="MultiScaleUpdate"),
+                                          in_channels=self.decoder.scale_channels,
                                           hidden_channels=sensory_channels)
         self.deep_update = LAYERS.build(deep_update or dict(type="SensoryGRU"),
                                         in_channels=self.value_encoder.out_channels, hidden_channels=sensory_channels)
         self.sensory_channels = sensory_channels
         self.deep_update_every = deep_update_every
         self.deep_update_probability = deep_update_probability
-        self.use_sparse(sparse)
 
     def encode(self, frame: Tensor, state: VideoState) -> FrameFeatures:
         """Keys, shrinkage, selection, context and pyramid of (B, 3, H, W)."""
@@ -95,7 +95,7 @@ class XMem(VOSSegmentor):
         sensory = pairs.gather(self.sensory(state, features))
         logits, scales = self.decoder(torch.cat([readout, sensory.to(readout)], dim=1), features, pairs,
                                       state.frame_size, previous=state.masks, return_scales=True)
-        features.decoded = Decoded(scales=scales, sensory=sensory, pairs=pairs, context=current())
+        features.decoded = Decoded(scales=scales, sensory=sensory, pairs=pairs, rows=current_run().rows)
         return logits
 
     def memorize(self, state: VideoState, frame: Tensor, features: FrameFeatures, masks: Tensor, *, prompted: bool,
@@ -108,7 +108,7 @@ class XMem(VOSSegmentor):
         exclusive = self.deep_update_every == -1 and not state.memory.training
         if features.decoded is not None and not (deep and exclusive):
             decoded = features.decoded
-            with working_on(decoded.context):
+            with current_run().whose(decoded.rows):
                 updated = self.normal_update(decoded.scales, decoded.sensory)
             state.cache[SENSORY] = decoded.pairs.scatter(updated)
         if writes:
