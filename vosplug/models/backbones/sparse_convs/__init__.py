@@ -1,6 +1,5 @@
 """Drop-ins for ``nn.Conv2d`` that compute a part of their sites (kind ``sparse convolution``), put in by surgery."""
 
-from ....structures.notes import Work
 from .base import SparseConv
 from .constructed import PAPER_SHARES
 from .dense import DenseConv
@@ -12,4 +11,4 @@ from .triple import TripleSparseConv
 from .weights import gate_names, load_dense_weights
 
 __all__ = ["PAPER_SHARES", "DenseConv", "Fully", "Mixed", "ResidualSparseConv", "SemiMixed", "SparseConv", "SparsePart",
-           "StaticSparseConv", "TripleSparseConv", "Work", "gate_names", "load_dense_weights", "sparsify"]
+           "StaticSparseConv", "TripleSparseConv", "gate_names", "load_dense_weights", "sparsify"]
