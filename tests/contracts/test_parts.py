@@ -237,7 +237,7 @@ def test_losses_fall_as_masks_get_better_and_ignore_void(case):
 
 def work_of(computed, layers=3, sites=100):
     """What layers did that computed a share of their sites."""
-    from vosplug.models.backbones.sparse_convs import Work
+    from vosplug.structures import Work
 
     share = torch.tensor(float(computed), requires_grad=True)
     return [Work(f"layer{i}", 10 + i, 0, sites, chosen=share * sites, decided=sites) for i in range(layers)]

@@ -17,7 +17,7 @@ def name_of(config, options):
     """Name of a case: its config and what is sparse in it."""
     sparse = options.get("model.sparse", {})
     every = "everywhere" if sparse.get("everywhere") else ""
-    parts = (sparse["conv"]["type"].removesuffix("SparseConv"), sparse["policy"], every) if sparse else ()
+    parts = (sparse["conv"]["type"].removesuffix("SparseConv"), sparse["policy"]["type"], every) if sparse else ()
     return "-".join(filter(None, (config.split("/")[-1].removesuffix("_model.py"), *parts)))
 
 

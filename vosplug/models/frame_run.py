@@ -5,7 +5,6 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any, Protocol
 
-import torch
 from torch import Tensor, nn
 
 from ..structures import Rows, VideoState
@@ -32,7 +31,8 @@ class FrameRun:
     Attributes:
         training: a batch of training clips is unrolled.
         plan: what frame policies decided beforehand, such as ``{"dense": True}``.
-        rows: whose rows object-wise layers see now; None: nobody's (augmented samples), so nothing is kept of them.
+        rows: whose rows object-wise layers see now; None where nobody said so.
+        nobody: the rows that run now are nobody's (augmented samples): nothing of the video goes with them.
         started: rows that began at this frame; None until objects have been started.
         notes: what was done, see :mod:`~vosplug.structures.notes`.
         shared: what parts share within the frame, by name.
@@ -43,10 +43,11 @@ class FrameRun:
         self.training = state.training
         self.labels = labels
         self.plan: dict[str, Any] = {}
-        self.rows: Rows | None = Rows.of_table(torch.zeros(state.batch_size, 0, dtype=torch.bool), ())
+        self.rows: Rows | None = None
+        self.nobody = False
         self.started: Rows | None = None
         self.notes: list[Any] = []
-        self.shared: dict[str, Any] = {}
+        self.shared: dict[Any, Any] = {}
 
     @classmethod
     @contextmanager
@@ -68,12 +69,13 @@ class FrameRun:
 
     @contextmanager
     def whose(self, rows: Rows | None) -> Iterator[None]:
-        """Say whose rows object-wise layers see inside."""
-        before, self.rows = self.rows, rows
+        """Say whose rows object-wise layers see inside; None: nobody's."""
+        before = self.rows, self.nobody
+        self.rows, self.nobody = rows, rows is None
         try:
             yield
         finally:
-            self.rows = before
+            self.rows, self.nobody = before
 
     def note(self, note: Any) -> None:
         """Tell what was done."""

@@ -93,7 +93,7 @@ class VideoState:
         memory: what the memory of the method keeps (its own type), None if the method has none.
         masks: (B, O, H, W) masks of the previous frame as they were fed back, None before the first one.
         objects: what the method remembers of each row of its object-wise networks.
-        layers: what layers keep of the previous frame, by their names.
+        layers: what layers keep of the frames before, by their names; each can ``drop`` rows.
         cache: anything else by name.
         ended: the last frame was announced as such; nothing was memorised, so no frame may follow.
     """
@@ -181,4 +181,7 @@ class VideoState:
             self.masks = self.masks[:, keep.to(self.masks.device)]
         if self.memory is not None:
             self.memory.keep_objects(keep)
-        self.objects.drop({(b, value) for b in range(self.batch_size) for value in values})
+        keys = {(b, value) for b in range(self.batch_size) for value in values}
+        self.objects.drop(keys)
+        for kept in self.layers.values():
+            kept.drop(keys)

@@ -65,7 +65,7 @@ def test_wrong_options_are_named(options, message):
 
 
 def test_they_come_through_the_loss_of_the_segmentor():
-    model = build_tiny("_base_/stcn_r50_model.py", {**TINY_R50, **sparse("TripleSparseConv", "mixed")}).train()
+    model = build_tiny("_base_/stcn_r50_model.py", {**TINY_R50, **sparse("TripleSparseConv", "Mixed")}).train()
     losses = model(**training_batch(model), mode="loss")
     assert set(losses) == {"loss_ce", "loss_sparsity", "density", "iou"}
     assert 0 < float(losses["density"]) < 1 and losses["loss_sparsity"].requires_grad
@@ -73,7 +73,7 @@ def test_they_come_through_the_loss_of_the_segmentor():
 
 def test_density_reaches_its_target():
     torch.manual_seed(0)
-    model = build_tiny("_base_/stcn_r50_model.py", {**TINY_R50, **sparse("TripleSparseConv", "mixed")}).train()
+    model = build_tiny("_base_/stcn_r50_model.py", {**TINY_R50, **sparse("TripleSparseConv", "Mixed")}).train()
     model.losses[-1].weight = 20.0
     batch = training_batch(model)
     gates = [p for name, p in model.named_parameters() if ".gate." in name]

@@ -1,6 +1,7 @@
 """XMem (Cheng and Schwing: Long-Term Video Object Segmentation with an Atkinson-Shiffrin Memory Model, ECCV 2022)."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -12,6 +13,7 @@ from ..encoders import FrameFeatures, build_encoders
 from ..frame_run import FrameRun
 from ..memories import MemoryState
 from .base import VOSSegmentor
+from .sparse_parts import SPARSE_PARTS
 from .stcn import memory_entry
 
 SENSORY, LAST_DEEP_UPDATE = "sensory", "last_deep_update"
@@ -59,6 +61,9 @@ class XMem(VOSSegmentor):
             least r frames ago.
         deep_update_probability: in training all frames update normally, and deeply too with this probability.
     """
+
+    sparse_parts: ClassVar = {**SPARSE_PARTS, "D": replace(SPARSE_PARTS["D"], blocks=(*SPARSE_PARTS["D"].blocks,
+                                                                                    "normal_update.*"))}
 
     def __init__(self, preprocessor: dict, key_encoder: dict, value_encoder: dict, matching_head: dict, memory: dict,
                  decoder: dict, normal_update: dict | None = None, deep_update: dict | None = None,
