@@ -38,7 +38,8 @@ class FrameRun:
         shared: what parts share within the frame, by name.
     """
 
-    def __init__(self, state: VideoState, *, prompted: bool, last: bool, labels: Tensor | None = None):
+    def __init__(self, state: VideoState, *, prompted: bool = False, last: bool = False,
+                 labels: Tensor | None = None):
         self.state, self.prompted, self.last = state, prompted, last
         self.training = state.training
         self.labels = labels
@@ -61,9 +62,15 @@ class FrameRun:
         run = cls(state, prompted=prompted, last=last, labels=labels)
         for policy in policies:
             run.plan.update(policy.decide(state, prompted, last))
-        token = _current.set(run)
-        try:
+        with run.working():
             yield run
+
+    @contextmanager
+    def working(self) -> Iterator["FrameRun"]:
+        """Make this the current run inside."""
+        token = _current.set(self)
+        try:
+            yield self
         finally:
             _current.reset(token)
 

@@ -14,6 +14,6 @@ from .video import Video, VideoDataset
 from .vis_clip import VISClipSample
 from .vis_video import VISTrack, VISVideo
 
-__all__ = ["ClipRecord", "ClipSample", "Decision", "FrameRecord", "Geometry", "Level", "ObjectIds", "Prompt", "RowStore",
-           "Rows", "StepOutput", "Tap", "TrackMask", "VISClipSample", "VISTrack", "VISVideo", "Video", "VideoDataset",
-           "VideoState", "Work"]
+__all__ = ["ClipRecord", "ClipSample", "Decision", "FrameRecord", "Geometry", "Level", "ObjectIds", "Prompt",
+           "RowStore", "Rows", "StepOutput", "Tap", "TrackMask", "VISClipSample", "VISTrack", "VISVideo", "Video",
+           "VideoDataset", "VideoState", "Work"]

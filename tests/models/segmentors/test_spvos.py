@@ -20,8 +20,7 @@ from vosplug.models.backbones.sparse_convs import (
 from vosplug.models.frame_run import FrameRun
 from vosplug.models.layers.build import conv_norm_relu
 from vosplug.registry import BACKBONES, FRAME_POLICIES, MODELS, SEGMENTORS
-from vosplug.structures import Prompt, VideoState
-from vosplug.structures import Work
+from vosplug.structures import Prompt, VideoState, Work
 from vosplug.utils.checkpoint import save_checkpoint_file
 from vosplug.utils.config_options import apply_options
 from vosplug.utils.configs import load_config
@@ -190,7 +189,7 @@ def test_frames_of_another_size_are_dense_again():
     for size, dense in (((64, 64), True), ((64, 64), False), (SIZE, True)):
         frame = model.data_preprocessor.frames(random_frames(1, size))[0]
         with torch.no_grad(), FrameRun(state).working() as run:
-            model.encode(frame, state)
+            model.encode_deep(model.encode_shallow(frame))
         assert {note.policy is None for note in run.notes} == {dense}
 
 
@@ -201,10 +200,11 @@ def test_all_reused_on_a_repeated_frame_are_the_features_of_the_frame_before():
     with torch.no_grad():
         advance(model, state, frame, ((1,), boxes(1, SIZE)))
         x, _ = model.data_preprocessor.frames(frame[None])
-        with FrameRun(state, plan={"dense": True}).working():
-            before = copy.deepcopy(model.encode(x, state))
+        with FrameRun(state).working() as run:
+            run.plan["dense"] = True
+            before = copy.deepcopy(model.key_encoder(x))
         with FrameRun(state).working():
-            after = model.encode(x, state)
+            after = model.key_encoder(x)
     assert torch.equal(after.key, before.key) and torch.equal(after.context, before.context)
     assert all(torch.equal(after.pyramid[s], before.pyramid[s]) for s in before.pyramid)
 

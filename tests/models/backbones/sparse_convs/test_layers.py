@@ -44,12 +44,14 @@ def always(layer, answer):
 def rows_of(keys):
     """Rows with these keys, as far as layers look at them."""
     batch = torch.tensor([b for b, _ in keys], dtype=torch.long)
-    return Rows(batch, torch.arange(len(keys)), tuple(keys), (1, len(keys)), True)
+    return Rows(batch, torch.arange(len(keys)), tuple(keys), (1, len(keys)))
 
 
 def frame_run(state=None, dense=False, training=False, keys=((0, 1),)):
     """A run of a frame, in which the rows of objects are those of ``keys``."""
-    return FrameRun(state or VideoState(), plan={"dense": dense}, training=training, rows=rows_of(keys))
+    run = FrameRun(state or VideoState())
+    run.plan["dense"], run.training, run.rows = dense, training, None if keys is None else rows_of(keys)
+    return run
 
 
 def dense_conv(layer, x, bias=True):
@@ -410,7 +412,7 @@ def test_shortcuts_come_before_the_activation(kind, norm, relu):
 
 def call_with(layer, state, x, rows, grad=False, dense=False):
     """One frame of some rows; whatever is noted."""
-    with torch.set_grad_enabled(grad), FrameRun(state, plan={"dense": dense}).working() as done:
+    with torch.set_grad_enabled(grad), frame_run(state, dense, keys=None).working() as done:
         with done.whose(rows):
             out = conv_norm_relu(layer, nn.Identity(), x)
         return out.clone(), done.notes
