@@ -9,7 +9,7 @@ from tests.contracts.helpers import CONFIGS, TINY_R50, boxes, build_tiny, random
 from vosplug.cli.model_stats import main
 from vosplug.evaluation.complexity import measure
 from vosplug.evaluation.sparsity import SparsityReport, construct_density, sparse_layers, spatial_map
-from vosplug.structures.notes import Work
+from vosplug.structures import Work
 from vosplug.utils.configs import load_config
 from vosplug.utils.errors import InputError
 

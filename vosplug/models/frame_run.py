@@ -1,79 +1,91 @@
-"""One frame on its way through a model: what was decided beforehand, whose rows run now, and what was done."""
+"""The frame that is being worked on: what was decided for it, whose rows run, and what was done."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
+import torch
 from torch import Tensor, nn
 
-from ..structures.rows import Rows
-from ..structures.state import VideoState
+from ..structures import Rows, VideoState
 
 _current: ContextVar["FrameRun | None"] = ContextVar("frame_run", default=None)
 
 
-@dataclass(eq=False)
+class FramePolicy(Protocol):
+    """Decides something about a frame before it is processed."""
+
+    def decide(self, state: VideoState, prompted: bool, last: bool) -> dict[str, Any]:
+        """Entries for the plan of the frame."""
+
+
 class FrameRun:
-    """What layers, gates and heads know of the frame that they work on; a context in which it is the current one.
+    """One frame on its way through a segmentor; layers, gates and heads find it by :func:`current_run`.
+
+    Args:
+        state: of the video.
+        prompted: objects start at this frame.
+        last: no frame follows.
+        labels: (B, H, W) int64 true labels by channel, 255 void; in training only.
 
     Attributes:
-        state: of the video.
-        prompted: masks are given for this frame.
-        last: no frame follows.
-        training: the model learns from this frame.
-        plan: what frame policies decided beforehand.
-        started: rows that began at this frame.
-        labels: (B, H, W) int64 in training.
-        notes: what was done.
-        rows: whose rows object-wise layers run now; None where nobody said so.
-        nobody: the rows that run now are nobody's (augmented samples): nothing of the video goes with them.
-        shared: what parts found out on this frame and others can use.
+        training: a batch of training clips is unrolled.
+        plan: what frame policies decided beforehand, such as ``{"dense": True}``.
+        rows: whose rows object-wise layers see now; None: nobody's (augmented samples), so nothing is kept of them.
+        started: rows that began at this frame; None until objects have been started.
+        notes: what was done, see :mod:`~vosplug.structures.notes`.
+        shared: what parts share within the frame, by name.
     """
 
-    state: VideoState
-    prompted: bool = False
-    last: bool = False
-    training: bool = False
-    plan: dict[str, Any] = field(default_factory=dict)
-    started: Rows | None = None
-    labels: Tensor | None = None
-    notes: list[Any] = field(default_factory=list)
-    rows: Rows | None = None
-    nobody: bool = False
-    shared: dict[Any, Any] = field(default_factory=dict)
+    def __init__(self, state: VideoState, *, prompted: bool, last: bool, labels: Tensor | None = None):
+        self.state, self.prompted, self.last = state, prompted, last
+        self.training = state.training
+        self.labels = labels
+        self.plan: dict[str, Any] = {}
+        self.rows: Rows | None = Rows.of_table(torch.zeros(state.batch_size, 0, dtype=torch.bool), ())
+        self.started: Rows | None = None
+        self.notes: list[Any] = []
+        self.shared: dict[str, Any] = {}
 
-    def note(self, what: Any) -> None:
-        """Append a note."""
-        self.notes.append(what)
-
+    @classmethod
     @contextmanager
-    def whose(self, rows: Rows | None) -> Iterator[None]:
-        """Say whose rows run inside; None: nobody's."""
-        before = self.rows, self.nobody
-        self.rows, self.nobody = rows, rows is None
+    def begin(cls, state: VideoState, policies: Iterable[FramePolicy], *, prompted: bool, last: bool,
+              labels: Tensor | None = None) -> Iterator["FrameRun"]:
+        """The run of a frame, with the decisions of ``policies``; within a run of the same video, that run."""
+        outer = _current.get()
+        if outer is not None and outer.state is state:
+            yield outer
+            return
+        run = cls(state, prompted=prompted, last=last, labels=labels)
+        for policy in policies:
+            run.plan.update(policy.decide(state, prompted, last))
+        token = _current.set(run)
         try:
-            yield
-        finally:
-            self.rows, self.nobody = before
-
-    @contextmanager
-    def working(self) -> Iterator["FrameRun"]:
-        """Make this run the current one inside."""
-        token = _current.set(self)
-        try:
-            yield self
+            yield run
         finally:
             _current.reset(token)
 
+    @contextmanager
+    def whose(self, rows: Rows | None) -> Iterator[None]:
+        """Say whose rows object-wise layers see inside."""
+        before, self.rows = self.rows, rows
+        try:
+            yield
+        finally:
+            self.rows = before
+
+    def note(self, note: Any) -> None:
+        """Tell what was done."""
+        self.notes.append(note)
+
 
 def current_run() -> FrameRun | None:
-    """The run of the frame that is being worked on, None outside of a frame loop."""
+    """The frame that is being worked on, None outside of a frame loop."""
     return _current.get()
 
 
 def is_training(module: nn.Module) -> bool:
-    """Whether ``module`` learns now: what the run says, and outside of any run the module's own mode."""
-    run = current_run()
+    """Whether ``module`` works on training clips: so says the frame loop, or, outside of one, the module's mode."""
+    run = _current.get()
     return module.training if run is None else run.training

@@ -1,14 +1,15 @@
-"""What was done on a frame: notes that layers, gates and heads leave for losses, reports and distillers."""
+"""What was done on a frame: read by losses, reports, distillers and statistics."""
 
-from collections.abc import Hashable
 from dataclasses import dataclass
 
 from torch import Tensor
 
+from .rows import Key
+
 
 @dataclass
 class Work:
-    """What a sparse convolution did for one frame.
+    """What a sparse layer did for one frame.
 
     Attributes:
         layer: its name.
@@ -49,29 +50,29 @@ class Work:
 
 @dataclass
 class Decision:
-    """What a reuse gate decided.
+    """What a gate decided for the rows of a frame.
 
     Attributes:
-        keys: of the R rows that it was asked about.
-        probability: (R,), of reusing.
-        reused: (R,) bool.
+        keys: whose rows, see :class:`~vosplug.structures.Rows`.
+        reused: (R,) bool on the CPU, rows for which the frame was not computed.
+        probability: (R,) of reuse, differentiable in training; None for gates that have none.
+        forced: (R,) bool on the CPU, rows that left no choice (objects that start, ...).
     """
 
-    keys: tuple[Hashable, ...]
-    probability: Tensor
+    keys: tuple[Key, ...]
     reused: Tensor
+    probability: Tensor | None = None
+    forced: Tensor | None = None
 
 
 @dataclass
 class Tap:
-    """A tensor that somebody may want to look at, attention maps for instance."""
+    """A tensor that is published under a name, for losses between two models.
+
+    Attributes:
+        name: such as ``propagation.0.id.output``.
+        tensor: of any shape; which one the place that publishes it tells.
+    """
 
     name: str
     tensor: Tensor
-
-
-@dataclass
-class Frame:
-    """What kind of frame it was: ``first``, ``memory`` or ``query``."""
-
-    kind: str

@@ -7,7 +7,7 @@ from tests.models.segmentors.test_spvos import set_gates, work_per_frame
 from vosplug.evaluation.complexity import measure
 from vosplug.models.backbones.sparse_convs import SparseConv, load_dense_weights
 from vosplug.registry import SEGMENTORS
-from vosplug.structures.notes import Work
+from vosplug.structures import Work
 from vosplug.utils.configs import load_config
 
 BASE = "_base_/xmem_r50_model.py"
@@ -77,7 +77,7 @@ def test_clips_of_four_frames_have_two_memory_frames_which_are_dense():
 
         def watched(video, *args, step=step, work=work, state=state, **options):
             output = step(video, *args, **options)
-            work.append([note for note in output.notes if isinstance(note, Work)])
+            work.append(output.noted(Work))
             state.append(video)
             return output
 

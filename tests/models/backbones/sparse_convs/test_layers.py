@@ -2,6 +2,7 @@
 
 import copy
 import pickle
+from contextlib import contextmanager
 
 import pytest
 import torch
@@ -14,9 +15,8 @@ from vosplug.models.backbones.sparse_convs.constructed import ClusteredPolicy, R
 from vosplug.models.backbones.sparse_convs.gates import best_policy, gumbel_sigmoid, gumbel_softmax_policy
 from vosplug.models.backbones.sparse_convs.kept import sites_of
 from vosplug.models.frame_run import FrameRun
-from vosplug.models.layers.build import conv_norm_relu
-from vosplug.structures import VideoState
-from vosplug.structures.rows import Rows
+from vosplug.models.layers.build import FrozenBN, conv_norm_relu
+from vosplug.structures import Rows, VideoState
 from vosplug.utils.errors import ConfigError
 
 KINDS = (TripleSparseConv, StaticSparseConv, ResidualSparseConv)
@@ -43,14 +43,18 @@ def always(layer, answer):
 
 
 def rows_of(keys):
-    """Rows with these keys, as far as layers look at them."""
-    batch = torch.tensor([b for b, _ in keys], dtype=torch.long)
-    return Rows(batch, torch.arange(len(keys)), tuple(keys), (1, len(keys)), True)
+    """Rows with these keys of one video."""
+    return Rows.of_table(torch.ones(1, len(keys), dtype=torch.bool), [name for _, name in keys])
 
 
-def frame_run(state=None, dense=False, training=False, keys=((0, 1),)):
-    """A run of a frame, in which the rows of objects are those of ``keys``."""
-    return FrameRun(state or VideoState(), plan={"dense": dense}, training=training, rows=rows_of(keys))
+@contextmanager
+def frame_run(state=None, dense=False, training=False, rows=()):
+    """A frame on which ``rows`` are processed."""
+    state = state or VideoState()
+    state.training = training
+    with FrameRun.begin(state, [], prompted=False, last=False) as run, run.whose(rows):
+        run.plan["dense"] = dense
+        yield run
 
 
 def dense_conv(layer, x, bias=True):
@@ -66,7 +70,7 @@ def run(layer, frames, *, dense_first=True, objects=((0, 1),), state=None, call=
     state, work, outputs = state or VideoState(batch_size=len(frames[0])), [], []
     with torch.set_grad_enabled(grad):
         for t, x in enumerate(frames):
-            with frame_run(state, dense_first and t == 0, layer.training, objects).working() as done:
+            with frame_run(state, dense_first and t == 0, layer.training, rows_of(objects)) as done:
                 out = (call or layer)(x)
                 outputs.append(out if grad else out.clone())
             work += done.notes
@@ -195,7 +199,7 @@ def test_features_of_another_size_are_not_used(kind):
 def test_rows_that_nobody_announced_are_an_error():
     layer = layer_of(TripleSparseConv)
     layer.per_frame = False
-    with pytest.raises(RuntimeError, match="layer: an input of 3 rows came where 1 rows of objects are processed"):
+    with pytest.raises(RuntimeError, match="layer: an input of 3 rows came where 1 rows are processed"):
         run(layer, frames_of(1, rows=3))
 
 
@@ -262,7 +266,7 @@ def norm_of(kind):
     torch.manual_seed(1)
     if kind is None:
         return nn.Identity()
-    norm = nn.BatchNorm2d(6)
+    norm = FrozenBN(6) if kind == "FrozenBN" else nn.BatchNorm2d(6)
     for tensor in (norm.running_mean, norm.weight.data, norm.bias.data):
         tensor.normal_()
     norm.running_var.uniform_(0.5, 2)
@@ -270,7 +274,7 @@ def norm_of(kind):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("norm", [None, "BN"])
+@pytest.mark.parametrize("norm", [None, "BN", "FrozenBN"])
 @pytest.mark.parametrize("relu", [False, True])
 @pytest.mark.parametrize("geometry", [dict(), dict(stride=2), dict(kernel_size=1, padding=0, bias=False)])
 def test_both_executors_give_the_same(kind, norm, relu, geometry):
@@ -330,7 +334,7 @@ def test_packed_dense_convolutions(channels, packs):
     x = torch.randn(2, channels[0], 9, 12)
     expected = F.conv2d(x, layer.weight, layer.bias, padding=1)
     assert torch.equal(layer(x), expected) and layer._packed.conv is None
-    with torch.no_grad(), frame_run().working():
+    with torch.no_grad(), frame_run():
         out = layer(x)
         assert torch.allclose(out, expected, atol=1e-4)
         assert layer._packed.conv.has_winograd is (packs and has_extension())
@@ -339,20 +343,20 @@ def test_packed_dense_convolutions(channels, packs):
         layer.weight.mul_(2)
         assert torch.allclose(layer(x), F.conv2d(x, layer.weight, layer.bias, padding=1), atol=1e-4)
     layer.train()
-    with frame_run().working():
+    with frame_run():
         assert layer(x).requires_grad and layer._packed.conv is None
     assert set(layer.state_dict()) == {"weight", "bias"}
 
 
 def test_lists_of_sites_are_shared_by_layers_with_equal_policies():
     policy = torch.tensor([[[0, 1, 2], [2, 0, 0]]], dtype=torch.uint8)
-    with frame_run().working():
+    with frame_run():
         first = sites_of(policy)
         assert sites_of(policy) is first and sites_of(policy.clone()) is first
         other = policy.flip(2)
         assert sites_of(other) is not first and sites_of(other).index.tolist() == [0, 5]
         assert first.index.tolist() == [2, 3]
-    with frame_run().working():
+    with frame_run():
         assert sites_of(policy) is not first
 
 
@@ -360,7 +364,7 @@ def test_buffers_of_dense_frames_are_used_again():
     layer, frames, state, pointers = layer_of(TripleSparseConv), frames_of(3), VideoState(), []
     with torch.no_grad():
         for x in frames:
-            with frame_run(state, dense=True).working():
+            with frame_run(state, dense=True):
                 out = conv_norm_relu(layer, nn.Identity(), x)
             pointers.append(out.data_ptr())
             assert torch.allclose(out, F.relu(dense_conv(layer, x)), atol=1e-5)
@@ -411,10 +415,8 @@ def test_shortcuts_come_before_the_activation(kind, norm, relu):
 
 def call_with(layer, state, x, rows, grad=False, dense=False):
     """One frame of some rows; whatever is noted."""
-    with torch.set_grad_enabled(grad), FrameRun(state, plan={"dense": dense}).working() as done:
-        with done.whose(rows):
-            out = conv_norm_relu(layer, nn.Identity(), x)
-        return out.clone(), done.notes
+    with torch.set_grad_enabled(grad), frame_run(state, dense, rows=rows) as done:
+        return conv_norm_relu(layer, nn.Identity(), x).clone(), done.notes
 
 
 @pytest.mark.parametrize("kind", [TripleSparseConv, ResidualSparseConv])
@@ -472,9 +474,11 @@ def test_rows_of_nobody_are_dense_and_leave_nothing(kind, per_frame):
 
 
 def test_rows_of_objects_that_nobody_named_are_refused():
+    """A stage that is called inside of a run, but of no rows: never silently dense."""
     layer = layer_of(TripleSparseConv)
     layer.per_frame = False
-    with FrameRun(VideoState()).working(), pytest.raises(RuntimeError, match="layer: .* nobody said whose rows"):
+    with FrameRun.begin(VideoState(), [], prompted=False, last=False), \
+            pytest.raises(RuntimeError, match=r"layer: .* 0 rows are processed: call it inside run.whose\(rows\)"):
         layer(frames_of(1)[0])
     assert torch.equal(layer(frames_of(1)[0]), dense_conv(layer, frames_of(1)[0]))  # outside of any frame loop
 
@@ -490,8 +494,8 @@ def test_a_video_inside_another_one(kind):
     first, second, results = VideoState(), VideoState(), ([], [])
     with torch.no_grad():
         for t in range(4):
-            with frame_run(first, dense=t == 0).working() as outer:
-                with frame_run(second, dense=t == 0).working():
+            with frame_run(first, dense=t == 0) as outer:
+                with frame_run(second, dense=t == 0):
                     results[1].append(call(others[t]).clone())
                 results[0].append(call(frames[t]).clone())
                 assert len(outer.notes) == 1
@@ -513,7 +517,7 @@ def test_what_a_caller_holds_is_not_overwritten():
     layer, state, held = layer_of(TripleSparseConv), VideoState(), []
     with torch.no_grad():
         for t, x in enumerate(frames_of(4)):
-            with frame_run(state, dense=t == 0).working():
+            with frame_run(state, dense=t == 0):
                 out = layer(x)
             held.append((out, out.clone()))
     assert all(torch.equal(now, then) for now, then in held)

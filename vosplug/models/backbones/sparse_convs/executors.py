@@ -16,6 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ...layers.build import FrozenBN
 from .gates import COMPUTE, REUSE, SKIP, Choice
 from .kept import is_writable, sites_of
 
@@ -102,7 +103,7 @@ class PackedConv:
         self.dtype = working_type(x)
         weight, bias = layer.weight.detach(), None if layer.bias is None else layer.bias.detach()
         self.skipped = weight.new_zeros(layer.out_channels)
-        if isinstance(norm, nn.BatchNorm2d):
+        if not isinstance(norm, nn.Identity):
             weight, bias = ops.fold_batch_norm(weight, bias, norm)
             self.skipped = F.batch_norm(self.skipped[None, :, None, None], norm.running_mean, norm.running_var,
                                         norm.weight, norm.bias, eps=norm.eps).flatten().detach()
@@ -114,10 +115,10 @@ class PackedConv:
 
     @staticmethod
     def possible(norm: nn.Module) -> bool:
-        """Whether what follows the convolution can be folded into it: batch norm in evaluation mode, or nothing."""
+        """Whether what follows can be folded into a convolution: batch norm with fixed statistics, or nothing."""
         if isinstance(norm, nn.BatchNorm2d):
             return not norm.training and norm.running_mean is not None
-        return isinstance(norm, nn.Identity)
+        return isinstance(norm, (nn.Identity, FrozenBN))
 
     @staticmethod
     def stamp(layer: nn.Module, x: Tensor, norm: nn.Module, relu: bool) -> tuple:

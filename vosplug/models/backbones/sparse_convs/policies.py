@@ -1,22 +1,9 @@
 """Which frames are processed densely (SpVOS III-E, IV-D1): kind ``frame policy``."""
 
-from typing import Any, Protocol
+from typing import Any
 
 from ....registry import FRAME_POLICIES
 from ....structures import VideoState
-
-
-class FramePolicy(Protocol):
-    """What a frame policy answers before a frame is processed."""
-
-    def decide(self, state: VideoState, prompted: bool, last: bool) -> dict[str, Any]:
-        """What goes into the plan of the frame (``FrameRun.plan``).
-
-        Args:
-            state: of the video before the frame.
-            prompted: masks are given for the frame.
-            last: no frame follows.
-        """
 
 
 @FRAME_POLICIES.register_module()
@@ -24,7 +11,7 @@ class Fully:
     """No frame is dense; layers that need previous features compute where they have none."""
 
     def decide(self, state: VideoState, prompted: bool, last: bool) -> dict[str, Any]:
-        """See :class:`FramePolicy`."""
+        """See :class:`~vosplug.models.frame_run.FramePolicy`."""
         return {}
 
 
@@ -33,7 +20,7 @@ class SemiMixed:
     """Frames on which masks are given are dense."""
 
     def decide(self, state: VideoState, prompted: bool, last: bool) -> dict[str, bool]:
-        """See :class:`FramePolicy`."""
+        """See :class:`~vosplug.models.frame_run.FramePolicy`."""
         return {"dense": prompted}
 
 
@@ -42,7 +29,7 @@ class Mixed:
     """Frames that the memory keeps for good are dense (one that the next replaces is none of its memory frames)."""
 
     def decide(self, state: VideoState, prompted: bool, last: bool) -> dict[str, bool]:
-        """See :class:`FramePolicy`."""
+        """See :class:`~vosplug.models.frame_run.FramePolicy`."""
         if state.memory is None or last:
             return {"dense": prompted}
         return {"dense": prompted or state.memory.is_kept(state.frame_index, prompted)}
