@@ -7,7 +7,7 @@ import torch
 
 from vosplug import registry
 from vosplug.models.memories import FrameBank, Memory, MemoryEntry, MemoryState
-from vosplug.structures import Level, Rows
+from vosplug.structures import ClipRecord, FrameRecord, Level, Rows, Work
 from vosplug.utils.errors import ConfigError, InputError
 
 CPU = torch.device("cpu")
@@ -38,13 +38,14 @@ CASES = {
                                dict(every=1, max_frames=3, keep_prompts=False)],
                  "LongTermMemory": [dict(), dict(max_mid_term_frames=3, min_mid_term_frames=2, num_prototypes=6,
                                                  max_long_term_elements=18)]},
-    "PREPROCESSORS": {"VOSPreprocessor": [dict(), dict(divisor=8)], "VISPreprocessor": [dict(divisor=32)]},
+    "PREPROCESSORS": {"VOSPreprocessor": [dict(), dict(divisor=8)], "VISPreprocessor": [dict(divisor=32)],
+                      "ResizingPreprocessor": [dict(), dict(divisor=8, align_corners=False)]},
 }
 # Layers serve different purposes: the name of the test in this file that covers each.
 LAYERS = {"TopDownFusion": "fusion", "LastStage": "fusion", "CBAMFuser": "fuser", "ResidualFuser": "fuser",
-          "LocalityPrior": "prior", "SensoryGRU": "update", "MultiScaleUpdate": "update",
-          "SparseProcessing": "segmentors"}
+          "LocalityPrior": "prior", "SensoryGRU": "update", "MultiScaleUpdate": "update"}
 MASK_LOSSES = ("BootstrappedCE", "DiceLoss")
+VIS_LOSSES = {"TrackletLoss"}  # tests/contracts/test_vis_parts.py
 
 
 def cases(kind, *, only=None):
@@ -72,6 +73,7 @@ def own(members):
 @pytest.mark.parametrize("kind", CASES)
 def test_every_registered_part_has_a_case(kind):
     found = own(getattr(registry, kind).members())
+    found -= VIS_LOSSES if kind == "LOSSES" else set()
     assert found == set(CASES[kind]), f"{kind}: add a case for {sorted(found ^ set(CASES[kind]))}"
 
 
@@ -227,28 +229,34 @@ def test_losses_fall_as_masks_get_better_and_ignore_void(case):
     labels = torch.zeros(1, 6, 6, dtype=torch.long)
     labels[:, 2:5, 1:4], labels[:, 0] = 1, 255
     truth = torch.stack([labels != 1, labels == 1], dim=1).float() * 2 - 1
-    values = [float(loss(truth * scale, labels)) for scale in (-4, -1, 0, 1, 4, 30)]
+    values = [float(loss(record_of(truth * scale, labels))) for scale in (-4, -1, 0, 1, 4, 30)]
     assert values == sorted(values, reverse=True) and values[-1] == pytest.approx(0, abs=1e-3)
     void = truth.clone()
     void[:, :, 0] *= -50
-    assert float(loss(void, labels)) == pytest.approx(float(loss(truth, labels)), abs=1e-6)
+    assert float(loss(record_of(void, labels))) == pytest.approx(float(loss(record_of(truth, labels))), abs=1e-6)
+
+
+def record_of(logits, labels, notes=()):
+    """A clip of one frame that was predicted."""
+    known = torch.ones(len(logits), logits.shape[1] - 1, dtype=torch.bool)
+    return ClipRecord([FrameRecord(1, logits, labels, known, notes=list(notes))])
 
 
 def work_of(computed, layers=3, sites=100):
-    """What layers did that computed a share of their sites."""
-    from vosplug.structures.notes import Work
-
+    """A clip on which layers computed a share of their sites."""
     share = torch.tensor(float(computed), requires_grad=True)
-    return [Work(f"layer{i}", 10 + i, 0, sites, chosen=share * sites, decided=sites) for i in range(layers)]
+    work = [Work(f"layer{i}", 10 + i, 0, sites, chosen=share * sites, decided=sites) for i in range(layers)]
+    return record_of(torch.zeros(1, 2, 2, 2), torch.zeros(1, 2, 2, dtype=torch.long), work)
 
 
 @pytest.mark.parametrize("case", [c for c in cases("LOSSES") if c.values[0][0] not in MASK_LOSSES])
 def test_losses_on_work_rise_with_the_work_above_the_target(case):
     loss = build("LOSSES", case)
-    assert isinstance(loss.name, str) and isinstance(loss.weight, float) and loss.reads_work
+    assert isinstance(loss.name, str) and isinstance(loss.weight, float)
     values = [float(loss(work_of(share)).detach()) for share in (0.55, 0.7, 0.9, 1.0)]
     assert values == sorted(values) and values[0] < values[-1]
-    assert float(loss([])) == 0
+    assert float(loss(ClipRecord())) == 0
+    assert float(loss.numbers(work_of(0.5))["density"]) == pytest.approx(0.5)
 
 
 @pytest.mark.parametrize("geometry", [dict(kernel_size=3, padding=1), dict(kernel_size=1),
@@ -293,12 +301,33 @@ def test_memories_stay_within_their_budget(case):
 
 
 @pytest.mark.parametrize("case", cases("PREPROCESSORS"))
-def test_preprocessors_can_be_undone(case):
+@pytest.mark.parametrize("size", [(33, 47), (33, 49), (48, 32), (9, 70)])
+@pytest.mark.parametrize("limits", [{}, {"max_short_side": 24}, {"max_long_side": 32, "scale": 1.5}], ids=str)
+def test_preprocessors_lead_to_the_network_and_back(case, size, limits):
     preprocessor = build("PREPROCESSORS", case)
-    x, geometry = preprocessor.frames(torch.zeros(1, 3, 33, 47, dtype=torch.uint8))
-    masks = torch.rand(1, 2, 33, 47)
-    padded = preprocessor.masks(masks, geometry)
-    assert padded.shape[-2:] == x.shape[-2:] and torch.equal(preprocessor.restore(padded, geometry), masks)
+    geometry = preprocessor.geometry(size, **limits)
+    assert geometry.native == size
+    x, _ = preprocessor.frames(torch.full((1, 3, *size), 128, dtype=torch.uint8), geometry)
+    masks = torch.zeros(1, 2, *size)
+    masks[:, 0, 1:-1, 4:-4] = 1
+    seen = preprocessor.masks(masks, geometry)
+    assert x.shape[-2:] == seen.shape[-2:] == geometry.network and set(seen.unique().tolist()) == {0, 1}
+    restored = preprocessor.restore(seen, geometry)
+    assert restored.shape == masks.shape and ((restored > 0.5) == (masks > 0.5)).float().mean() > 0.85
+    if geometry.size == size:
+        assert torch.equal(restored, masks)
+    for stride in (2, 4):  # the coarser size that a method may work at
+        coarse = torch.ones(1, 2, *(-(-side // stride) for side in geometry.network))
+        coarse = preprocessor.restore(coarse, geometry)
+        assert coarse.shape == masks.shape and torch.allclose(coarse, torch.ones(()))
+
+
+@pytest.mark.parametrize("case", cases("PREPROCESSORS"))
+@pytest.mark.parametrize("options", [{"max_short_side": 96}, {"max_long_side": 128}, {"scale": 0.5}], ids=str)
+@pytest.mark.parametrize("native, wanted", [((192, 256), (96, 128)), ((256, 192), (128, 96))])
+def test_preprocessors_keep_limits_and_scales(case, options, native, wanted):
+    size = build("PREPROCESSORS", case).geometry(native, **options).size
+    assert max(abs(side - other) for side, other in zip(size, wanted, strict=True)) <= 1
 
 
 @pytest.mark.parametrize("part", [name for name, test in LAYERS.items() if test == "fusion"])

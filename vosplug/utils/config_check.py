@@ -83,8 +83,7 @@ def options_of(kind: Any) -> list[str]:
         parameters = inspect.signature(found).parameters.values()
     except (TypeError, ValueError):
         return []
-    own = ["**" if item.kind is item.VAR_KEYWORD else item.name for item in parameters]
-    return own + list(modifiers_of(found))
+    return ["**" if item.kind is item.VAR_KEYWORD else item.name for item in parameters] + list(modifiers_of(found))
 
 
 def find_type(name: str) -> Any:

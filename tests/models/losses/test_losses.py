@@ -132,7 +132,7 @@ def test_dice_of_perfect_and_of_empty_masks():
 @pytest.mark.parametrize("make", [BootstrappedCE, DiceLoss])
 def test_frames_without_objects(make):
     logits = torch.zeros(1, 1, 3, 3, requires_grad=True)
-    value = make()(logits, torch.zeros(1, 3, 3, dtype=torch.long))
+    value = make().pixels(logits, torch.zeros(1, 3, 3, dtype=torch.long))
     value.backward()
     assert value.item() == 0
 

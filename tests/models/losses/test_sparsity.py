@@ -22,7 +22,8 @@ def test_terms_are_the_equations():
     loss = SparsityLoss(target=0.1, beta=2.0)
     layer = (0.5 - 0.1) ** 2 + (0.1 - 0.05) ** 2
     share = (10 * 50 + 30 * 10) / (10 * 100 + 30 * 200)
-    assert float(loss.work(work(("a", 10, 50, 100), ("b", 30, 10, 200)))) == pytest.approx(layer + 2 * (share - 0.1) ** 2)
+    value = float(loss.work(work(("a", 10, 50, 100), ("b", 30, 10, 200))))
+    assert value == pytest.approx(layer + 2 * (share - 0.1) ** 2)
 
 
 def test_sites_of_a_layer_are_counted_over_all_frames():

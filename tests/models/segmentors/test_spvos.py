@@ -18,6 +18,7 @@ from vosplug.models.backbones.sparse_convs import (
     load_dense_weights,
     sparsify,
 )
+from vosplug.models.frame_run import FrameRun
 from vosplug.models.layers.build import conv_norm_relu
 from vosplug.registry import BACKBONES, FRAME_POLICIES, MODELS, SEGMENTORS
 from vosplug.structures import Level, Prompt, VideoState, Work
@@ -188,9 +189,8 @@ def test_frames_of_another_size_are_dense_again():
     track(model, random_frames(2, SIZE), {0: ((1,), boxes(1, SIZE))}, state=state)
     for size, dense in (((64, 64), True), ((64, 64), False), (SIZE, True)):
         frame = model.data_preprocessor.frames(random_frames(1, size))[0]
-        with torch.no_grad(), model.running(state) as run:
-            run.plan["dense"] = False
-            model.forward(frame)
+        with torch.no_grad(), FrameRun(state).working() as run:
+            model.encode_deep(model.encode_shallow(frame))
         assert {note.policy is None for note in run.notes} == {dense}
 
 
@@ -201,14 +201,13 @@ def test_all_reused_on_a_repeated_frame_are_the_features_of_the_frame_before():
     with torch.no_grad():
         advance(model, state, frame, ((1,), boxes(1, SIZE)))
         x, _ = model.data_preprocessor.frames(frame[None])
-        with model.running(state) as run:
+        with FrameRun(state).working() as run:
             run.plan["dense"] = True
-            before = copy.deepcopy(model.forward(x))
-        with model.running(state) as run:
-            run.plan["dense"] = False
-            after = model.forward(x)
+            before = copy.deepcopy(model.key_encoder(x))
+        with FrameRun(state).working():
+            after = model.key_encoder(x)
     assert torch.equal(after.key, before.key) and torch.equal(after.context, before.context)
-    assert before.pyramid and all(torch.equal(after.pyramid[s], before.pyramid[s]) for s in before.pyramid)
+    assert all(torch.equal(after.pyramid[s], before.pyramid[s]) for s in before.pyramid)
 
 
 def test_reuse_keeps_what_the_residual_branches_were_and_shortcuts_go_on():

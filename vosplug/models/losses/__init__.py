@@ -6,5 +6,5 @@ from .dice import DiceLoss
 from .sparsity import ComputationLoss, SparsityLoss
 from .tracklet_loss import TrackletLoss
 
-__all__ = ["BootstrappedCE", "ClipLoss", "ComputationLoss", "DiceLoss", "NoteLoss", "PixelLoss", "SparsityLoss", "TrackletLoss",
-           "WorkLoss"]
+__all__ = ["BootstrappedCE", "ClipLoss", "ComputationLoss", "DiceLoss", "NoteLoss", "PixelLoss", "SparsityLoss",
+           "TrackletLoss", "WorkLoss"]

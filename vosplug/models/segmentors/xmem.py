@@ -45,9 +45,9 @@ class Decoded:
 class XMem(VOSSegmentor):
     """STCN with three memories: sensory (a hidden state per object), working and long-term.
 
-    The sensory memory is ``state.objects``'s ``"sensory"`` (R, Ch, h, w), zero for an object that starts. After decoding
-    it is updated from features of all strides (normal update); frames that are memorised update it from their values
-    instead (deep update). Working and long-term memory are :class:`~..memories.LongTermMemory`.
+    The sensory memory is ``"sensory"`` (R, Ch, h, w) of ``state.objects``, zero for an object that starts. After
+    decoding it is updated from features of all strides (normal update); frames that are memorised update it from their
+    values instead (deep update). Working and long-term memory are :class:`~..memories.LongTermMemory`.
 
     Args:
         preprocessor, memory, losses, init_cfg: see :class:`~.base.VOSSegmentor`.
@@ -62,7 +62,6 @@ class XMem(VOSSegmentor):
         deep_update_probability: in training all frames update normally, and deeply too with this probability.
     """
 
-    # Tri-XMem (SpVOS, IV-D5): the update of the sensory memory from the decoder's features belongs to the decoder.
     sparse_parts: ClassVar = {**SPARSE_PARTS, "D": replace(SPARSE_PARTS["D"], blocks=(*SPARSE_PARTS["D"].blocks,
                                                                                     "normal_update.*"))}
 
@@ -79,7 +78,8 @@ class XMem(VOSSegmentor):
         self.matching_head = MATCHING_HEADS.build(matching_head, key_channels=keys.key_channels,
                                                   value_channels=values.out_channels, stride=keys.stride)
         readout = self.matching_head.out_channels or values.out_channels
-        self.decoder = DECODERS.build(decoder, value_channels=readout + sensory_channels, context_channels=keys.context_channels, levels=keys.levels, stride=keys.stride)
+        self.decoder = DECODERS.build(decoder, value_channels=readout + sensory_channels,
+                                      context_channels=keys.context_channels, levels=keys.levels, stride=keys.stride)
         self.normal_update = LAYERS.build(normal_update or dict(type="MultiScaleUpdate"),
                                           in_channels=self.decoder.scale_channels, hidden_channels=sensory_channels)
         self.deep_update = LAYERS.build(deep_update or dict(type="SensoryGRU"), in_channels=values.out_channels,

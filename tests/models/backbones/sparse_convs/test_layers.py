@@ -2,7 +2,6 @@
 
 import copy
 import pickle
-from contextlib import contextmanager
 
 import pytest
 import torch
@@ -43,18 +42,16 @@ def always(layer, answer):
 
 
 def rows_of(keys):
-    """Rows with these keys of one video."""
-    return Rows.of_table(torch.ones(1, len(keys), dtype=torch.bool), [name for _, name in keys])
+    """Rows with these keys, as far as layers look at them."""
+    batch = torch.tensor([b for b, _ in keys], dtype=torch.long)
+    return Rows(batch, torch.arange(len(keys)), tuple(keys), (1, len(keys)))
 
 
-@contextmanager
-def frame_run(state=None, dense=False, training=False, rows=()):
-    """A frame on which ``rows`` are processed."""
-    state = state or VideoState()
-    state.training = training
-    with FrameRun.begin(state, [], prompted=False, last=False) as run, run.whose(rows):
-        run.plan["dense"] = dense
-        yield run
+def frame_run(state=None, dense=False, training=False, keys=((0, 1),)):
+    """A run of a frame, in which the rows of objects are those of ``keys``."""
+    run = FrameRun(state or VideoState())
+    run.plan["dense"], run.training, run.rows = dense, training, None if keys is None else rows_of(keys)
+    return run
 
 
 def dense_conv(layer, x, bias=True):
@@ -70,7 +67,7 @@ def run(layer, frames, *, dense_first=True, objects=((0, 1),), state=None, call=
     state, work, outputs = state or VideoState(batch_size=len(frames[0])), [], []
     with torch.set_grad_enabled(grad):
         for t, x in enumerate(frames):
-            with frame_run(state, dense_first and t == 0, layer.training, rows_of(objects)) as done:
+            with frame_run(state, dense_first and t == 0, layer.training, objects).working() as done:
                 out = (call or layer)(x)
                 outputs.append(out if grad else out.clone())
             work += done.notes
@@ -199,7 +196,7 @@ def test_features_of_another_size_are_not_used(kind):
 def test_rows_that_nobody_announced_are_an_error():
     layer = layer_of(TripleSparseConv)
     layer.per_frame = False
-    with pytest.raises(RuntimeError, match="layer: an input of 3 rows came where 1 rows are processed"):
+    with pytest.raises(RuntimeError, match="layer: an input of 3 rows came where 1 rows of objects are processed"):
         run(layer, frames_of(1, rows=3))
 
 
@@ -334,7 +331,7 @@ def test_packed_dense_convolutions(channels, packs):
     x = torch.randn(2, channels[0], 9, 12)
     expected = F.conv2d(x, layer.weight, layer.bias, padding=1)
     assert torch.equal(layer(x), expected) and layer._packed.conv is None
-    with torch.no_grad(), frame_run():
+    with torch.no_grad(), frame_run().working():
         out = layer(x)
         assert torch.allclose(out, expected, atol=1e-4)
         assert layer._packed.conv.has_winograd is (packs and has_extension())
@@ -343,20 +340,20 @@ def test_packed_dense_convolutions(channels, packs):
         layer.weight.mul_(2)
         assert torch.allclose(layer(x), F.conv2d(x, layer.weight, layer.bias, padding=1), atol=1e-4)
     layer.train()
-    with frame_run():
+    with frame_run().working():
         assert layer(x).requires_grad and layer._packed.conv is None
     assert set(layer.state_dict()) == {"weight", "bias"}
 
 
 def test_lists_of_sites_are_shared_by_layers_with_equal_policies():
     policy = torch.tensor([[[0, 1, 2], [2, 0, 0]]], dtype=torch.uint8)
-    with frame_run():
+    with frame_run().working():
         first = sites_of(policy)
         assert sites_of(policy) is first and sites_of(policy.clone()) is first
         other = policy.flip(2)
         assert sites_of(other) is not first and sites_of(other).index.tolist() == [0, 5]
         assert first.index.tolist() == [2, 3]
-    with frame_run():
+    with frame_run().working():
         assert sites_of(policy) is not first
 
 
@@ -364,7 +361,7 @@ def test_buffers_of_dense_frames_are_used_again():
     layer, frames, state, pointers = layer_of(TripleSparseConv), frames_of(3), VideoState(), []
     with torch.no_grad():
         for x in frames:
-            with frame_run(state, dense=True):
+            with frame_run(state, dense=True).working():
                 out = conv_norm_relu(layer, nn.Identity(), x)
             pointers.append(out.data_ptr())
             assert torch.allclose(out, F.relu(dense_conv(layer, x)), atol=1e-5)
@@ -415,8 +412,10 @@ def test_shortcuts_come_before_the_activation(kind, norm, relu):
 
 def call_with(layer, state, x, rows, grad=False, dense=False):
     """One frame of some rows; whatever is noted."""
-    with torch.set_grad_enabled(grad), frame_run(state, dense, rows=rows) as done:
-        return conv_norm_relu(layer, nn.Identity(), x).clone(), done.notes
+    with torch.set_grad_enabled(grad), frame_run(state, dense, keys=None).working() as done:
+        with done.whose(rows):
+            out = conv_norm_relu(layer, nn.Identity(), x)
+        return out.clone(), done.notes
 
 
 @pytest.mark.parametrize("kind", [TripleSparseConv, ResidualSparseConv])
@@ -474,11 +473,9 @@ def test_rows_of_nobody_are_dense_and_leave_nothing(kind, per_frame):
 
 
 def test_rows_of_objects_that_nobody_named_are_refused():
-    """A stage that is called inside of a run, but of no rows: never silently dense."""
     layer = layer_of(TripleSparseConv)
     layer.per_frame = False
-    with FrameRun.begin(VideoState(), [], prompted=False, last=False), \
-            pytest.raises(RuntimeError, match=r"layer: .* 0 rows are processed: call it inside run.whose\(rows\)"):
+    with FrameRun(VideoState()).working(), pytest.raises(RuntimeError, match="layer: .* nobody said whose rows"):
         layer(frames_of(1)[0])
     assert torch.equal(layer(frames_of(1)[0]), dense_conv(layer, frames_of(1)[0]))  # outside of any frame loop
 
@@ -494,8 +491,8 @@ def test_a_video_inside_another_one(kind):
     first, second, results = VideoState(), VideoState(), ([], [])
     with torch.no_grad():
         for t in range(4):
-            with frame_run(first, dense=t == 0) as outer:
-                with frame_run(second, dense=t == 0):
+            with frame_run(first, dense=t == 0).working() as outer:
+                with frame_run(second, dense=t == 0).working():
                     results[1].append(call(others[t]).clone())
                 results[0].append(call(frames[t]).clone())
                 assert len(outer.notes) == 1
@@ -517,7 +514,7 @@ def test_what_a_caller_holds_is_not_overwritten():
     layer, state, held = layer_of(TripleSparseConv), VideoState(), []
     with torch.no_grad():
         for t, x in enumerate(frames_of(4)):
-            with frame_run(state, dense=t == 0):
+            with frame_run(state, dense=t == 0).working():
                 out = layer(x)
             held.append((out, out.clone()))
     assert all(torch.equal(now, then) for now, then in held)

@@ -96,7 +96,7 @@ class SparseConv(nn.Conv2d):
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, C_in, H, W) -> (N, C_out, H_out, W_out)."""
-        run = run_of()
+        run = run_of(self)
         if run is None or not self.in_inference():
             conv = DifferentiableConv(self)
             return conv.everywhere(x) if run is None else self.process(x, conv, run)
@@ -113,7 +113,7 @@ class SparseConv(nn.Conv2d):
         Returns:
             None where it cannot be done so (training, gradients, no frame loop, rows that are nobody's).
         """
-        run = run_of()
+        run = run_of(self)
         if run is None or not self.in_inference():
             return None
         if not PackedConv.possible(norm):

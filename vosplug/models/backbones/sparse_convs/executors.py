@@ -115,7 +115,7 @@ class PackedConv:
 
     @staticmethod
     def possible(norm: nn.Module) -> bool:
-        """Whether what follows can be folded into a convolution: batch norm with fixed statistics, or nothing."""
+        """Whether what follows the convolution can be folded into it: frozen or in evaluation mode, or nothing."""
         if isinstance(norm, nn.BatchNorm2d):
             return not norm.training and norm.running_mean is not None
         return isinstance(norm, (nn.Identity, FrozenBN))

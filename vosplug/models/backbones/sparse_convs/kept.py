@@ -60,23 +60,28 @@ class Kept:
         return Kept(self.signature, (*self.keys, *(keys[row] for row in new)), result)
 
 
-def run_of() -> FrameRun | None:
-    """The run in which layers may reuse features; None outside of a run, and for rows that are nobody's."""
+def run_of(layer: nn.Module) -> FrameRun | None:
+    """The run in which ``layer`` may reuse features; None outside of a run, and for rows that are nobody's.
+
+    Raises:
+        RuntimeError: the rows of the layer are those of objects, and nobody said of which.
+    """
     run = current_run()
-    return None if run is None or run.rows is None else run
+    if run is None or run.nobody:
+        return None
+    if run.rows is None and not layer.per_frame:
+        raise RuntimeError(f"{layer.name}: it runs once per row, and nobody said whose rows these are: call it inside "
+                           "run.whose(rows), or run.whose(None) for rows that are nobody's")
+    return run
 
 
 def keys_of(layer: nn.Module, x: Tensor, run: FrameRun) -> tuple[Hashable, ...]:
-    """Whose rows the input ``x`` of ``layer`` has.
-
-    Raises:
-        RuntimeError: they are more or fewer than the run knows of.
-    """
+    """Whose rows the input ``x`` of ``layer`` has."""
     keys = tuple(range(run.state.batch_size)) if layer.per_frame else run.rows.keys
     if len(keys) != len(x):
         raise RuntimeError(f"{layer.name}: an input of {len(x)} rows came where {len(keys)} "
-                           f"{'frames' if layer.per_frame else 'rows'} are processed: call it inside run.whose(rows) "
-                           "with the rows that it sees, or run.whose(None) if they are nobody's")
+                           f"{'frames' if layer.per_frame else 'rows of objects'} are processed (rows that are "
+                           "nobody's are processed inside run.whose(None))")
     return keys
 
 
@@ -130,8 +135,8 @@ def sites_of(policy: Tensor) -> "ops.Sites":
     """The computed sites of a policy (N, H, W): found once per frame for layers whose policies are equal."""
     from .... import ops
 
-    shared = current_run().shared.setdefault("sites", {})
-    held = shared.get(policy.shape)
+    shared = current_run().shared
+    held = shared.get(("sites", policy.shape))
     if held is None or not (held.policy is policy or torch.equal(held.policy, policy)):
-        held = shared[policy.shape] = ops.Sites.from_policy(policy)
+        held = shared["sites", policy.shape] = ops.Sites.from_policy(policy)
     return held
