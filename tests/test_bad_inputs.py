@@ -232,7 +232,10 @@ DATA = [
         terminate("vosplug.inference.session", "VOSSession.step", call=7), status=143,
         keeps=(*MASKS_OF_ONE, "out/results/one.json", "out/two/00001.png", "show/one.mp4", "show/two.mp4")),
     Bad("scales-zero", f"{TEST} --scales 0", ("scales must be positive",)),
-    Bad("short-side-tiny", f"{TEST} --max-short-side 3", ("at least 16",)),
+    Bad("short-side-tiny", f"{TEST} --max-short-side 3", ("max_short_side must be at least 16",)),
+    Bad("long-side-tiny", f"{TEST} --max-long-side 15", ("max_long_side must be at least 16",)),
+    Bad("side-under-a-cell-and-a-pixel", f"{TEST} --max-long-side 16 --cfg-options "
+        "model.preprocessor.type=ResizingPreprocessor", ("max_long_side must be at least 17 pixels",)),
 ]
 
 VIDEOS = [
@@ -355,7 +358,6 @@ OTHERS = [
     Bad("check-root-missing", "check_data davs --type davis", ("folder not found: davs", "Did you mean 'davis'")),
     Bad("check-split-unknown", "check_data davis --type davis --split vall", ("vall",)),
     Bad("check-option-without-meaning", "check_data davis --type folder --split val", ("--split has no meaning",)),
-    Bad("metrics-folder-missing", "compare_metrics davs pred", ("davs",)),
     Bad("memory-plot-suffix", "plot_memory tiny.py --out m.txt", ("m.txt", ".csv")),
     Bad("memory-plot-settles-late", "plot_memory tiny.py --out m.csv --frames 9 --settled 9", ("--settled 9",)),
     Bad("memory-plot-adds-late", "plot_memory tiny.py --out m.csv --frames 9 --add-at 9", ("--add-at 9",)),
