@@ -26,6 +26,17 @@ TINY_SMALL = {
 }
 TINY_XMEM = {**TINY_R50, "model.sensory_channels": 8, "model.normal_update.mid_channels": 8}
 
+TINY_CFBI = {
+    "model.encoder.backbone": {"type": "ResNet", "depth": None, "block": "basic", "blocks": (1, 1, 1),
+                               "stem_channels": 8, "widths": (8, 8, 16), "multi_grid": None,
+                               "norm": {"type": "GN", "channels_per_group": 4}},
+    "model.encoder.neck.channels": 16, "model.encoder.neck.low_channels": 8,
+    "model.encoder.neck.norm": {"type": "GN", "channels_per_group": 4}, "model.encoder.neck.dropout": 0.0,
+    "model.encoder.channels": 12, "model.matching_head.windows": (4, 2), "model.decoder.channels": 16,
+    "model.decoder.prehead_channels": 8, "model.decoder.refine_channels": 8, "model.decoder.slots_per_pass": 2,
+    "model.decoder.norm": {"type": "GN", "channels_per_group": 4},
+}
+
 
 def sparse(conv: str, policy: str, where: str = "QD", everywhere: bool = False) -> dict:
     """Options that make a model sparse; ``policy`` is the type of a frame policy."""
@@ -36,6 +47,8 @@ def sparse(conv: str, policy: str, where: str = "QD", everywhere: bool = False) 
 
 # One small instance of every registered segmentor family; a new family adds its line here.
 FAMILIES = {
+    "CFBI": [("_base_/cfbi_r101_model.py", TINY_CFBI),
+             ("_base_/cfbi_r101_model.py", {**TINY_CFBI, **sparse("TripleSparseConv", "Mixed", everywhere=True)})],
     "STCN": [("_base_/stcn_r50_model.py", TINY_R50), ("_base_/stcn_small_model.py", TINY_SMALL),
                      ("_base_/stcn_r50_model.py", {**TINY_R50, **sparse("TripleSparseConv", "Mixed")}),
                      ("_base_/stcn_r50_model.py", {**TINY_R50, **sparse("TripleSparseConv", "Mixed", everywhere=True)}),
@@ -91,7 +104,7 @@ def advance(model, state, frame: torch.Tensor, prompt: tuple[tuple[int, ...], to
     """One frame through preprocessing, ``step()`` and unpadding."""
     x, geometry = model.data_preprocessor.frames(frame[None])
     if prompt is not None:
-        prompt = Prompt(ids=prompt[0], masks=model.data_preprocessor.masks(prompt[1], geometry))
+        prompt = Prompt(ids=prompt[0], masks=model.data_preprocessor.masks(prompt[1], geometry), native=prompt[1])
     return model.data_preprocessor.restore(model.step(state, x, prompt, geometry=geometry).logits, geometry)
 
 

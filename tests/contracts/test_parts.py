@@ -24,10 +24,16 @@ CASES = {
                                     output_stride=stride) for stride in (8, 16))]},
     "ENCODERS": {
         "KeyEncoder": [dict(key_channels=5, context_channels=c, anisotropic=c is None) for c in (None, 7)],
-        "ValueEncoder": [dict(fuser=dict(type="ResidualFuser", channels=9), base_channels=11)]},
-    "MATCHING_HEADS": {"L2Matching": [dict(), dict(top_k=3), dict(prior=dict(type="LocalityPrior"))],
+        "ValueEncoder": [dict(fuser=dict(type="ResidualFuser", channels=9), base_channels=11)],
+        "PixelEmbedding": [dict(channels=8, neck=dict(type="DeepLabV3Plus", channels=8, low_channels=4, rates=rates,
+                                                      norm=dict(type="GN"))) for rates in (None, (2, 3))]},
+    "MATCHING_HEADS": {"GlobalLocalMatching": [dict(windows=(3, 1)), dict(windows=(2,), downsample=1, background=False),
+                                               dict(windows=(3, 1), global_stride=2, max_elements=50)],
+                       "L2Matching": [dict(), dict(top_k=3), dict(prior=dict(type="LocalityPrior"))],
                        "AnisotropicL2Matching": [dict(), dict(top_k=3)]},
-    "DECODERS": {"MaskDecoder": [dict(compress_channels=8, up_channels=(8, 8)),
+    "DECODERS": {"CollaborativeEnsembler": [dict(channels=16, prehead_channels=8, refine_channels=8,
+                                                 slots_per_pass=size) for size in (None, 2)],
+                 "MaskDecoder": [dict(compress_channels=8, up_channels=(8, 8)),
                                  dict(compress_channels=8, up_channels=(8, 8), previous_masks=True),
                                  dict(compress_channels=8, up_channels=(8, 8), fuser=dict(type="CBAMFuser"))]},
     "LOSSES": {"BootstrappedCE": [dict(), dict(start_warm=0, end_warm=0, top_p=0.2)], "DiceLoss": [dict()],
@@ -35,7 +41,7 @@ CASES = {
     "SPARSE_CONVS": {"DenseConv": [dict()], "TripleSparseConv": [dict(), dict(tau=0.5)],
                      "StaticSparseConv": [dict()], "ResidualSparseConv": [dict()]},
     "MEMORIES": {"FrameBank": [dict(), dict(include_last=True), dict(max_frames=3), dict(every=3, since="kept"),
-                               dict(every=1, max_frames=3, keep_prompts=False)],
+                               dict(every=1, max_frames=3, keep_prompts=False), dict(every=None, train_every=None)],
                  "LongTermMemory": [dict(), dict(max_mid_term_frames=3, min_mid_term_frames=2, num_prototypes=6,
                                                  max_long_term_elements=18)]},
     "PREPROCESSORS": {"VOSPreprocessor": [dict(), dict(divisor=8)], "VISPreprocessor": [dict(divisor=32)],
@@ -45,6 +51,7 @@ CASES = {
 LAYERS = {"TopDownFusion": "fusion", "LastStage": "fusion", "CBAMFuser": "fuser", "ResidualFuser": "fuser",
           "LocalityPrior": "prior", "SensoryGRU": "update", "MultiScaleUpdate": "update"}
 MASK_LOSSES = ("BootstrappedCE", "DiceLoss")
+READERS = ("L2Matching", "AnisotropicL2Matching")  # heads that read values by keys; others propagate
 VIS_LOSSES = {"TrackletLoss"}  # tests/contracts/test_vis_parts.py
 
 
@@ -175,7 +182,7 @@ OFFERED = dict(key_channels=4, value_channels=5, stride=16)
 
 @pytest.mark.parametrize("training", [False, True])
 @pytest.mark.parametrize("memory", cases("MEMORIES"))
-@pytest.mark.parametrize("case", cases("MATCHING_HEADS"))
+@pytest.mark.parametrize("case", cases("MATCHING_HEADS", only=READERS))
 def test_matching_heads_read_weighted_means_of_values_from_any_memory(case, memory, training):
     head, policy = build("MATCHING_HEADS", case, **OFFERED).train(training), build("MEMORIES", memory)
     memory = memory_of(policy, frames=8, training=training)
@@ -191,7 +198,7 @@ def test_matching_heads_read_weighted_means_of_values_from_any_memory(case, memo
     assert torch.allclose(head(query, memory, pairs, 8), torch.ones(2, 5, 2, 3), atol=1e-5)
 
 
-@pytest.mark.parametrize("case", cases("MATCHING_HEADS"))
+@pytest.mark.parametrize("case", cases("MATCHING_HEADS", only=READERS))
 def test_matching_heads_tell_memories_what_they_read(case):
     head, told = build("MATCHING_HEADS", case, **OFFERED).eval(), []
     memory = memory_of(FrameBank(every=1))
@@ -203,7 +210,43 @@ def test_matching_heads_tell_memories_what_they_read(case):
     assert sum(float(mass.sum()) for _, mass, _ in told) == pytest.approx(6)  # one per query
 
 
-@pytest.mark.parametrize("case", cases("DECODERS"))
+@pytest.mark.parametrize("case", cases("ENCODERS", only=("PixelEmbedding",)))
+def test_pixel_embeddings_publish_their_channels(case):
+    encoder = build("ENCODERS", case, backbone={**BACKBONE, "output_stride": 8 if case[1]["neck"]["rates"] else 16})
+    features = encoder(torch.randn(2, 3, *FRAME))
+    grid = tuple(s // encoder.stride for s in FRAME)
+    assert features.embedding.shape == (2, encoder.out_channels, *grid) and (features.embedding >= 0).all()
+    assert features.pyramid[encoder.low_level].shape == (2, encoder.low_channels, *grid)
+    assert encoder.deep(features) is features
+
+
+@pytest.mark.parametrize("case", cases("MATCHING_HEADS", only=("GlobalLocalMatching",)))
+def test_matching_of_slots_gives_one_where_a_slot_has_no_cell(case):
+    head, grid = build("MATCHING_HEADS", case, channels=4), (6, 8)
+    x, before = torch.rand(2, 4, *grid), torch.rand(2, 4, *grid)
+    slots = torch.randint(-1, 2, (2, *grid))
+    reference = (torch.rand(2, 4, 48), torch.randint(-1, 2, (2, 48)))
+    matches = head(x, [reference, reference], before, slots, 3)
+    assert matches.shape == (2, 3, head.out_channels, *grid) and torch.isfinite(matches).all()
+    values = matches[:, :, : 1 + len(head.windows)]
+    assert ((values >= 0) & (values <= 1)).all() and (values[:, :2] < 0.99).any()
+    assert torch.allclose(values[:, 2], torch.ones(()))
+    assert torch.equal(matches[:, 1, 1 + len(head.windows)], (slots == 1).float())
+
+
+@pytest.mark.parametrize("case", cases("DECODERS", only=("CollaborativeEnsembler",)))
+def test_decoders_of_slots_give_two_logits_per_row_whatever_their_number(case):
+    decoder = build("DECODERS", case, match_channels=5, map_channels=6, vector_channels=9, low_channels=3).eval()
+    x = torch.cat([torch.randn(5, 6, 9, 13), decoder.prehead(torch.rand(5, 5, 9, 13))], dim=1)
+    low, vector = torch.rand(2, 3, 9, 13), torch.rand(5, 9)
+    table = torch.tensor([[True, True, False], [True, True, True]])
+    with torch.no_grad():
+        five = decoder(x, vector, low, rows_of(table))
+        one = decoder(x[4:], vector[4:], low[1:], rows_of(torch.ones(1, 1, dtype=torch.bool)))
+    assert five.shape == (5, 2, 9, 13) and torch.allclose(five[4:], one, atol=1e-4)
+
+
+@pytest.mark.parametrize("case", cases("DECODERS", only=("MaskDecoder",)))
 def test_decoders_give_one_map_per_object_whatever_their_number(case):
     from vosplug.models.encoders import FrameFeatures
 

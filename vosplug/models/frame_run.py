@@ -34,6 +34,8 @@ class FrameRun:
         rows: whose rows object-wise layers see now; None where nobody said so.
         nobody: the rows that run now are nobody's (augmented samples): nothing of the video goes with them.
         started: rows that began at this frame; None until objects have been started.
+        predicted: whether masks of the objects that were known before come from the network; a method that takes them
+            from ``labels`` says no, and no loss looks at the frame.
         notes: what was done, see :mod:`~vosplug.structures.notes`.
         shared: what parts share within the frame, by name.
     """
@@ -47,6 +49,7 @@ class FrameRun:
         self.rows: Rows | None = None
         self.nobody = False
         self.started: Rows | None = None
+        self.predicted = True
         self.notes: list[Any] = []
         self.shared: dict[Any, Any] = {}
 

@@ -2,6 +2,8 @@
 
 from .build import build_encoders
 from .key_encoder import FrameFeatures, KeyEncoder
+from .pixel_embedding import PixelEmbedding, PixelFeatures
 from .value_encoder import CBAMFuser, ResidualFuser, ValueEncoder
 
-__all__ = ["CBAMFuser", "FrameFeatures", "KeyEncoder", "ResidualFuser", "ValueEncoder", "build_encoders"]
+__all__ = ["CBAMFuser", "FrameFeatures", "KeyEncoder", "PixelEmbedding", "PixelFeatures", "ResidualFuser",
+           "ValueEncoder", "build_encoders"]

@@ -1,4 +1,4 @@
-"""Which convolutions of STCN and its descendants may become sparse (SpVOS, Tables I to III)."""
+"""Which convolutions of methods may become sparse (SpVOS, Tables I to III)."""
 
 from ..backbones.sparse_convs import SparsePart
 
@@ -8,4 +8,14 @@ SPARSE_PARTS = {
     "D": SparsePart("decoder", per_frame=("*.skip_conv",), blocks=("decoder.*.conv?",),
                     outer=("decoder.*.downsample", "decoder.*.skip_conv", "decoder.pred")),
     "M": SparsePart("value encoder", blocks=("value_encoder.backbone.*.conv?", "value_encoder.fuser.*.conv?")),
+}
+
+# CFBI and SST: encoder and decoder; there is no value encoder.
+PIXEL_PARTS = {
+    "Q": SparsePart("encoder", per_frame=("*",), blocks=("encoder.backbone.*.*",),
+                    outer=("encoder.backbone.*.downsample.*", "encoder.neck.*", "encoder.depthwise",
+                           "encoder.pointwise")),
+    "D": SparsePart("decoder", blocks=("decoder.blocks.*.conv?",),
+                    outer=("decoder.blocks.*.downsample.*", "decoder.aspp.*", "decoder.fine.*", "decoder.refine.*",
+                           "decoder.prehead_conv")),
 }
