@@ -5,7 +5,6 @@ from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from itertools import count as count_from
 
 import torch
 from torch import nn
@@ -13,9 +12,11 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 from ..structures import Prompt, VideoState, Work
+from ..utils.errors import InputError
 from .sparsity import SparsityReport, sparse_layers
 
 FRAME_KINDS = ("first", "query", "memory")
+LONGEST_GAP = 10_000  # frames without one that the memory keeps; after so many it keeps none
 
 
 @dataclass
@@ -133,13 +134,18 @@ def measure(model: nn.Module, size: tuple[int, int] = (480, 854), objects: int =
     state = model.init_state()
     count(result, "first", model, state, frame, prompt)
     for _ in range(memory_frames - 1):
-        state.frame_index = next_memory_frame(state)
+        index = next_memory_frame(state)
+        if index is None:
+            raise InputError("the memory of this method keeps only frames that start objects: there is one of them")
+        state.frame_index = index
         model.step(state, frame)
     if sparse_layers(model):  # once before, uncounted: what runs on objects has no previous features yet, and is dense
         between(model, state, frame, model.step)
     between(model, state, frame, lambda *args, **options: count(result, "query", model, *args, **options))
-    state.frame_index = next_memory_frame(state)
-    count(result, "memory", model, state, frame, None)
+    index = next_memory_frame(state)
+    if index is not None:
+        state.frame_index = index
+        count(result, "memory", model, state, frame, None)
     return result
 
 
@@ -230,10 +236,11 @@ def count(result: Complexity, kind: str, model: nn.Module, state, frame, prompt,
         result.sparse[kind].add(output.noted(Work))
 
 
-def next_memory_frame(state) -> int:
-    """The next frame number at which the memory keeps a frame."""
-    frames = count_from(max(state.frame_index, 1))
-    return next(index for index in frames if state.memory is None or state.memory.is_kept(index, False))
+def next_memory_frame(state) -> int | None:
+    """The next frame number at which the memory keeps a frame, None if there is none."""
+    first = max(state.frame_index, 1)
+    return next((index for index in range(first, first + LONGEST_GAP)
+                 if state.memory is None or state.memory.is_kept(index, False)), None)
 
 
 def striped_masks(objects: int, size: tuple[int, int]) -> torch.Tensor:
