@@ -37,7 +37,11 @@ class ProjectedEncoder(nn.Module):
         """(B, 3, H, W) -> levels up to ``shallow``."""
         return self.backbone(frame, upto=self.upto)
 
-    def forward(self, pyramid: dict[str, Tensor]) -> tuple[dict[str, Tensor], Tensor]:
+    def deep(self, pyramid: dict[str, Tensor]) -> tuple[dict[str, Tensor], Tensor]:
         """Levels so far -> all levels, and the projection (B, channels, h, w)."""
         pyramid = self.backbone.extend(pyramid)
         return pyramid, self.proj(pyramid[self.last])
+
+    def forward(self, frame: Tensor) -> tuple[dict[str, Tensor], Tensor]:
+        """(B, 3, H, W) -> all levels, and the projection."""
+        return self.deep(self.shallow(frame))

@@ -5,6 +5,7 @@ from torch import Tensor, nn
 
 from ...registry import LAYERS
 from ...utils.errors import ConfigError
+from ..frame_run import is_training
 
 
 @LAYERS.register_module()
@@ -23,7 +24,7 @@ class DropPath(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(R, ...) -> (R, ...)."""
-        if not self.rate or not self.training:
+        if not self.rate or not is_training(self):
             return x
         keep = torch.rand(len(x), *[1] * (x.ndim - 1), device=x.device) >= self.rate
         return x * (keep.to(x.dtype) / (1 - self.rate))

@@ -4,6 +4,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ..frame_run import is_training
 from .attention import split_heads
 from .window_attention import window_attention
 
@@ -69,14 +70,15 @@ class GatedOutput(nn.Module):
     def __init__(self, in_channels: int, out_channels: int, dropout: float):
         super().__init__()
         self.conv = depthwise(in_channels)
-        self.dropout = nn.Dropout2d(dropout)
+        self.dropout = dropout
         self.proj = nn.Linear(in_channels, out_channels)
 
     def forward(self, read: Tensor, gate: Tensor, size: tuple[int, int]) -> Tensor:
         """(R, L, C) -> (R, L, C'). The gate covers the first of the channels; it is one for others."""
         count = gate.shape[-1]
         gated = read * gate if count == read.shape[-1] else torch.cat([read[..., :count] * gate, read[..., count:]], -1)
-        return self.proj(to_tokens(self.dropout(self.conv(to_map(gated, size)))))
+        x = F.dropout2d(self.conv(to_map(gated, size)), self.dropout, is_training(self))
+        return self.proj(to_tokens(x))
 
 
 class ConvFeedForward(nn.Module):
