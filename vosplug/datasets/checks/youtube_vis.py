@@ -7,7 +7,6 @@ from typing import Any
 from ...utils.errors import DataError, did_you_mean
 from ...utils.files import read_json
 from .base import Job, Result, job_of_faults
-from .rle import segmentation_fault
 
 LAYOUT = "<split>.json and <split>/JPEGImages/<video>/00000.jpg with split = train, valid or test"
 

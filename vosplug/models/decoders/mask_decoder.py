@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ...registry import DECODERS, LAYERS
-from ...structures import Level, Pairs
+from ...structures import Level, Rows
 from ...utils.errors import ConfigError
 from ..encoders.key_encoder import FrameFeatures
 from ..layers.residual import PreActBlock
@@ -26,7 +26,7 @@ class UpsampleBlock(nn.Module):
         self.skip_conv = nn.Conv2d(skip_channels, channels, 3, padding=1)
         self.out_conv = PreActBlock(channels, out_channels, norm=norm)
 
-    def forward(self, skip: Tensor, x: Tensor, rows: Pairs) -> Tensor:
+    def forward(self, skip: Tensor, x: Tensor, rows: Rows) -> Tensor:
         """(B, C_skip, 2h, 2w), (R, C, h, w) -> (R, C_out, 2h, 2w). The skip convolution is shared by the rows."""
         skip = self.skip_conv(skip)
         x = F.interpolate(x, size=skip.shape[-2:], mode="bilinear", align_corners=False).add_(rows.expand(skip))
@@ -77,7 +77,7 @@ class MaskDecoder(nn.Module):
         if output_bias:
             nn.init.constant_(self.pred.bias, output_bias)
 
-    def coarse(self, readout: Tensor, features: FrameFeatures, rows: Pairs, previous: Tensor | None = None) -> Tensor:
+    def coarse(self, readout: Tensor, features: FrameFeatures, rows: Rows, previous: Tensor | None = None) -> Tensor:
         """What comes before the skip connections.
 
         Args:
@@ -95,7 +95,7 @@ class MaskDecoder(nn.Module):
             return self.compress(torch.cat([readout, *planes], dim=1), context)
         return self.compress(torch.cat([readout, context, *planes], dim=1))
 
-    def fine(self, coarse: Tensor, features: FrameFeatures, rows: Pairs, size: tuple[int, int],
+    def fine(self, coarse: Tensor, features: FrameFeatures, rows: Rows, size: tuple[int, int],
              return_scales: bool = False) -> Tensor | tuple[Tensor, list[Tensor]]:
         """Skip connections, prediction, upsampling; of ``features`` only the finer levels of the pyramid are read.
 
@@ -117,7 +117,7 @@ class MaskDecoder(nn.Module):
         return (masks, [*scales, logits]) if return_scales else masks
 
     @staticmethod
-    def previous_planes(previous: Tensor, rows: Pairs, like: Tensor) -> Tensor:
+    def previous_planes(previous: Tensor, rows: Rows, like: Tensor) -> Tensor:
         """(R, 2, h, w): own previous mask and the sum of the others', averaged to the stride of the read-out."""
         small = F.interpolate(previous, size=like.shape[-2:], mode="area").to(like.dtype)
         planes = torch.stack([small, small.sum(dim=1, keepdim=True) - small], dim=2)

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from ...registry import BACKBONES, ENCODERS, LAYERS
-from ...structures import Pairs
+from ...structures import Rows
 from ..layers.cbam import CBAM
 from ..layers.residual import PreActBlock
 
@@ -78,8 +78,8 @@ class ValueEncoder(nn.Module):
         self.stride = self.fusion.stride
         self.out_channels = self.fuser.out_channels
 
-    def forward(self, frame: Tensor, base: Tensor, masks: Tensor, pairs: Pairs) -> Tensor:
-        """Encode the existing pairs.
+    def forward(self, frame: Tensor, base: Tensor, masks: Tensor, rows: Rows) -> Tensor:
+        """Encode the existing rows.
 
         Args:
             frame: (B, 3, H, W).
@@ -92,6 +92,6 @@ class ValueEncoder(nn.Module):
         masks = masks.to(frame.dtype)
         others = masks.sum(dim=1, keepdim=True) - masks
         planes = torch.stack([masks, others], dim=2)
-        x = torch.cat([pairs.expand(frame), pairs.gather(planes)], dim=1)
+        x = torch.cat([rows.expand(frame), rows.gather(planes)], dim=1)
         value = self.fusion(self.backbone(x))
-        return self.fuser(value, pairs.expand(base))
+        return self.fuser(value, rows.expand(base))
