@@ -1,0 +1,12 @@
+# DeAOT-T (Yang and Yang, 2022): MobileNet-V2 at stride 16, identities of ten objects, one gated propagation layer.
+model = dict(
+    type="DeAOT",
+    preprocessor=dict(type="ResizingPreprocessor", divisor=16),
+    encoder=dict(
+        type="ProjectedEncoder", channels=256,
+        backbone=dict(type="MobileNetV2", output_stride=16, norm=dict(type="FrozenBN"), frozen_stages=1)),
+    identity_bank=dict(type="IdentityBank", norm=True),
+    matching_head=dict(type="GatedPropagation", layers=1, radius=7),
+    memory=dict(type="LayeredBank"),
+    decoder=dict(type="FPNDecoder", context=False),
+    max_objects=10)
