@@ -18,7 +18,7 @@ from mmengine.runner import BaseLoop, Runner
 from torch import nn
 
 from .. import __version__
-from ..registry import HOOKS, LOOPS, MODELS, RUNNERS, SCOPE
+from ..registry import HOOKS, LOOPS, MODELS, RUNNERS, SCOPE, TASKS
 from ..utils.checkpoint import load_checkpoint_file, load_weights, save_checkpoint_file, unwrapped
 from ..utils.errors import CheckpointError, ConfigError, TrainingError
 from .data import build_train_loader
@@ -55,9 +55,6 @@ class VOSRunner(Runner):
         val = cfg.get("val_dataset")
         if cfg.get("val_evaluator") and "val_dataset" not in cfg:
             raise ConfigError("val_evaluator has no effect without val_dataset")
-        if (cfg.model.get("sparse") or {}).get("lean"):
-            raise ConfigError("model.sparse.lean=True makes a model that only segments: train without it, and set it "
-                              "where videos are segmented")
         validation = {}
         if val:
             validation = dict(val_dataloader=val, val_cfg=cfg.get("val_cfg") or {},
@@ -129,8 +126,11 @@ class VOSRunner(Runner):
         """The config of the whole run is written by :func:`vosplug.engine.run_training`, that of a stage is logged."""
 
     def build_model(self, model: nn.Module | dict) -> nn.Module:
-        """Build the model, with errors in one line."""
-        return model if isinstance(model, nn.Module) else MODELS.build(model)
+        """Build the model, with errors in one line, and the task by which it is trained if the config names one."""
+        model = model if isinstance(model, nn.Module) else MODELS.build(model)
+        if self.cfg.get("task"):
+            model.use_task(TASKS.build(self.cfg.task))
+        return model
 
     def wrap_model(self, model_wrapper_cfg: dict | None, model: nn.Module) -> nn.Module:
         """Move the model to the device; with several processes, average its gradients over them."""

@@ -127,6 +127,7 @@ def _sections(cfg: Any) -> Iterator[tuple[str, dict, Registry]]:
     for split in ("val", "test"):
         yield from _typed(f"{split}_dataset", cfg.get(f"{split}_dataset"), DATASETS)
         yield from _typed(f"{split}_evaluator", cfg.get(f"{split}_evaluator"), METRICS)
+    yield from _typed("task", cfg.get("task"), MODELS)
     for split in ("train", "val"):
         yield from _typed(f"{split}_cfg", cfg.get(f"{split}_cfg"), LOOPS)
     hooks = cfg.get("default_hooks")

@@ -6,18 +6,18 @@ from contextlib import AbstractContextManager
 from typing import Any
 
 import torch
-from mmengine.model import BaseModel
 from torch import Tensor, nn
 
-from ...registry import LOSSES, MEMORIES, PREPROCESSORS
-from ...structures import ClipSample, Prompt, Rows, StepOutput, VideoState
-from ...utils.errors import ConfigError, InputError
+from ...registry import LOSSES, MEMORIES
+from ...structures import Prompt, Rows, StepOutput, VideoState
+from ...utils.errors import InputError
 from ..frame_run import FramePolicy, FrameRun
 from ..layers.aggregate import full_precision, soft_aggregate, write_prompt
 from ..tasks import SupervisedClips
+from .task_model import TaskModel
 
 
-class VOSSegmentor(BaseModel):
+class VOSSegmentor(TaskModel):
     """Base of semi-supervised video object segmentation: a frame loop of stages over rows.
 
     :meth:`step` is the only frame loop: training, evaluation, demos, benchmarks and statistics call it. A method
@@ -30,22 +30,17 @@ class VOSSegmentor(BaseModel):
         init_cfg: as in mmengine.
 
     Attributes:
-        task: how the model is trained (kind ``task``); :class:`~..tasks.SupervisedClips` unless training sets another.
         frame_policies: what decides about frames before they are processed, see :class:`~..frame_run.FramePolicy`.
         observers: called with every :class:`StepOutput`, for statistics and plots.
     """
 
     def __init__(self, preprocessor: dict, memory: dict | None = None, losses: list[dict] | None = None,
                  init_cfg: dict | None = None):
-        if (init_cfg or {}).get("type") == "Pretrained":
-            raise ConfigError("init_cfg of type 'Pretrained' would unpickle a file unsafely: use load_from of the "
-                              "config, or weights= of a backbone")
-        super().__init__(data_preprocessor=PREPROCESSORS.build(preprocessor), init_cfg=init_cfg)
+        super().__init__(preprocessor=preprocessor, task=SupervisedClips(), init_cfg=init_cfg)
         self.memory = None if memory is None else MEMORIES.build(memory)
         self.losses = nn.ModuleList(LOSSES.build(loss) for loss in losses or [])
         self.frame_policies: list[FramePolicy] = []
         self.observers: list[Callable[[StepOutput], None]] = []
-        self.use_task(SupervisedClips())
 
     # Stages, implemented by the methods -------------------------------------------------------------------------
 
@@ -188,22 +183,7 @@ class VOSSegmentor(BaseModel):
         """Stop tracking objects; their ids cannot be used again in this video."""
         state.drop_objects(list(ids))
 
-    # Training -------------------------------------------------------------------------------------------------------
-
-    def use_task(self, task: Any) -> None:
-        """Train by ``task`` from now on. It is no part of the model: what it brings is neither saved nor moved."""
-        self.__dict__["task"] = task
-
-    def loss(self, inputs: Tensor, data_samples: list[ClipSample]) -> dict[str, Tensor]:
-        """Losses of a batch of clips (B, T, 3, H, W) by the task of the model."""
-        return self.task.loss(self, inputs, data_samples)
-
     # mmengine's interface -----------------------------------------------------------------------------------------
-
-    @property
-    def device(self) -> torch.device:
-        """Where the model is."""
-        return next(self.parameters()).device
 
     def forward(self, inputs: Tensor, data_samples: list | None = None, mode: str = "tensor") -> Any:
         """Called by mmengine: ``loss`` for training; ``tensor`` encodes frames (B, 3, H, W) only."""
