@@ -68,6 +68,23 @@ def test_default_options_give_way_to_the_config(probe):
     assert (part.channels, part.stride) == (5, 8)
 
 
+def test_a_part_gets_what_it_names_of_what_is_offered(probe):
+    part = BACKBONES.build({"type": "ProbeBackbone", "stride": 8}, channels=5, stride=16, key_channels=7)
+    assert (part.channels, part.stride) == (5, 8)
+    with pytest.raises(ConfigError, match="ProbeBackbone has no option 'key_channels'"):
+        BACKBONES.build({"type": "ProbeBackbone", "key_channels": 7}, channels=5)
+    with pytest.raises(ConfigError, match="needs the option 'channels'"):
+        BACKBONES.build({"type": probe}, key_channels=7)
+
+    @BACKBONES.register_module()
+    class TakesAll(nn.Module):
+        def __init__(self, **options):
+            super().__init__()
+            self.options = options
+
+    assert BACKBONES.build({"type": "TakesAll", "a": 1}, b=2).options == {"a": 1, "b": 2}
+
+
 def test_a_part_may_be_given_as_a_class(probe):
     assert BACKBONES.build({"type": probe, "channels": 2}).channels == 2
     with pytest.raises(ConfigError, match="ProbeBackbone has no option 'chanels'"):

@@ -18,6 +18,7 @@ from typing import Any
 from mmengine import registry as mm
 
 from .utils.errors import ConfigError, did_you_mean
+from .utils.safe_loading import refuse_files_in_config, refuse_files_in_model, safe_loading
 
 PLUGIN_GROUP = "vosplug.plugins"
 SCOPE = "vosplug"
@@ -81,6 +82,18 @@ class Registry(mm.Registry):
         return list(self.module_dict)
 
 
+class ModelRegistry(Registry):
+    """The registry of parts of models, none of which may load a file that could run code."""
+
+    def build(self, cfg: Any, *args, **kwargs) -> Any:
+        """Build ``cfg``; raise :class:`ConfigError` if an ``init_cfg`` in it, or in what is built, names a file."""
+        refuse_files_in_config(cfg)
+        with safe_loading():
+            part = super().build(cfg, *args, **kwargs)
+        refuse_files_in_model(part)
+        return part
+
+
 class Kind:
     """A listable subset of a registry: backbones, decoders, ... share one name space but are told apart."""
 
@@ -106,8 +119,12 @@ class Kind:
         self.registry.import_from_location()
         return dict(self._members)
 
-    def build(self, cfg: Any, **default_args) -> Any:
-        """Build ``cfg``; a type of another kind is refused. ``default_args`` are options that ``cfg`` overrides."""
+    def build(self, cfg: Any, **offered) -> Any:
+        """Build ``cfg``; a type of another kind is refused.
+
+        ``offered`` are options that ``cfg`` overrides: a part gets those that its signature names (all of them if it
+        takes ``**options``). What ``cfg`` itself gives must be an option of the part.
+        """
         if not isinstance(cfg, dict) or "type" not in cfg:
             raise ConfigError(f"a {self.name} needs a dict with the key 'type', got {cfg!r}")
         name = cfg["type"]
@@ -119,13 +136,16 @@ class Kind:
             if self.registry.get(name) is None:
                 raise ConfigError(f"unknown {self.name} type {name!r}.{did_you_mean(name, members)} "
                                   f"Known: {', '.join(sorted(members))}.")
-        return self.registry.build(cfg, default_args=default_args or None)
+        parameters = _parameters(self.registry._resolve(name)[1])
+        if parameters is not ANY and not takes_any(parameters):
+            offered = {key: value for key, value in offered.items() if key in parameters}
+        return self.registry.build(cfg, default_args=offered or None)
 
 
 def check_options(name: str, cls: Any, cfg: dict) -> None:
     """Raise :class:`ConfigError` if ``cfg`` has a key that ``cls`` does not take."""
     parameters = _parameters(cls)
-    if any(p.kind is p.VAR_KEYWORD for p in parameters.values()):
+    if takes_any(parameters):
         return
     unknown = sorted(key for key in cfg if key not in ("type", "_scope_") and key not in parameters)
     if unknown and parameters is not ANY:
@@ -149,6 +169,11 @@ def check_needed_options(name: str, cls: Any, cfg: dict) -> None:
               and p.kind in (p.KEYWORD_ONLY, p.POSITIONAL_OR_KEYWORD) and p.name not in cfg]
     if needed:
         raise ConfigError(f"{name} needs the option {needed[0]!r}, which the config does not give")
+
+
+def takes_any(parameters: Mapping[str, inspect.Parameter]) -> bool:
+    """Whether a signature has ``**options``."""
+    return any(p.kind is p.VAR_KEYWORD for p in parameters.values())
 
 
 def _parameters(cls: Any) -> Mapping[str, inspect.Parameter]:
@@ -221,7 +246,7 @@ def load_entry_point_plugins() -> list[str]:
 
 KINDS: dict[str, Kind] = {}
 
-MODELS = Registry("model", parent=mm.MODELS, scope=SCOPE, locations=["vosplug.models"])
+MODELS = ModelRegistry("model", parent=mm.MODELS, scope=SCOPE, locations=["vosplug.models"])
 DATASETS = Registry("dataset", parent=mm.DATASETS, scope=SCOPE, locations=["vosplug.datasets"])
 TRANSFORMS = Registry("transform", parent=mm.TRANSFORMS, scope=SCOPE, locations=["vosplug.datasets.transforms"])
 DATA_SAMPLERS = Registry("data sampler", parent=mm.DATA_SAMPLERS, scope=SCOPE, locations=["vosplug.datasets"])
@@ -240,7 +265,6 @@ ENCODERS = Kind("encoder", MODELS)
 SPARSE_CONVS = Kind("sparse convolution", MODELS)
 MATCHING_HEADS = Kind("matching head", MODELS)
 MEMORIES = Kind("memory", MODELS)
-EVICTIONS = Kind("eviction policy", MODELS)
 DECODERS = Kind("decoder", MODELS)
 LOSSES = Kind("loss", MODELS)
 LAYERS = Kind("layer", MODELS)

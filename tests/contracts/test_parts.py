@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from vosplug import registry
-from vosplug.models.memories import FrameBank, MemoryEntry
+from vosplug.models.memories import FrameBank, Memory, MemoryEntry, MemoryState
 from vosplug.structures import Level, Rows
 from vosplug.utils.errors import ConfigError, InputError
 
@@ -33,9 +33,10 @@ CASES = {
                "SparsityLoss": [dict(), dict(target=0.5, beta=0.0)], "ComputationLoss": [dict(weight=0.5)]},
     "SPARSE_CONVS": {"DenseConv": [dict()], "TripleSparseConv": [dict(), dict(tau=0.5)],
                      "StaticSparseConv": [dict()], "ResidualSparseConv": [dict()]},
-    "MEMORIES": {"FrameBank": [dict(), dict(include_last=True), dict(max_frames=3)],
-                 "LongTermMemory": [dict(), dict(enable_long_term=False)]},
-    "EVICTIONS": {"OldestFirst": [dict()], "EvenlySpaced": [dict()], "LeastUsed": [dict()]},
+    "MEMORIES": {"FrameBank": [dict(), dict(include_last=True), dict(max_frames=3), dict(every=3, since="kept"),
+                               dict(every=1, max_frames=3, keep_prompts=False)],
+                 "LongTermMemory": [dict(), dict(max_mid_term_frames=3, min_mid_term_frames=2, num_prototypes=6,
+                                                 max_long_term_elements=18)]},
     "PREPROCESSORS": {"VOSPreprocessor": [dict(), dict(divisor=8)], "VISPreprocessor": [dict(divisor=32)]},
 }
 # Layers serve different purposes: the name of the test in this file that covers each.
@@ -152,28 +153,51 @@ def rows_of(exists):
     return Rows.of_table(exists, range(1, 1 + exists.shape[1]))
 
 
-def memory_of(policy, frames=3, objects=2, grid=(2, 3)):
-    """A memory with random entries."""
-    torch.manual_seed(1)
-    memory = policy.new()
+def memory_of(policy, frames=3, objects=2, training=False):
+    """A memory to which random frames of 2x3 cells were offered, as a segmentor does."""
+    draw = torch.Generator().manual_seed(1)
+    head = registry.MATCHING_HEADS.build(dict(type="L2Matching"))
+    memory = policy.new(training=training, similarity=head.similarity_of)
     for frame in range(frames):
-        memory.add(MemoryEntry(frame, torch.randn(1, 4, 6), torch.randn(1, objects, 5, 6),
-                               torch.ones(1, objects, dtype=torch.bool), grid, prompted=frame == 0))
+        prompted = frame == 0
+        if memory.wants(frame, prompted=prompted, last=False):
+            memory.add(MemoryEntry(frame, {"key": torch.randn(1, 4, 6, generator=draw)},
+                                   {"value": torch.randn(1, objects, 5, 6, generator=draw)},
+                                   valid=torch.ones(1, objects, dtype=torch.bool), grid=(2, 3), prompted=prompted))
     return memory
 
 
+OFFERED = dict(key_channels=4, value_channels=5, stride=16)
+
+
+@pytest.mark.parametrize("training", [False, True])
+@pytest.mark.parametrize("memory", cases("MEMORIES"))
 @pytest.mark.parametrize("case", cases("MATCHING_HEADS"))
-def test_matching_heads_read_weighted_means_of_values(case):
-    head, memory = build("MATCHING_HEADS", case), memory_of(FrameBank(every=1))
+def test_matching_heads_read_weighted_means_of_values_from_any_memory(case, memory, training):
+    head, policy = build("MATCHING_HEADS", case, **OFFERED).train(training), build("MEMORIES", memory)
+    memory = memory_of(policy, frames=8, training=training)
     pairs, query = rows_of(torch.ones(1, 2, dtype=torch.bool)), torch.randn(1, 4, 2, 3)
-    out = head(query, memory, pairs, 3)
-    assert out.shape == (2, 5, 2, 3)
-    values = torch.cat([e.value for e in memory], dim=-1)[0]
+    with torch.set_grad_enabled(training):
+        out = head(query, memory, pairs, 8)
+    assert out.shape == (2, head.out_channels or 5, 2, 3)
+    values = torch.cat([e["value"] for e in memory], dim=-1)[0]
     assert (out.flatten(2) <= values.amax(dim=-1, keepdim=True) + 1e-5).all()
     assert (out.flatten(2) >= values.amin(dim=-1, keepdim=True) - 1e-5).all()
     for e in memory:
-        e.value = torch.ones_like(e.value)
-    assert torch.allclose(head(query, memory, pairs, 3), torch.ones(2, 5, 2, 3), atol=1e-5)
+        e.object_tensors["value"] = torch.ones_like(e["value"])
+    assert torch.allclose(head(query, memory, pairs, 8), torch.ones(2, 5, 2, 3), atol=1e-5)
+
+
+@pytest.mark.parametrize("case", cases("MATCHING_HEADS"))
+def test_matching_heads_tell_memories_what_they_read(case):
+    head, told = build("MATCHING_HEADS", case, **OFFERED).eval(), []
+    memory = memory_of(FrameBank(every=1))
+    memory.note_reading = lambda entries, mass, share: told.append((entries, mass(), share))
+    with torch.no_grad():
+        head(torch.randn(1, 4, 2, 3), memory, rows_of(torch.ones(1, 2, dtype=torch.bool)), 3)
+    assert sum(share for _, _, share in told) == pytest.approx(1)
+    assert all(entries == list(memory) and mass.shape == (1, 18) for entries, mass, _ in told)
+    assert sum(float(mass.sum()) for _, mass, _ in told) == pytest.approx(6)  # one per query
 
 
 @pytest.mark.parametrize("case", cases("DECODERS"))
@@ -239,29 +263,32 @@ def test_sparse_convolutions_are_drop_ins_outside_of_a_frame_loop(case, geometry
     assert torch.equal(conv(x), dense(x))
 
 
+@pytest.mark.parametrize("training", [False, True])
 @pytest.mark.parametrize("case", cases("MEMORIES"))
-def test_memories_keep_prompts_forget_objects_and_are_separate(case):
+def test_memories_answer_the_protocol(case, training):
     policy = build("MEMORIES", case)
-    memory, other = memory_of(policy, frames=8), policy.new()
-    assert len(other) == 0 and next(iter(memory)).frame == 0
-    assert memory.tokens == sum(e.tokens for e in memory) == 6 * len(memory)
-    assert policy.new(training=True).wants(0, prompted=True, last=False)
-    assert not memory.wants(8, prompted=True, last=True)
+    assert isinstance(policy, Memory)
+    memory, other = memory_of(policy, frames=8, training=training), memory_of(policy, frames=0, training=training)
+    assert isinstance(memory, MemoryState) and len(other) == 0 and other.tokens == 0 and other.latest is None
+    assert 0 < len(memory) == len(list(memory)) and memory.tokens == sum(e.tokens for e in memory) == 6 * len(memory)
+    assert memory.wants(8, prompted=True, last=False) and not memory.wants(8, prompted=True, last=True)
+    assert isinstance(memory.is_kept(8, True), bool) and memory.is_kept(8, False) is memory.is_kept(8, False)
+    memory.note_reading(list(memory), lambda: torch.ones(1, memory.tokens), 1.0)
+    newest = MemoryEntry(8, {"key": torch.randn(1, 4, 6)}, {"value": torch.randn(1, 2, 5, 6)},
+                         valid=torch.ones(1, 2, dtype=torch.bool), prompted=True)
+    memory.add(newest)
+    assert memory.latest.frame == 8 and torch.equal(memory.latest["value"], newest["value"])
     memory.keep_objects(torch.tensor([1]))
-    assert all(e.value.shape[1] == 1 for e in memory)
+    assert all(e["value"].shape[1] == 1 for e in (*memory, memory.latest))
     memory.keep_objects(torch.tensor([], dtype=torch.long))
-    assert memory.tokens == 0
+    assert memory.tokens == len(memory) == 0 and memory.latest is None
 
 
-@pytest.mark.parametrize("case", cases("EVICTIONS"))
-def test_evictions_choose_one_of_the_candidates(case):
-    eviction = build("EVICTIONS", case)
-    kept = list(memory_of(FrameBank(every=1), frames=5))
-    assert isinstance(eviction.counts_usage, bool)
-    assert eviction.choose(kept[3:4], kept) is kept[3]
-    assert any(eviction.choose(kept[1:], kept) is entry for entry in kept[1:])
-    bank = FrameBank(every=1, max_frames=4, eviction=dict(type=case[0]))
-    assert len(memory_of(bank, frames=20)) == 4
+@pytest.mark.parametrize("case", cases("MEMORIES"))
+def test_memories_stay_within_their_budget(case):
+    sizes = [len(list(memory_of(build("MEMORIES", case), frames=n))) for n in (12, 24)]
+    budget = case[1].get("max_frames")
+    assert max(sizes) <= budget if budget else sizes == sorted(sizes)
 
 
 @pytest.mark.parametrize("case", cases("PREPROCESSORS"))

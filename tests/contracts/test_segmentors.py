@@ -6,7 +6,7 @@ import io
 import pytest
 import torch
 
-from vosplug.registry import SEGMENTORS
+from vosplug.registry import MODELS, SEGMENTORS
 from vosplug.structures import Prompt
 from vosplug.utils.errors import ConfigError, InputError
 
@@ -209,7 +209,7 @@ def test_no_frame_follows_the_last_one(model):
 
 
 def test_unsafe_loading_is_refused(model):
-    with pytest.raises(ConfigError, match="unsafe"):
-        type(model)(**{**dict.fromkeys(("key_encoder", "value_encoder", "matching_head", "decoder")),
-                       "preprocessor": {"type": "VOSPreprocessor"}, "memory": {"type": "FrameBank"},
-                       "init_cfg": {"type": "Pretrained", "checkpoint": "x.pth"}})
+    parts = dict.fromkeys(("key_encoder", "value_encoder", "matching_head", "decoder"))
+    with pytest.raises(ConfigError, match="init_cfg of type 'Pretrained' would unpickle"):
+        MODELS.build({**parts, "type": type(model).__name__, "preprocessor": {"type": "VOSPreprocessor"},
+                      "memory": {"type": "FrameBank"}, "init_cfg": {"type": "Pretrained", "checkpoint": "x.pth"}})

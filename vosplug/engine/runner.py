@@ -21,6 +21,7 @@ from .. import __version__
 from ..registry import HOOKS, LOOPS, MODELS, RUNNERS, SCOPE, TASKS
 from ..utils.checkpoint import load_checkpoint_file, load_weights, save_checkpoint_file, unwrapped
 from ..utils.errors import CheckpointError, ConfigError, TrainingError
+from ..utils.safe_loading import refuse_files_in_model, safe_loading
 from .data import build_train_loader
 from .hooks.defaults import choose_hooks
 from .optim import build_optim_wrapper, build_schedulers, in_mmengine
@@ -132,6 +133,12 @@ class VOSRunner(Runner):
             model.use_task(TASKS.build(self.cfg.task))
         return model
 
+    def _init_model_weights(self) -> None:
+        """Let the model initialise itself, without reading a file that could run code."""
+        refuse_files_in_model(unwrapped(self.model))
+        with safe_loading():
+            super()._init_model_weights()
+
     def wrap_model(self, model_wrapper_cfg: dict | None, model: nn.Module) -> nn.Module:
         """Move the model to the device; with several processes, average its gradients over them."""
         if self.cfg.get("channels_last", False):
@@ -231,7 +238,7 @@ class VOSRunner(Runner):
         except (ValueError, KeyError, CheckpointError) as error:
             raise CheckpointError(f"{filename} was made with another model, optimizer or schedule: {error}") from error
         self.best = meta.get("best")
-        self.train_loop.set_iteration(meta["iter"])
+        self.train_loop.set_iteration(meta["iter"], bool(meta.get("validation_pending")))
         self.logger.info(f"resumed from {filename} at iteration {meta['iter']}")
 
     def _check_same_run(self, filename: str | Path, meta: Mapping[str, Any]) -> None:
@@ -278,7 +285,8 @@ class VOSRunner(Runner):
             raise TrainingError(f"iteration {self.iter}: the weight {bad} is not finite any more, so nothing was "
                                 "saved; earlier checkpoints are intact. Lower the learning rate, or set "
                                 "optim_wrapper.clip_grad")
-        checkpoint = dict(state_dict=state, optimizer=self.optim_wrapper.state_dict(), meta=self._meta(),
+        meta = dict(self._meta(), validation_pending=self.train_loop.validation_pending)
+        checkpoint = dict(state_dict=state, optimizer=self.optim_wrapper.state_dict(), meta=meta,
                           param_schedulers=[s.state_dict() for s in self.param_schedulers or []])
         self.call_hook("before_save_checkpoint", checkpoint=checkpoint)
         save_checkpoint_file(checkpoint, Path(out_dir) / filename)

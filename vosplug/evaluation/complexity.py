@@ -5,6 +5,7 @@ from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import count as count_from
 
 import torch
 from torch import nn
@@ -210,7 +211,7 @@ def without_gradients(model: nn.Module):
             parameter.requires_grad_(True)
 def between(model: nn.Module, state: VideoState, frame: torch.Tensor, step: Callable) -> None:
     """Run ``step`` as on a frame between those that the memory keeps."""
-    if getattr(state.memory, "every", 2) > 1:  # as it comes after a kept one
+    if state.memory is None or not state.memory.is_kept(state.frame_index, False):  # as it comes after a kept one
         index = state.frame_index
         step(state, frame, None)
         state.frame_index = index
@@ -231,8 +232,8 @@ def count(result: Complexity, kind: str, model: nn.Module, state, frame, prompt,
 
 def next_memory_frame(state) -> int:
     """The next frame number at which the memory keeps a frame."""
-    every = getattr(state.memory, "every", 1)
-    return -(-max(state.frame_index, 1) // every) * every
+    frames = count_from(max(state.frame_index, 1))
+    return next(index for index in frames if state.memory is None or state.memory.is_kept(index, False))
 
 
 def striped_masks(objects: int, size: tuple[int, int]) -> torch.Tensor:

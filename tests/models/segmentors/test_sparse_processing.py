@@ -233,7 +233,7 @@ def test_memories_are_not_overwritten_by_later_frames():
                 prompt = Prompt((1,), model.data_preprocessor.masks(boxes(1, SIZE), geometry)) if t == 0 else None
                 output = model.step(state, x, prompt)
                 held.append((output.logits, output.logits.clone()))
-                held.extend((tensor, tensor.clone()) for entry in state.memory for tensor in (entry.key, entry.value))
+                held.extend((entry[name], entry[name].clone()) for entry in state.memory for name in ("key", "value"))
         assert all(torch.equal(now, then) for now, then in held)
 
 

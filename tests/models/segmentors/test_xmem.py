@@ -108,8 +108,9 @@ def test_selection_and_shrinkage_reach_the_memory(model):
     state = model.init_state()
     track(model, random_frames(1, SIZE), {0: ((1,), boxes(1, SIZE))}, state=state)
     entry = next(iter(state.memory))
-    assert (entry.shrinkage >= 1).all() and ((entry.selection > 0) & (entry.selection < 1)).all()
-    assert entry.shrinkage.shape == (1, 1, entry.tokens) and entry.selection.shape == entry.key.shape
+    shrinkage, selection = entry["shrinkage"], entry["selection"]
+    assert (shrinkage >= 1).all() and ((selection > 0) & (selection < 1)).all()
+    assert shrinkage.shape == (1, 1, entry.tokens) and selection.shape == entry["key"].shape
 
 
 def test_long_video_has_constant_memory():
@@ -132,11 +133,50 @@ def test_long_video_has_constant_memory():
     assert len(state.memory.long_term) <= 3 and state.ids.ids == (2, 3)
 
 
-def test_without_long_term_memory_it_grows():
-    model = build_tiny(CASE[0], {**CASE[1], "model.memory.every": 1, "model.memory.enable_long_term": False})
+BANK = {"type": "FrameBank", "every": 3, "since": "kept", "max_tokens": None, "_delete_": True}
+
+
+@pytest.mark.parametrize("prompts", [(0,), (0, 4)])
+def test_with_a_frame_bank_it_is_the_same_while_nothing_is_consolidated(prompts):
+    frames, masks = random_frames(9, SIZE), boxes(2, SIZE)
+    given = {t: ((i + 1,), masks[:, i : i + 1]) for i, t in enumerate(prompts)}
+    memories = {"model.memory": BANK}, {"model.memory.every": 3}
+    models = [build_tiny(CASE[0], {**CASE[1], **memory}) for memory in memories]
+    bank, long_term = (track(model, frames, given) for model in models)
+    assert all(torch.equal(a, b) for a, b in zip(bank, long_term, strict=True))
+    assert updates(models[0], 8, prompts) == updates(models[1], 8, prompts)
+
+
+def test_with_a_frame_bank_memory_grows():
+    model = build_tiny(CASE[0], {**CASE[1], "model.memory": {**BANK, "every": 1}})
     state = model.init_state()
     track(model, random_frames(15, SIZE), {0: ((1,), boxes(1, SIZE))}, state=state)
-    assert state.memory.tokens == 15 * 9 and state.memory.long_term_tokens == 0
+    assert state.memory.tokens == 15 * 9
+
+
+def test_with_a_frame_bank_it_trains():
+    model = build_tiny(CASE[0], {**CASE[1], "model.memory": BANK}).train()
+    losses = model.loss(**training_batch(model))
+    sum(value for name, value in losses.items() if "loss" in name).backward()
+    assert all(p.grad is not None and torch.isfinite(p.grad).all() for p in model.parameters())
+
+
+@pytest.mark.parametrize("config, head", [("_base_/xmem_r50_model.py", "L2Matching"),
+                                          ("_base_/stcn_r50_model.py", "L2Matching"),
+                                          ("_base_/stcn_r50_model.py", "AnisotropicL2Matching")])
+def test_long_term_memory_compares_as_the_head_does(config, head):
+    options = {**(CASE[1] if "xmem" in config else TINY_R50), "model.matching_head.type": head,
+               "model.memory": {"type": "LongTermMemory", "every": 1, "max_mid_term_frames": 4,
+                                "min_mid_term_frames": 2, "max_long_term_elements": 30, "num_prototypes": 5,
+                                "_delete_": True}}
+    model = build_tiny(config, options)
+    state, calls = model.init_state(), []
+    similarity = state.memory.similarity
+    assert similarity == model.matching_head.similarity_of
+    state.memory.similarity = lambda query, memory: calls.append(query["key"].shape[-1]) or similarity(query, memory)
+    logits = track(model, random_frames(12, SIZE), {0: ((1, 2), boxes(2, SIZE))}, state=state)
+    assert all(torch.isfinite(frame).all() for frame in logits)
+    assert len(calls) >= 4 and set(calls) == {5} and 5 <= state.memory.long_term_tokens <= 30
 
 
 def test_draws_of_training_follow_the_seed_of_torch(model):

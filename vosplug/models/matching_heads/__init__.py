@@ -1,9 +1,13 @@
 """Heads that read a memory for the current frame."""
 
-from .affinity import AffinityMatching, AnisotropicL2Matching, BestAffinities, L2Matching, LocalityPrior
+from .affinity import AffinityMatching
+from .base import MatchingHead
+from .best_affinities import BestAffinities
 from .gated_propagation import GatedPropagation
+from .l2 import AnisotropicL2Matching, L2Matching
+from .locality_prior import LocalityPrior
 from .long_short_term import LongShortTermTransformer
 from .propagation import Propagation
 
 __all__ = ["AffinityMatching", "AnisotropicL2Matching", "BestAffinities", "GatedPropagation", "L2Matching",
-           "LocalityPrior", "LongShortTermTransformer", "Propagation"]
+           "LocalityPrior", "LongShortTermTransformer", "MatchingHead", "Propagation"]

@@ -1,8 +1,12 @@
 """What methods keep of a video, and within which budget."""
 
-from .eviction import EvenlySpaced, LeastUsed, OldestFirst
-from .frame_bank import FrameBank, FrameBankState, MemoryEntry
+from .base import Memory, MemoryState, Similarity
+from .clip_sampler import ClipSampler, ClipSamplerState
+from .entry import MemoryEntry, joined
+from .frame_bank import FrameBank, FrameBankState
+from .layered_bank import LayeredBank, LayeredBankState
 from .long_term import LongTermMemory, LongTermMemoryState
 
-__all__ = ["EvenlySpaced", "FrameBank", "FrameBankState", "LeastUsed", "LongTermMemory", "LongTermMemoryState",
-           "MemoryEntry", "OldestFirst"]
+__all__ = ["ClipSampler", "ClipSamplerState", "FrameBank", "FrameBankState", "LayeredBank",
+           "LayeredBankState", "LongTermMemory", "LongTermMemoryState",
+           "Memory", "MemoryEntry", "MemoryState", "Similarity", "joined"]

@@ -13,6 +13,7 @@ from ...structures import Prompt, Rows, StepOutput, VideoState
 from ...utils.errors import InputError
 from ..frame_run import FramePolicy, FrameRun
 from ..layers.aggregate import full_precision, soft_aggregate, write_prompt
+from ..memories import MemoryState
 from ..tasks import SupervisedClips
 from .task_model import TaskModel
 
@@ -85,8 +86,11 @@ class VOSSegmentor(TaskModel):
 
     def init_state(self, batch_size: int = 1, training: bool = False) -> VideoState:
         """Return the state of ``batch_size`` new videos, or of a batch of training clips."""
-        memory = None if self.memory is None else self.memory.new(training=training)
-        return VideoState(batch_size=batch_size, training=training, memory=memory)
+        return VideoState(batch_size=batch_size, training=training, memory=self.new_memory(training))
+
+    def new_memory(self, training: bool) -> MemoryState | None:
+        """An empty memory; a method whose memory compares tokens says how."""
+        return None if self.memory is None else self.memory.new(training=training)
 
     def segment(self, state: VideoState, features: Any, run: FrameRun) -> tuple[Tensor, Rows]:
         """The stages in order: logits (B, O + 1, h, w) of the known objects, and the rows that were computed anew."""

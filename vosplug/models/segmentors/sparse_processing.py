@@ -22,11 +22,9 @@ from ..backbones.sparse_convs import (
 
 def keeps(state: VideoState, prompted: bool, last: bool) -> bool:
     """Whether the memory keeps the frame for good (a frame that the next one replaces is none of its memory frames)."""
-    memory = state.memory
-    if memory is None or last:
+    if state.memory is None or last:
         return prompted
-    return prompted or getattr(memory, "is_kept", lambda *a: memory.wants(a[0], prompted=a[1], last=last))(
-        state.frame_index, prompted)
+    return prompted or state.memory.is_kept(state.frame_index, prompted)
 
 
 # Which frames are processed densely (SpVOS III-E, IV-D1): policy(state, prompted, last).

@@ -6,7 +6,7 @@ from ...registry import DECODERS, MATCHING_HEADS, SEGMENTORS
 from ...structures import Rows, VideoState
 from ..encoders import FrameFeatures, build_encoders
 from ..frame_run import FrameRun
-from ..memories import MemoryEntry
+from ..memories import MemoryEntry, MemoryState
 from .base import VOSSegmentor
 
 
@@ -28,8 +28,12 @@ class STCN(VOSSegmentor):
         keys, values = self.key_encoder, self.value_encoder
         self.matching_head = MATCHING_HEADS.build(matching_head, key_channels=keys.key_channels,
                                                   value_channels=values.out_channels, stride=keys.stride)
-        self.decoder = DECODERS.build(decoder, value_channels=self.matching_head.out_channels,
+        self.decoder = DECODERS.build(decoder, value_channels=self.matching_head.out_channels or values.out_channels,
                                       context_channels=keys.context_channels, levels=keys.levels, stride=keys.stride)
+
+    def new_memory(self, training: bool) -> MemoryState:
+        """An empty memory that compares keys as the matching head does."""
+        return self.memory.new(training=training, similarity=self.matching_head.similarity_of)
 
     def encode_shallow(self, frame: Tensor) -> FrameFeatures:
         """The finer levels of the pyramid."""

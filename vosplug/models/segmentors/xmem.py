@@ -10,6 +10,7 @@ from ...structures import Rows, VideoState
 from ...utils.errors import ConfigError
 from ..encoders import FrameFeatures, build_encoders
 from ..frame_run import FrameRun
+from ..memories import MemoryState
 from .base import VOSSegmentor
 from .stcn import memory_entry
 
@@ -71,8 +72,8 @@ class XMem(VOSSegmentor):
         keys, values = self.key_encoder, self.value_encoder
         self.matching_head = MATCHING_HEADS.build(matching_head, key_channels=keys.key_channels,
                                                   value_channels=values.out_channels, stride=keys.stride)
-        self.decoder = DECODERS.build(decoder, value_channels=self.matching_head.out_channels + sensory_channels,
-                                      context_channels=keys.context_channels, levels=keys.levels, stride=keys.stride)
+        readout = self.matching_head.out_channels or values.out_channels
+        self.decoder = DECODERS.build(decoder, value_channels=readout + sensory_channels, context_channels=keys.context_channels, levels=keys.levels, stride=keys.stride)
         self.normal_update = LAYERS.build(normal_update or dict(type="MultiScaleUpdate"),
                                           in_channels=self.decoder.scale_channels, hidden_channels=sensory_channels)
         self.deep_update = LAYERS.build(deep_update or dict(type="SensoryGRU"), in_channels=values.out_channels,
@@ -80,6 +81,10 @@ class XMem(VOSSegmentor):
         self.sensory_channels = sensory_channels
         self.deep_update_every = deep_update_every
         self.deep_update_probability = deep_update_probability
+
+    def new_memory(self, training: bool) -> MemoryState:
+        """An empty memory that compares keys as the matching head does."""
+        return self.memory.new(training=training, similarity=self.matching_head.similarity_of)
 
     def encode_shallow(self, frame: Tensor) -> FrameFeatures:
         """The finer levels of the pyramid."""
