@@ -225,7 +225,10 @@ DATA = [
         interrupt("vosplug.inference.session", "VOSSession.step", call=7), status=130,
         keeps=(*MASKS_OF_ONE, "out/results/one.json", "out/two/00001.png")),
     Bad("scales-zero", f"{TEST} --scales 0", ("scales must be positive",)),
-    Bad("short-side-tiny", f"{TEST} --max-short-side 3", ("at least 16",)),
+    Bad("short-side-tiny", f"{TEST} --max-short-side 3", ("max_short_side must be at least 16",)),
+    Bad("long-side-tiny", f"{TEST} --max-long-side 15", ("max_long_side must be at least 16",)),
+    Bad("side-under-a-cell-and-a-pixel", f"{TEST} --max-long-side 16 --cfg-options "
+        "model.preprocessor.type=ResizingPreprocessor", ("max_long_side must be at least 17 pixels",)),
 ]
 
 VIDEOS = [

@@ -92,7 +92,7 @@ def advance(model, state, frame: torch.Tensor, prompt: tuple[tuple[int, ...], to
     x, geometry = model.data_preprocessor.frames(frame[None])
     if prompt is not None:
         prompt = Prompt(ids=prompt[0], masks=model.data_preprocessor.masks(prompt[1], geometry))
-    return model.data_preprocessor.restore(model.step(state, x, prompt).logits, geometry)
+    return model.data_preprocessor.restore(model.step(state, x, prompt, geometry=geometry).logits, geometry)
 
 
 def training_batch(model, clips: int = 2, length: int = 3, size: int = 48, seed: int = 0) -> dict:

@@ -37,7 +37,8 @@ CASES = {
                                dict(every=1, max_frames=3, keep_prompts=False)],
                  "LongTermMemory": [dict(), dict(max_mid_term_frames=3, min_mid_term_frames=2, num_prototypes=6,
                                                  max_long_term_elements=18)]},
-    "PREPROCESSORS": {"VOSPreprocessor": [dict(), dict(divisor=8)], "VISPreprocessor": [dict(divisor=32)]},
+    "PREPROCESSORS": {"VOSPreprocessor": [dict(), dict(divisor=8)], "VISPreprocessor": [dict(divisor=32)],
+                      "ResizingPreprocessor": [dict(), dict(divisor=8, align_corners=False)]},
 }
 # Layers serve different purposes: the name of the test in this file that covers each.
 LAYERS = {"TopDownFusion": "fusion", "LastStage": "fusion", "CBAMFuser": "fuser", "ResidualFuser": "fuser",

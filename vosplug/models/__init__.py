@@ -1,8 +1,7 @@
 """All network parts. Importing this package registers them."""
 
 from . import backbones, decoders, encoders, layers, losses, matching_heads, memories, necks, segmentors, tasks, tracklets
-from .preprocessor import VOSPreprocessor
-from .vis_preprocessor import VISPreprocessor
+from .preprocessors import ResizingPreprocessor, VISPreprocessor, VOSPreprocessor
 
-__all__ = ["VISPreprocessor", "VOSPreprocessor", "backbones", "decoders", "encoders", "layers", "losses",
+__all__ = ["ResizingPreprocessor", "VISPreprocessor", "VOSPreprocessor", "backbones", "decoders", "encoders", "layers", "losses",
            "matching_heads", "memories", "necks", "segmentors", "tracklets"]
