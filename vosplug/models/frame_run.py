@@ -8,7 +8,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 
-from ..structures import Rows, VideoState
+from ..structures import Prompt, Rows, VideoState
 
 _current: ContextVar["FrameRun | None"] = ContextVar("frame_run", default=None)
 
@@ -33,6 +33,7 @@ class FrameRun:
         training: a batch of training clips is unrolled.
         plan: what frame policies decided beforehand, such as ``{"dense": True}``.
         rows: whose rows object-wise layers see now; None: nobody's (augmented samples), so nothing is kept of them.
+        prompt: the masks that start objects at this frame, None if there are none.
         started: rows that began at this frame; None until objects have been started.
         notes: what was done, see :mod:`~vosplug.structures.notes`.
         shared: what parts share within the frame, by name.
@@ -44,6 +45,7 @@ class FrameRun:
         self.labels = labels
         self.plan: dict[str, Any] = {}
         self.rows: Rows | None = Rows.of_table(torch.zeros(state.batch_size, 0, dtype=torch.bool), ())
+        self.prompt: Prompt | None = None
         self.started: Rows | None = None
         self.notes: list[Any] = []
         self.shared: dict[str, Any] = {}

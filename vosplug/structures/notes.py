@@ -84,6 +84,8 @@ class ReferencePrediction:
 
     Attributes:
         logits: (B, O + 1, H, W), as those of :class:`~vosplug.structures.StepOutput`.
+        clips: (B,) bool on the CPU, the clips that have objects.
     """
 
     logits: Tensor
+    clips: Tensor

@@ -133,6 +133,7 @@ class VOSSegmentor(TaskModel):
         known = state.active
         kind = self.kind_of(state, prompt, last)
         with self.running(state, prompted=prompt is not None, last=last, labels=labels) as run:
+            run.prompt = prompt
             features = self.encode_shallow(frame)
             logits, fresh = self.segment(state, features, run)
             if prompt is not None:

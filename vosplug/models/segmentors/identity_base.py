@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ...registry import DECODERS, ENCODERS, LAYERS, MATCHING_HEADS
-from ...structures import ReferencePrediction, Rows, VideoState
+from ...structures import Prompt, ReferencePrediction, Rows, VideoState
 from ...utils.errors import ConfigError
 from ..frame_run import FrameRun, current_run
 from ..layers.aggregate import full_precision, hide_inactive
@@ -164,11 +164,16 @@ class IdentitySegmentor(VOSSegmentor):
         return out.index_copy(0, torch.tensor(channels, device=out.device), merged)
 
     def feedback(self, state: VideoState, logits: Tensor) -> Tensor:
-        """Hard masks (B, O, H', W'): the arg-max at the size of the video, by nearest neighbour at that of the frames."""
+        """Hard masks (B, O, H', W'): the arg-max at the size of the video, by nearest neighbour at that of frames.
+
+        Masks that were given for the size of the frames stay as they are.
+        """
         labels = logits.argmax(dim=1, keepdim=True).to(logits.dtype)
-        if labels.shape[-2:] != state.frame_size:
+        if tuple(labels.shape[-2:]) != state.frame_size:
             labels = F.interpolate(labels, size=state.frame_size, mode="nearest")
-        return one_hot(labels[:, 0], state.num_objects).to(logits.dtype)
+        masks = one_hot(labels[:, 0], state.num_objects).to(logits.dtype)
+        run = current_run()
+        return masks if run is None or run.prompt is None else write_masks(masks, run.prompt, state)
 
     def memorize(self, state: VideoState, features: PropagationFeatures, masks: Tensor, rows: Rows,
                  run: FrameRun) -> None:
@@ -183,7 +188,7 @@ class IdentitySegmentor(VOSSegmentor):
             if self.predicts_references(run):
                 coarse = self.decoder.coarse(output, features.context, features.pyramid, rows)
                 logits = self.compose(state, self.decode_fine(state, features, coarse, rows), rows)
-                run.note(ReferencePrediction(logits))
+                run.note(ReferencePrediction(logits, clips=state.active.any(dim=1)))
         else:
             tokens = self.matching_head.complete(features.drafts_of(rows), identity)
         if not run.last:
@@ -210,6 +215,15 @@ def in_order(parts: Sequence[Tensor], order: Tensor) -> Tensor:
 def one_hot(labels: Tensor, objects: int) -> Tensor:
     """(B, H, W) labels by channel -> (B, O, H, W) bool."""
     return labels[:, None] == torch.arange(1, objects + 1, device=labels.device, dtype=labels.dtype)[:, None, None]
+
+
+def write_masks(masks: Tensor, prompt: Prompt, state: VideoState) -> Tensor:
+    """Masks (B, O, H, W), in which those of a prompt are as they were given."""
+    given = (prompt.at(state.frame_size).to(masks) > 0.5) & prompt.valid.to(masks.device)[:, :, None, None]
+    channels = torch.tensor([state.ids.channel(value) for value in prompt.ids], device=masks.device)
+    started = prompt.valid.to(masks.device)[:, :, None, None]
+    own = torch.where(started, given.to(masks), masks[:, channels])
+    return masks.masked_fill(given.any(dim=1, keepdim=True), 0).index_copy(1, channels, own)
 
 
 def merged_logits(groups: Sequence[Tensor]) -> Tensor:

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from ...models.layers import SinePositions
+from ...models.matching_heads import LongShortTermTransformer
 from ...structures import Geometry, Prompt, VideoState
 
 if TYPE_CHECKING:
@@ -50,7 +51,7 @@ class Recorder:
         def watched(x, memories):
             blocks.clear()
             output, kept = run(x, memories)
-            if len(head.norms) > 1 if hasattr(head, "norms") else False:
+            if isinstance(head, LongShortTermTransformer):
                 layers = output.unflatten(1, (len(head.blocks), -1))
             else:
                 before = [b.transpose(1, 2).unflatten(2, x.shape[-2:]) for b in blocks[:-1]]

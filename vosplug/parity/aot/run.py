@@ -26,11 +26,15 @@ class AOTParity:
     Args:
         manifest: of the family.
         dtype: floating type of the run.
+
+    Attributes:
+        sources: our name of each weight -> its name in the source; filled by :meth:`build`.
     """
 
     def __init__(self, manifest: Manifest, dtype: torch.dtype = torch.float64):
         self.manifest = manifest
         self.dtype = dtype
+        self.sources: dict[str, str] = {}
 
     @property
     def kind(self) -> str:
@@ -48,11 +52,13 @@ class AOTParity:
         conversion = converter.convert({k: torch.from_numpy(v) for k, v in self.manifest.weights().items()})
         if conversion.unknown:
             raise CheckpointError(f"{self.manifest.path}: not all weights are used: {conversion.coverage()}")
-        cfg = load_config(f"{settings['config_name']}.py").model
+        self.sources = conversion.sources
+        whole = load_config(f"{settings['config_name']}.py")
+        whole.merge_from_dict({f"model.{name}": value for name, value in options.items()})
+        cfg = whole.model
         gap = settings.get("long_term_mem_gap", settings.get("train_long_term_mem_gap"))
         cfg.memory.update(gap=gap, train_gap=gap, max_tokens=None)
         cfg.max_objects = settings["max_obj_num"]
-        cfg.merge_from_dict(options)
         model = SEGMENTORS.build(cfg)
         load_weights(model, conversion.state)
         return model.to(self.dtype).eval()
