@@ -26,6 +26,13 @@ TINY_SMALL = {
 }
 TINY_XMEM = {**TINY_R50, "model.sensory_channels": 8, "model.normal_update.mid_channels": 8}
 
+TINY_IDENTITY = {
+    "model.encoder.backbone": {"type": "ResNet", "depth": None, "block": "basic", "blocks": (1, 1, 1),
+                               "stem_channels": 8, "widths": (8, 8, 16)},
+    "model.encoder.channels": 32, "model.matching_head.radius": 2, "model.decoder.channels": 32,
+}
+TINY_AOT = {**TINY_IDENTITY, "model.matching_head.heads": 2, "model.matching_head.hidden": 64}
+
 
 def sparse(conv: str, policy: str, where: str = "QD", everywhere: bool = False) -> dict:
     """Options that make a model sparse."""
@@ -36,6 +43,10 @@ def sparse(conv: str, policy: str, where: str = "QD", everywhere: bool = False) 
 
 # One small instance of every registered segmentor family; a new family adds its line here.
 FAMILIES = {
+    "AOT": [("_base_/aot_model.py", TINY_AOT), ("_base_/aot_model.py", {**TINY_AOT, "model.matching_head.layers": 3,
+                                                                       "model.memory.gap": 2})],
+    "DeAOT": [("_base_/deaot_model.py", TINY_IDENTITY),
+              ("_base_/deaot_model.py", {**TINY_IDENTITY, "model.matching_head.layers": 3, "model.memory.gap": 2})],
     "STCN": [("_base_/stcn_r50_model.py", TINY_R50), ("_base_/stcn_small_model.py", TINY_SMALL),
                      ("_base_/stcn_r50_model.py", {**TINY_R50, **sparse("TripleSparseConv", "mixed")}),
                      ("_base_/stcn_r50_model.py", {**TINY_R50, **sparse("TripleSparseConv", "mixed", everywhere=True)}),
