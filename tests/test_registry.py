@@ -111,6 +111,47 @@ def test_a_part_of_another_kind_is_refused(probe):
         DECODERS.build({"type": "ProbeBackbone", "channels": 1})
 
 
+@pytest.fixture
+def painted(probe, monkeypatch):
+    """A key that every config of a backbone may have."""
+    monkeypatch.setattr(BACKBONES, "modifiers", {})
+
+    @BACKBONES.modifier("paint")
+    def paint(part, colour: str, coats: int = 1) -> None:
+        part.paint = (colour, coats)
+
+    return probe
+
+
+@pytest.mark.parametrize("build", [BACKBONES.build, MODELS.build], ids=["kind", "registry"])
+def test_a_modifier_changes_what_is_built(painted, build):
+    cfg = dict(type="ProbeBackbone", channels=3, paint=dict(colour="red", coats=2))
+    assert build(cfg).paint == ("red", 2) and cfg["paint"] == dict(colour="red", coats=2)
+    for without in (dict(type="ProbeBackbone", channels=3), dict(type="ProbeBackbone", channels=3, paint=None)):
+        assert not hasattr(build(without), "paint")
+
+
+@pytest.mark.parametrize("more, message", [
+    (dict(pant=dict(colour="red")), "no option 'pant'.*'paint'"),
+    (dict(paint=dict(color="red")), "ProbeBackbone.paint has no option 'color'.*'colour'"),
+    (dict(paint=dict(coats=2)), "ProbeBackbone.paint needs the option 'colour'"),
+    (dict(paint=dict(colour="red", coats="two")), "coats must be a number"),
+    (dict(paint="red"), "paint must be a dict of options or None")])
+def test_options_of_modifiers_are_checked(painted, more, message):
+    with pytest.raises(ConfigError, match=message):
+        BACKBONES.build(dict(type="ProbeBackbone", channels=3, **more))
+
+
+def test_a_modifier_is_for_its_kind_alone(painted):
+    @DECODERS.register_module()
+    class ProbeDecoder(nn.Module):
+        def __init__(self):
+            super().__init__()
+
+    with pytest.raises(ConfigError, match="ProbeDecoder has no option 'paint'"):
+        DECODERS.build(dict(type="ProbeDecoder", paint=dict(colour="red")))
+
+
 def test_two_parts_of_one_name_are_refused(probe):
     class Other(nn.Module):
         pass

@@ -104,7 +104,8 @@ raise SystemExit(({call})())
 
 
 @pytest.mark.parametrize("call", ["inner", "outer"])
-@pytest.mark.parametrize(("name", "status", "line"), [("SIGTERM", 143, "terminated\n"), ("SIGINT", 130, "interrupted\n")])
+@pytest.mark.parametrize(("name", "status", "line"), [("SIGTERM", 143, "terminated\n"),
+                                                      ("SIGINT", 130, "interrupted\n")])
 def test_signals_end_a_command_with_one_line(tmp_path, call, name, status, line):
     """A command within a command, as in the tour, leaves it to the outer one."""
     code = NESTED.format(signal=name, call=call)

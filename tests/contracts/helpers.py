@@ -35,10 +35,10 @@ TINY_AOT = {**TINY_IDENTITY, "model.matching_head.heads": 2, "model.matching_hea
 
 
 def sparse(conv: str, policy: str, where: str = "QD", everywhere: bool = False) -> dict:
-    """Options that make a model sparse."""
+    """Options that make a model sparse; ``policy`` is the type of a frame policy."""
     loss = "ComputationLoss" if conv.startswith("Residual") else "SparsityLoss"
-    return {"model.sparse": {"conv": {"type": conv}, "policy": policy, "where": where, "everywhere": everywhere,
-                             "losses": [{"type": loss, "weight": 0.1}]}}
+    return {"model.sparse": {"conv": {"type": conv}, "policy": {"type": policy}, "where": where,
+                             "everywhere": everywhere, "losses": [{"type": loss, "weight": 0.1}]}}
 
 
 # One small instance of every registered segmentor family; a new family adds its line here.
@@ -48,14 +48,14 @@ FAMILIES = {
     "DeAOT": [("_base_/deaot_model.py", TINY_IDENTITY),
               ("_base_/deaot_model.py", {**TINY_IDENTITY, "model.matching_head.layers": 3, "model.memory.gap": 2})],
     "STCN": [("_base_/stcn_r50_model.py", TINY_R50), ("_base_/stcn_small_model.py", TINY_SMALL),
-                     ("_base_/stcn_r50_model.py", {**TINY_R50, **sparse("TripleSparseConv", "mixed")}),
-                     ("_base_/stcn_r50_model.py", {**TINY_R50, **sparse("TripleSparseConv", "mixed", everywhere=True)}),
-                     ("_base_/stcn_r50_model.py", {**TINY_R50, **sparse("TripleSparseConv", "fully", where="QDM")}),
-                     ("_base_/stcn_r50_model.py", {**TINY_R50, **sparse("StaticSparseConv", "semi_mixed")}),
-                     ("_base_/stcn_r50_model.py", {**TINY_R50, **sparse("ResidualSparseConv", "mixed")}),
-                     ("_base_/stcn_small_model.py", {**TINY_SMALL, **sparse("TripleSparseConv", "mixed")})],
+                     ("_base_/stcn_r50_model.py", {**TINY_R50, **sparse("TripleSparseConv", "Mixed")}),
+                     ("_base_/stcn_r50_model.py", {**TINY_R50, **sparse("TripleSparseConv", "Mixed", everywhere=True)}),
+                     ("_base_/stcn_r50_model.py", {**TINY_R50, **sparse("TripleSparseConv", "Fully", where="QDM")}),
+                     ("_base_/stcn_r50_model.py", {**TINY_R50, **sparse("StaticSparseConv", "SemiMixed")}),
+                     ("_base_/stcn_r50_model.py", {**TINY_R50, **sparse("ResidualSparseConv", "Mixed")}),
+                     ("_base_/stcn_small_model.py", {**TINY_SMALL, **sparse("TripleSparseConv", "Mixed")})],
     "XMem": [("_base_/xmem_r50_model.py", TINY_XMEM),
-             ("_base_/xmem_r50_model.py", {**TINY_XMEM, **sparse("TripleSparseConv", "mixed"),
+             ("_base_/xmem_r50_model.py", {**TINY_XMEM, **sparse("TripleSparseConv", "Mixed"),
                                            "model.memory.train_candidates": 2})],
 }
 

@@ -7,7 +7,7 @@ import torch
 
 from vosplug import registry
 from vosplug.models.memories import FrameBank, Memory, MemoryEntry, MemoryState
-from vosplug.structures import Level, Rows
+from vosplug.structures import ClipRecord, FrameRecord, Level, Rows, Work
 from vosplug.utils.errors import ConfigError, InputError
 
 CPU = torch.device("cpu")
@@ -16,7 +16,8 @@ FRAME, ODD_FRAME = (32, 48), (37, 51)
 
 # kind -> part -> options of one small instance and more. What a segmentor passes on is added by the tests.
 CASES = {
-    "BACKBONES": {"ResNet": [*(dict(depth=None, block=block, blocks=(1,) * len(widths), stem_channels=4, widths=widths)
+    "BACKBONES": {"MobileNetV2": [dict(width=0.1), dict(width=0.1, norm=dict(type="FrozenBN"), output_stride=16)],
+                  "ResNet": [*(dict(depth=None, block=block, blocks=(1,) * len(widths), stem_channels=4, widths=widths)
                                for block in ("basic", "bottleneck") for widths in ((4, 6, 8), (4, 6, 8, 10))),
                              *(dict(depth=None, block="bottleneck", blocks=(1, 2, 1, 2), stem_channels=4,
                                     widths=(4, 6, 8, 10), norm=dict(type="FrozenBN"), stem_levels=True,
@@ -42,9 +43,9 @@ CASES = {
 }
 # Layers serve different purposes: the name of the test in this file that covers each.
 LAYERS = {"TopDownFusion": "fusion", "LastStage": "fusion", "CBAMFuser": "fuser", "ResidualFuser": "fuser",
-          "LocalityPrior": "prior", "SensoryGRU": "update", "MultiScaleUpdate": "update",
-          "SparseProcessing": "segmentors"}
+          "LocalityPrior": "prior", "SensoryGRU": "update", "MultiScaleUpdate": "update"}
 MASK_LOSSES = ("BootstrappedCE", "DiceLoss")
+VIS_LOSSES = {"TrackletLoss"}  # tests/contracts/test_vis_parts.py
 
 
 def cases(kind, *, only=None):
@@ -72,6 +73,7 @@ def own(members):
 @pytest.mark.parametrize("kind", CASES)
 def test_every_registered_part_has_a_case(kind):
     found = own(getattr(registry, kind).members())
+    found -= VIS_LOSSES if kind == "LOSSES" else set()
     assert found == set(CASES[kind]), f"{kind}: add a case for {sorted(found ^ set(CASES[kind]))}"
 
 
@@ -227,28 +229,34 @@ def test_losses_fall_as_masks_get_better_and_ignore_void(case):
     labels = torch.zeros(1, 6, 6, dtype=torch.long)
     labels[:, 2:5, 1:4], labels[:, 0] = 1, 255
     truth = torch.stack([labels != 1, labels == 1], dim=1).float() * 2 - 1
-    values = [float(loss(truth * scale, labels)) for scale in (-4, -1, 0, 1, 4, 30)]
+    values = [float(loss(record_of(truth * scale, labels))) for scale in (-4, -1, 0, 1, 4, 30)]
     assert values == sorted(values, reverse=True) and values[-1] == pytest.approx(0, abs=1e-3)
     void = truth.clone()
     void[:, :, 0] *= -50
-    assert float(loss(void, labels)) == pytest.approx(float(loss(truth, labels)), abs=1e-6)
+    assert float(loss(record_of(void, labels))) == pytest.approx(float(loss(record_of(truth, labels))), abs=1e-6)
+
+
+def record_of(logits, labels, notes=()):
+    """A clip of one frame that was predicted."""
+    known = torch.ones(len(logits), logits.shape[1] - 1, dtype=torch.bool)
+    return ClipRecord([FrameRecord(1, logits, labels, known, notes=list(notes))])
 
 
 def work_of(computed, layers=3, sites=100):
-    """What layers did that computed a share of their sites."""
-    from vosplug.models.backbones.sparse_convs import Work
-
+    """A clip on which layers computed a share of their sites."""
     share = torch.tensor(float(computed), requires_grad=True)
-    return [Work(f"layer{i}", 10 + i, 0, sites, chosen=share * sites, decided=sites) for i in range(layers)]
+    work = [Work(f"layer{i}", 10 + i, 0, sites, chosen=share * sites, decided=sites) for i in range(layers)]
+    return record_of(torch.zeros(1, 2, 2, 2), torch.zeros(1, 2, 2, dtype=torch.long), work)
 
 
 @pytest.mark.parametrize("case", [c for c in cases("LOSSES") if c.values[0][0] not in MASK_LOSSES])
 def test_losses_on_work_rise_with_the_work_above_the_target(case):
     loss = build("LOSSES", case)
-    assert isinstance(loss.name, str) and isinstance(loss.weight, float) and loss.reads_work
+    assert isinstance(loss.name, str) and isinstance(loss.weight, float)
     values = [float(loss(work_of(share)).detach()) for share in (0.55, 0.7, 0.9, 1.0)]
     assert values == sorted(values) and values[0] < values[-1]
-    assert float(loss([])) == 0
+    assert float(loss(ClipRecord())) == 0
+    assert float(loss.numbers(work_of(0.5))["density"]) == pytest.approx(0.5)
 
 
 @pytest.mark.parametrize("geometry", [dict(kernel_size=3, padding=1), dict(kernel_size=1),

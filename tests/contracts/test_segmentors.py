@@ -17,7 +17,7 @@ def name_of(config, options):
     """Name of a case: its config and what is sparse in it."""
     sparse = options.get("model.sparse", {})
     every = "everywhere" if sparse.get("everywhere") else ""
-    parts = (sparse["conv"]["type"].removesuffix("SparseConv"), sparse["policy"], every) if sparse else ()
+    parts = (sparse["conv"]["type"].removesuffix("SparseConv"), sparse["policy"]["type"], every) if sparse else ()
     return "-".join(filter(None, (config.split("/")[-1].removesuffix("_model.py"), *parts)))
 
 
@@ -180,12 +180,11 @@ def test_training_and_inference_share_the_frame_loop(model):
     """A clip unrolled by ``loss()`` gives the logits that stepping through it gives."""
     seen = []
     batch = training_batch(model, clips=1)
-    original = model.step
-    model.step = lambda *args, **kwargs: seen.append(original(*args, **kwargs)) or seen[-1]
+    model.observers.append(seen.append)
     torch.manual_seed(0)  # methods may draw in training; the loop seeds every iteration
     with torch.no_grad():
         model.loss(batch["inputs"], batch["data_samples"])
-    model.step = original
+    model.observers.clear()
     torch.manual_seed(0)
     state = model.init_state(1, training=True)
     labels = batch["data_samples"][0].labels[None].long()

@@ -270,7 +270,8 @@ def test_a_full_disk_keeps_the_last_checkpoint(tmp_path, size, what):
     (dict(stages=[dict(name="a/b", max_iters=2)]), "becomes a folder"),
     (dict(stages=[dict(init="previous", max_iters=2)]), "no previous one"),
     (dict(val_evaluator=dict(type="DavisMetric")), "no effect without val_dataset"),
-    (dict(model=dict(type="TinySegmentor", sparse=dict(lean=True))), "train without it"),
+    (dict(model=dict(type="TinySegmentor", sparse=dict(conv=dict(type="TripleSparseConv"), lean=True))),
+     "TinySegmentor.sparse has no option 'lean'"),
     (dict(seed=-1), "seed must be"),
     (dict(optim_wrapper=None), "needs 'optim_wrapper'"),
 ])

@@ -8,7 +8,6 @@ import torch
 
 from tests.inference.colour_segmentor import ColourSegmentor, RecordingSegmentor, moving_squares
 from vosplug.inference import VOSSession, new_session
-from vosplug.inference.session import write_given
 from vosplug.utils.errors import InputError
 
 CLIP = list(moving_squares())
@@ -270,19 +269,6 @@ def test_a_method_may_optimise_in_a_session():
     weight = session.views[0].state.cache["weight"]
     assert weight.abs().sum() > 0 and not weight.requires_grad
     assert not any(output.logits.requires_grad or output.logits.is_inference() for output in outputs)
-
-
-def test_given_masks_become_certain():
-    logits = torch.randn(2, 4, 5, 6)
-    masks = torch.zeros(2, 2, 5, 6, dtype=torch.bool)
-    masks[0, 0, :2], masks[0, 1, 3:], masks[1, 1, :, 2:] = True, True, True
-    written = write_given(logits, masks, [2, 0])
-    labels = torch.tensor([3, 1])[masks.float().argmax(dim=1)]
-    inside = masks.any(dim=1)
-    assert torch.equal(written.argmax(dim=1)[inside], labels[inside]) and written.softmax(dim=1).max() > 0.999
-    assert torch.equal(written[:, [0, 2]].movedim(1, -1)[~inside], logits[:, [0, 2]].movedim(1, -1)[~inside])
-    assert (written[:, [1, 3]].movedim(1, -1)[~inside] < -1e3).all()
-    assert torch.equal(write_given(logits[0], masks[0], [2, 0]), written[0])
 
 
 def test_a_model_may_bring_its_own_sessions():

@@ -148,7 +148,7 @@ def test_outside_of_vosplug_mmengine_is_as_it_was(tmp_path):
 
 
 def test_what_loads_a_file():
-    assert not any(map(loads_a_file, (None, {}, [], "Pretrained", dict(type="Kaiming"), [dict(type="Constant", val=1)])))
+    assert not any(map(loads_a_file, (None, {}, [], "Pretrained", dict(type="Kaiming"), [dict(type="Constant")])))
     assert loads_a_file([dict(type="Kaiming"), dict(type="Pretrained")])
 
 

@@ -13,7 +13,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 from ..structures import Prompt, VideoState
-from .sparsity import SparsityReport, sparse_layers
+from .sparsity import SparsityReport, sparse_layers, work_of
 
 FRAME_KINDS = ("first", "query", "memory")
 
@@ -225,9 +225,9 @@ def count(result: Complexity, kind: str, model: nn.Module, state, frame, prompt,
     with counter.count():
         output = model.step(state, frame, prompt, last=last)
     result.macs[kind] = {name: value for name, value in counter.counts.items() if value}
-    if output.features.get("sparse_work"):
+    if work_of(output.notes):
         result.sparse[kind] = SparsityReport()
-        result.sparse[kind].add(output.features["sparse_work"])
+        result.sparse[kind].add(output.notes)
 
 
 def next_memory_frame(state) -> int:

@@ -9,15 +9,13 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ..structures import ObjectIds
+from ..models.layers.aggregate import write_prompt
+from ..structures import ObjectIds, Prompt
 from ..utils.amp import AMP_NAMES, autocast_type
 from ..utils.config_check import declare_keys, options_of
 from ..utils.errors import InputError
 from .given_masks import GivenMasks, check_ids, check_image, check_prompt
 from .view import View
-
-CERTAIN = 1e4
-"""Logit of what is given: beyond those of networks, also where a mask that was resized claimed a pixel too much."""
 
 
 @dataclass(frozen=True)
@@ -159,8 +157,9 @@ class VOSSession:
             logits = (sum(x.softmax(dim=0) for x in outputs) / len(outputs)).clamp(min=1e-12).log()
         if given is None:
             return logits
-        masks = torch.from_numpy(given.one_hot()).to(logits.device) > 0
-        return write_given(logits, masks, [self.tracked.channel(value) for value in given.ids])
+        prompt = Prompt(ids=given.ids, masks=torch.from_numpy(given.one_hot())[None])  # certain at native size too
+        everything = torch.ones(1, len(self.ids), dtype=torch.bool)
+        return write_prompt(logits[None], prompt, self.ids, everything)[0]
 
     def _autocast(self) -> AbstractContextManager:
         dtype = autocast_type(self.amp, self.device)
@@ -187,22 +186,6 @@ def prepare_model(model: nn.Module, device: str | torch.device | None, channels_
     if channels_last:
         model = model.to(memory_format=torch.channels_last)
     return model.eval() if model.training else model
-
-
-def write_given(logits: Tensor, masks: Tensor, channels: Sequence[int]) -> Tensor:
-    """Make given masks certain: nothing else is where they are, and their objects are nowhere else.
-
-    Args:
-        logits: (..., O + 1, H, W), background first.
-        masks: (..., K, H, W) bool, of objects that do not overlap.
-        channels: their K channels among the O of objects.
-
-    Returns:
-        (..., O + 1, H, W).
-    """
-    logits = logits.masked_fill(masks.any(dim=-3, keepdim=True), -CERTAIN)
-    logits[..., [1 + channel for channel in channels], :, :] = torch.where(masks, CERTAIN, -CERTAIN).to(logits)
-    return logits
 
 
 def check_options(limits: Mapping[str, int | None], scales: Sequence[float], amp: str | None) -> None:

@@ -1,7 +1,19 @@
 """All network parts. Importing this package registers them."""
 
-from . import backbones, decoders, encoders, layers, losses, matching_heads, memories, necks, segmentors, tasks, tracklets
+from . import (
+    backbones,
+    decoders,
+    encoders,
+    layers,
+    losses,
+    matching_heads,
+    memories,
+    necks,
+    segmentors,
+    tasks,
+    tracklets,
+)
 from .preprocessors import ResizingPreprocessor, VISPreprocessor, VOSPreprocessor
 
-__all__ = ["ResizingPreprocessor", "VISPreprocessor", "VOSPreprocessor", "backbones", "decoders", "encoders", "layers", "losses",
-           "matching_heads", "memories", "necks", "segmentors", "tracklets"]
+__all__ = ["ResizingPreprocessor", "VISPreprocessor", "VOSPreprocessor", "backbones", "decoders", "encoders", "layers",
+           "losses", "matching_heads", "memories", "necks", "segmentors", "tasks", "tracklets"]

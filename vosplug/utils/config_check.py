@@ -11,7 +11,18 @@ from typing import Any
 
 from mmengine import registry as mm
 
-from ..registry import DATASETS, HOOKS, LOOPS, METRICS, MODELS, REGISTRIES, TRANSFORMS, Registry
+from ..registry import (
+    DATASETS,
+    HOOKS,
+    KINDS,
+    LOOPS,
+    METRICS,
+    MODELS,
+    REGISTRIES,
+    TRANSFORMS,
+    Registry,
+    modifiers_of,
+)
 from .errors import ConfigError, did_you_mean
 
 # Keys at the top level of a config; a test compares them with what the package reads.
@@ -56,6 +67,8 @@ def accepted_keys(parts: list[str], node: Any) -> list[str]:
         parts = parts[2:]
     section = ".".join(parts)
     typed = options_of(node.get("type")) if isinstance(node, Mapping) else []
+    if not typed and parts[0] == "model":  # options of what a key of the model's config does to it
+        typed = [option for kind in KINDS.values() for option in options_of(kind.modifiers.get(parts[-1]))]
     declared = [key for pattern, keys in SECTIONS.items() if fnmatchcase(section, pattern)
                 and pattern.count(".") == section.count(".") for key in sorted(keys)]
     return [*typed, *options_of(DEFAULT_TYPES.get(section)), *declared]
@@ -70,7 +83,7 @@ def options_of(kind: Any) -> list[str]:
         parameters = inspect.signature(found).parameters.values()
     except (TypeError, ValueError):
         return []
-    return ["**" if item.kind is item.VAR_KEYWORD else item.name for item in parameters]
+    return ["**" if item.kind is item.VAR_KEYWORD else item.name for item in parameters] + list(modifiers_of(found))
 
 
 def find_type(name: str) -> Any:

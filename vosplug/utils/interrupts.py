@@ -19,7 +19,7 @@ def can_be_set(number: int) -> bool:
 
 @contextlib.contextmanager
 def sigterm_as_interrupt() -> Iterator[None]:
-    """Within, SIGTERM raises :class:`Terminated`; further ones (``timeout`` sends two) do not disturb the winding up."""
+    """Within, SIGTERM raises :class:`Terminated`; further ones (``timeout`` sends two) are ignored."""
     if not can_be_set(signal.SIGTERM):
         yield
         return

@@ -50,8 +50,8 @@ def refuse_files_in_model(part: Any) -> None:
     for name, module in modules:
         if loads_a_file(getattr(module, "init_cfg", None)):
             inside = f" ({name} of {type(part).__name__})" if name else ""
-            raise ConfigError(f"{type(module).__name__}{inside}: init_cfg of type 'Pretrained', or an option that stands "
-                              f"for it, {REMEDY}")
+            raise ConfigError(f"{type(module).__name__}{inside}: init_cfg of type 'Pretrained', or an option that "
+                              f"stands for it, {REMEDY}")
 
 
 @contextmanager

@@ -88,6 +88,21 @@ def test_the_gap_counts_from_the_start_or_from_the_last_kept_frame(since, kept):
     assert history[:5] == [[0], [0, 1], [0, 2], [0, 3], [0, 3, 4]]
 
 
+def test_long_and_short_term_memory_of_a_method_with_layers():
+    """AOT: keys and values of every layer, one map per video; a late object puts the next long-term frame off."""
+    memory = FrameBank(every=4, since="kept", include_last=True, train_every=2).new()
+    for t in range(9):
+        layers = {f"{name}{i}": torch.full((1, 8, 6), float(t)) for i in range(2) for name in "kv"}
+        assert memory.wants(t, prompted=t in (0, 3), last=False)
+        memory.add(MemoryEntry(t, layers, valid=torch.ones(1, 1 + (t >= 3), dtype=torch.bool), prompted=t in (0, 3)))
+        assert memory.latest["v1"][0, 0, 0] == t
+    assert [e["k0"][0, 0, 0].item() for e in memory.kept] == [0, 3, 7]
+    memory.keep_objects(torch.tensor([1]))  # of its two objects the older one ends
+    assert [e.frame for e in memory.kept] == [3, 7] and memory.latest.frame == 8
+    memory = run(FrameBank(every=4, since="kept", train_every=2), 6, prompts=(0, 1), training=True)[0]
+    assert [e.frame for e in memory] == [0, 1, 3, 5]
+
+
 @pytest.mark.parametrize("since", ["start", "kept"])
 def test_whether_a_frame_is_kept_is_known_before(since):
     memory = FrameBank(every=3, since=since, include_last=True).new()

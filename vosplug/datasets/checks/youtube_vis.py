@@ -6,6 +6,7 @@ from typing import Any
 
 from ...utils.errors import DataError, did_you_mean
 from ...utils.files import read_json
+from ...utils.rle import segmentation_fault
 from ...utils.names import path_fault
 from .base import Job, Result, job_of_faults
 

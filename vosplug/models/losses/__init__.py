@@ -8,6 +8,5 @@ from .soft_jaccard import SoftJaccardLoss
 from .sparsity import ComputationLoss, SparsityLoss
 from .tracklet_loss import TrackletLoss
 
-__all__ = ["BootstrappedCE", "ClipLoss", "ComputationLoss", "DiceLoss", "NoteLoss", "PixelLoss",
-           "ReferenceLoss", "SoftJaccardLoss", "SparsityLoss", "TrackletLoss",
-           "WorkLoss"]
+__all__ = ["BootstrappedCE", "ClipLoss", "ComputationLoss", "DiceLoss", "NoteLoss", "PixelLoss", "ReferenceLoss",
+           "SoftJaccardLoss", "SparsityLoss", "TrackletLoss", "WorkLoss"]

@@ -26,7 +26,7 @@ class AffinityMatching(MatchingHead):
 
     Attributes:
         reads: tensors of the memory that :meth:`weights` and :meth:`similarity` compare with.
-        max_elements: outside training queries are read in chunks of at most this many (query, token) rows, which
+        max_elements: outside training queries are read in chunks of at most this many (query, token) pairs, which
             bounds the extra memory of a read-out (4 bytes each, twice that without ``top_k``).
     """
 

@@ -4,9 +4,8 @@ from .aot import AOT
 from .base import VOSSegmentor
 from .deaot import DeAOT
 from .efficientvis import EfficientVIS
-from .sparse_processing import SparseProcessing
 from .stcn import STCN
 from .vis_base import BaseVISSegmentor
 from .xmem import XMem
 
-__all__ = ["AOT", "STCN", "BaseVISSegmentor", "DeAOT", "EfficientVIS", "SparseProcessing", "VOSSegmentor", "XMem"]
+__all__ = ["AOT", "STCN", "BaseVISSegmentor", "DeAOT", "EfficientVIS", "VOSSegmentor", "XMem"]

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from ...registry import LOSSES, MEMORIES
-from ...structures import Prompt, Rows, StepOutput, VideoState
+from ...structures import Geometry, Prompt, Rows, StepOutput, VideoState
 from ...utils.errors import InputError
 from ..frame_run import FramePolicy, FrameRun
 from ..layers.aggregate import full_precision, soft_aggregate, write_prompt
@@ -109,7 +109,7 @@ class VOSSegmentor(TaskModel):
         empty = torch.zeros(0, 1, *state.frame_size, device=self.device, dtype=next(self.parameters()).dtype)
         return self.compose(state, empty, nothing)
 
-    def step(self, state: VideoState, frame: Tensor, prompt: Prompt | None = None, *, geometry: Any = None,
+    def step(self, state: VideoState, frame: Tensor, prompt: Prompt | None = None, *, geometry: Geometry | None = None,
              last: bool = False, labels: Tensor | None = None) -> StepOutput:
         """Segment one frame and update ``state`` in place.
 

@@ -8,6 +8,7 @@ from ..encoders import FrameFeatures, build_encoders
 from ..frame_run import FrameRun
 from ..memories import MemoryEntry, MemoryState
 from .base import VOSSegmentor
+from .sparse_parts import SPARSE_PARTS
 
 
 @SEGMENTORS.register_module()
@@ -20,6 +21,8 @@ class STCN(VOSSegmentor):
         matching_head: config (kind ``matching head``).
         decoder: config (kind ``decoder``).
     """
+
+    sparse_parts = SPARSE_PARTS
 
     def __init__(self, preprocessor: dict, key_encoder: dict, value_encoder: dict, matching_head: dict, memory: dict,
                  decoder: dict, losses: list[dict] | None = None, init_cfg: dict | None = None):

@@ -5,16 +5,24 @@ import copy
 import pytest
 import torch
 from torch import nn
-from vosplug.ops import has_extension
 
 from tests.contracts.helpers import CONFIGS, TINY_R50, advance, boxes, build_tiny, random_frames, sparse, track
 from vosplug.evaluation.complexity import state_mib
 from vosplug.evaluation.sparsity import construct_density
-from vosplug.models.backbones.sparse_convs import DenseConv, SparseConv, gate_names, load_dense_weights
-from vosplug.models.segmentors.sparse_processing import POLICIES, SparseProcessing, keeps
-from vosplug.registry import SEGMENTORS
-from vosplug.structures import Prompt, VideoState
+from vosplug.models.backbones.sparse_convs import (
+    DenseConv,
+    Mixed,
+    SparseConv,
+    gate_names,
+    load_dense_weights,
+    sparsify,
+)
+from vosplug.models.frame_run import FrameRun
+from vosplug.models.layers.build import conv_norm_relu
+from vosplug.registry import BACKBONES, FRAME_POLICIES, MODELS, SEGMENTORS
+from vosplug.structures import Prompt, VideoState, Work
 from vosplug.utils.checkpoint import save_checkpoint_file
+from vosplug.utils.config_options import apply_options
 from vosplug.utils.configs import load_config
 from vosplug.utils.errors import CheckpointError, ConfigError
 
@@ -45,7 +53,7 @@ def test_every_config_of_the_family_is_in_the_table():
         name for name in PARAMS if name.startswith("spvos/")}
 
 
-def tiny(conv="TripleSparseConv", policy="mixed", where="QD", everywhere=False, seed=0):
+def tiny(conv="TripleSparseConv", policy="Mixed", where="QD", everywhere=False, seed=0):
     return build_tiny(BASE, {**TINY_R50, **sparse(conv, policy, where, everywhere)}, seed=seed)
 
 
@@ -67,11 +75,11 @@ def work_per_frame(model, frames, prompts):
             prompt = prompts.get(t)
             if prompt is not None:
                 prompt = Prompt(ids=prompt[0], masks=model.data_preprocessor.masks(prompt[1], geometry))
-            work.append(model.step(state, x, prompt).features["sparse_work"])
+            work.append([note for note in model.step(state, x, prompt).notes if isinstance(note, Work)])
     return work
 
 
-@pytest.mark.parametrize("policy, dense", [("fully", {0}), ("semi_mixed", {0, 3}), ("mixed", {0, 3, 5})])
+@pytest.mark.parametrize("policy, dense", [("Fully", {0}), ("SemiMixed", {0, 3}), ("Mixed", {0, 3, 5})])
 def test_policies_choose_the_frames_that_are_dense(policy, dense):
     """Frame 0 has nothing to look back on; masks are given on frames 0 and 3; the memory keeps every fifth frame."""
     model, masks = tiny(policy=policy), boxes(2, SIZE)
@@ -85,7 +93,7 @@ def test_policies_choose_the_frames_that_are_dense(policy, dense):
                                           ("QD", {"key_encoder", "decoder"}),
                                           ("QDM", {"key_encoder", "decoder", "value_encoder"})])
 def test_where_chooses_the_parts(where, parts):
-    model = tiny(policy="fully", where=where)
+    model = tiny(policy="Fully", where=where)
     names = [name for name, module in model.named_modules() if isinstance(module, SparseConv)]
     assert {name.split(".")[0] for name in names} == parts
     assert not any("downsample" in name or "proj" in name or "skip" in name or "pred" in name for name in names)
@@ -106,7 +114,7 @@ def test_everywhere_adds_shortcuts_projections_and_the_prediction():
 
 def test_all_computed_equals_the_dense_twin():
     """Norms are folded in the speed path, so logits agree to rounding, and masks where these decide."""
-    model, dense = tiny(policy="fully"), build_tiny(BASE, TINY_R50)
+    model, dense = tiny(policy="Fully"), build_tiny(BASE, TINY_R50)
     load_dense_weights(model, dense.state_dict())
     set_gates(model, 2)
     frames, prompts = random_frames(6, SIZE), {0: ((1, 2), boxes(2, SIZE))}
@@ -119,71 +127,58 @@ def test_all_computed_equals_the_dense_twin():
 
 
 def test_all_computed_in_training_equals_the_dense_twin_bit_by_bit():
-    model, dense = tiny(policy="fully").train(), build_tiny(BASE, TINY_R50).train()
+    model, dense = tiny(policy="Fully").train(), build_tiny(BASE, TINY_R50).train()
     load_dense_weights(model, dense.state_dict())
     set_gates(model, 2)
     frames, prompts = random_frames(4, SIZE), {0: ((1, 2), boxes(2, SIZE))}
-    for ours, theirs in zip(track(model, frames, prompts), track(dense, frames, prompts), strict=True):
+    for ours, theirs in zip(*(track(m, frames, prompts, state=m.init_state(training=True)) for m in (model, dense)),
+                            strict=True):
         assert torch.equal(ours, theirs)
 
 
-@pytest.mark.parametrize("training", [False, True])
-def test_unfolded_models_equal_the_dense_twin_bit_by_bit(training):
-    options = {**TINY_R50, **sparse("TripleSparseConv", "fully")}
-    options["model.sparse"]["fold"] = False
-    model, dense = build_tiny(BASE, options).train(training), build_tiny(BASE, TINY_R50).train(training)
+def with_gradients(model, frames, prompts):
+    """Logits of each frame, made with gradients: by separate steps on the layers' own weights."""
+    state, outputs = model.init_state(), []
+    for t, frame in enumerate(frames):
+        outputs.append(advance(model, state, frame, prompts.get(t)))
+    return outputs
+
+
+def test_where_gradients_are_wanted_models_equal_the_dense_twin_bit_by_bit():
+    model, dense = tiny(policy="Fully"), build_tiny(BASE, TINY_R50)
     load_dense_weights(model, dense.state_dict())
     set_gates(model, 2)
     frames, prompts = random_frames(6, SIZE), {0: ((1, 2), boxes(2, SIZE))}
-    for ours, theirs in zip(track(model, frames, prompts), track(dense, frames, prompts), strict=True):
+    for ours, theirs in zip(*(with_gradients(m, frames, prompts) for m in (model, dense)), strict=True):
         assert torch.equal(ours, theirs)
+    assert ours.requires_grad
 
 
-@pytest.mark.parametrize("options", [sparse("TripleSparseConv", "mixed"), sparse("StaticSparseConv", "mixed"),
-                                     sparse("ResidualSparseConv", "semi_mixed")], ids=["triple", "static", "residual"])
-def test_folded_models_equal_unfolded_ones(options):
-    folded = build_tiny(BASE, {**TINY_R50, **options})
-    options = copy.deepcopy(options)
-    options["model.sparse"]["fold"] = False
-    separate = build_tiny(BASE, {**TINY_R50, **options})
-    for model in (folded, separate):
+@pytest.mark.parametrize("options", [sparse("TripleSparseConv", "Mixed"), sparse("StaticSparseConv", "Mixed"),
+                                     sparse("ResidualSparseConv", "SemiMixed")], ids=["triple", "static", "residual"])
+def test_packed_models_equal_those_with_gradients(options):
+    packed, separate = (build_tiny(BASE, {**TINY_R50, **options}) for _ in range(2))
+    for model in (packed, separate):
         construct_density(model, 0.3)
     frames, prompts = random_frames(7, SIZE), {0: ((1,), boxes(1, SIZE))}
-    for ours, theirs in zip(track(folded, frames, prompts), track(separate, frames, prompts), strict=True):
+    for ours, theirs in zip(track(packed, frames, prompts), with_gradients(separate, frames, prompts), strict=True):
         assert torch.allclose(ours, theirs, atol=2e-3)
-    assert all(layer._folded is not None for layer in folded.modules() if isinstance(layer, SparseConv))
-    assert all(layer._folded is None for layer in separate.modules() if isinstance(layer, SparseConv))
+    assert all(layer._packed.conv is not None for layer in packed.modules() if isinstance(layer, SparseConv))
+    assert all(layer._packed.conv is None for layer in separate.modules() if isinstance(layer, SparseConv))
 
 
 def test_dense_convolutions_on_the_kernels_change_nothing_but_rounding():
-    plain, options = tiny(), {**TINY_R50, **sparse("TripleSparseConv", "mixed")}
+    plain, options = tiny(), {**TINY_R50, **sparse("TripleSparseConv", "Mixed")}
     options["model.sparse"]["dense_kernels"] = True
     packed = build_tiny(BASE, options)
     names = {name for name, module in packed.named_modules() if isinstance(module, DenseConv)}
-    assert names >= {"key_encoder.key_proj", "key_encoder.context_proj", "decoder.compress.downsample",
-                     "decoder.ups.0.skip_conv", "decoder.ups.1.skip_conv", "decoder.pred"}
+    assert names == {"key_encoder.key_proj", "key_encoder.context_proj", "decoder.compress.downsample",
+                     "decoder.ups.0.out_conv.downsample", "decoder.ups.0.skip_conv", "decoder.ups.1.skip_conv",
+                     "decoder.pred"}
     packed.load_state_dict(plain.state_dict())
     frames, prompts = random_frames(4, SIZE), {0: ((1,), boxes(1, SIZE))}
     for ours, theirs in zip(track(packed, frames, prompts), track(plain, frames, prompts), strict=True):
         assert torch.allclose(ours, theirs, atol=2e-3)
-
-
-@pytest.mark.parametrize("conv, dense_kernels", [("TripleSparseConv", False), ("TripleSparseConv", True),
-                                                 ("StaticSparseConv", False)])
-def test_lean_models_segment_the_same(conv, dense_kernels):
-    models = []
-    for lean in (False, True):
-        options = {**TINY_R50, **sparse(conv, "mixed")}
-        options["model.sparse"].update(lean=lean, dense_kernels=dense_kernels)
-        models.append(build_tiny(BASE, options))
-        construct_density(models[-1], 0.3)
-    frames, prompts = random_frames(8, SIZE), {0: ((1, 2), boxes(2, SIZE))}
-    for ours, theirs in zip(*(track(model, frames, prompts) for model in models), strict=True):
-        assert torch.allclose(ours, theirs, atol=1e-4)
-    given_up = [name for name, p in models[1].named_parameters() if p.is_meta]
-    assert not [name for name, p in models[0].named_parameters() if p.is_meta]
-    assert bool(given_up) is has_extension() and all(".conv" in name for name in given_up)
-    track(models[1], frames[:2], prompts)  # a further video runs on packed weights
 
 
 def test_frames_of_another_size_are_dense_again():
@@ -193,10 +188,9 @@ def test_frames_of_another_size_are_dense_again():
     track(model, random_frames(2, SIZE), {0: ((1,), boxes(1, SIZE))}, state=state)
     for size, dense in (((64, 64), True), ((64, 64), False), (SIZE, True)):
         frame = model.data_preprocessor.frames(random_frames(1, size))[0]
-        stages = model.sparse.begin(state, prompted=False, last=False)
-        with torch.no_grad(), stages.stage(state):
-            model.encode(frame, state)
-        assert {work.policy is None for work in stages.work} == {dense}
+        with torch.no_grad(), FrameRun(state).working() as run:
+            model.encode_deep(model.encode_shallow(frame))
+        assert {note.policy is None for note in run.notes} == {dense}
 
 
 def test_all_reused_on_a_repeated_frame_are_the_features_of_the_frame_before():
@@ -206,10 +200,11 @@ def test_all_reused_on_a_repeated_frame_are_the_features_of_the_frame_before():
     with torch.no_grad():
         advance(model, state, frame, ((1,), boxes(1, SIZE)))
         x, _ = model.data_preprocessor.frames(frame[None])
-        with model.sparse.begin(state, prompted=True, last=False).stage(state):
-            before = copy.deepcopy(model.encode(x, state))
-        with model.sparse.begin(state, prompted=False, last=False).stage(state):
-            after = model.encode(x, state)
+        with FrameRun(state).working() as run:
+            run.plan["dense"] = True
+            before = copy.deepcopy(model.key_encoder(x))
+        with FrameRun(state).working():
+            after = model.key_encoder(x)
     assert torch.equal(after.key, before.key) and torch.equal(after.context, before.context)
     assert all(torch.equal(after.pyramid[s], before.pyramid[s]) for s in before.pyramid)
 
@@ -238,7 +233,7 @@ def test_memories_are_not_overwritten_by_later_frames():
 
 
 def test_object_that_comes_later_starts_dense_and_the_others_do_not_notice():
-    model, masks, frames = tiny(policy="semi_mixed", where="D"), boxes(2, SIZE), random_frames(6, SIZE)
+    model, masks, frames = tiny(policy="SemiMixed", where="D"), boxes(2, SIZE), random_frames(6, SIZE)
     work = work_per_frame(model, frames, {0: ((1,), masks[:, :1]), 3: ((2,), masks[:, 1:])})
     compress = [w for w in work[4] if w.layer == "decoder.compress.conv1"]
     assert compress[0].policy[1].eq(2).all() and not compress[0].policy[0].eq(2).all()
@@ -250,7 +245,7 @@ def test_previous_features_are_in_the_state_under_the_names_of_the_layers():
     state = model.init_state()
     track(model, random_frames(2, SIZE), {0: ((1,), boxes(1, SIZE))}, state=state)
     names = {name for name, module in model.named_modules() if isinstance(module, SparseConv)}
-    assert {name for name in state.cache if name in names} == names
+    assert set(state.layers) == names and not names & set(state.cache)
 
 
 def test_outputs_that_reuse_needs_have_the_sizes_of_the_docs():
@@ -272,7 +267,7 @@ def test_start_from_dense_weights(tmp_path):
     state = model.state_dict()
     assert gates and all(torch.equal(state[name], value) for name, value in gates.items())
     assert all(torch.equal(state[name], value) for name, value in dense.state_dict().items())
-    options = {**TINY_R50, **sparse("TripleSparseConv", "mixed")}
+    options = {**TINY_R50, **sparse("TripleSparseConv", "Mixed")}
     options["model.sparse"]["dense_weights"] = str(tmp_path / "dense.pth")
     built = build_tiny(BASE, options).state_dict()
     assert all(torch.equal(built[name], value) for name, value in dense.state_dict().items())
@@ -283,28 +278,29 @@ def test_start_from_dense_weights(tmp_path):
 
 
 @pytest.mark.parametrize("options, message", [
-    (dict(policy="mixd"), "Did you mean 'mixed'"), (dict(where="QX"), "must consist of"),
-    (dict(where=""), "consist of"), (dict(where="QQ"), "consist of"),
-    (dict(where="QDM"), "has no effect under policy='mixed'"),
+    (dict(policy=dict(type="Mixd")), "(?i)did you mean 'Mixed'"),
+    (dict(policy=dict(type="TripleSparseConv")), "is a sparse convolution, not a frame policy"),
+    (dict(where="QX"), "must consist of"), (dict(where=""), "consist of"), (dict(where="QQ"), "consist of"),
+    (dict(where="QDM"), "has no effect under policy Mixed"), (dict(conv=dict(type="TripleSparseCon")), "did you mean"),
     (dict(dense_kernels=True, everywhere=True), "dense_kernels=True has no effect"),
-    (dict(dense_kernels=True, where="M", policy="fully"), "dense_kernels=True has no effect"),
-    (dict(where="QDM", policy="fully", everywhere=True), "leave M out"),
-    (dict(lean=True, fold=False), "lean=True has no effect with fold=False")])
+    (dict(dense_kernels=True, where="M", policy=dict(type="Fully")), "dense_kernels=True has no effect"),
+    (dict(where="QDM", policy=dict(type="Fully"), everywhere=True), "no effect on the value encoder"),
+    (dict(fold=False), "STCN.sparse has no option 'fold'"), (dict(everywhere="yes"), "must be True or False")])
 def test_wrong_options_are_named(options, message):
-    with pytest.raises(ConfigError, match=message):
-        SparseProcessing(dict(type="TripleSparseConv"), **options)
-
-
-def test_what_cannot_be_lean_says_so():
-    options = {**TINY_R50, **sparse("ResidualSparseConv", "mixed")}
-    options["model.sparse"]["lean"] = True
-    with pytest.raises(ConfigError, match="lean=True has no effect on ResidualSparseConv"):
-        build_tiny(BASE, options)
+    with pytest.raises(ConfigError, match=f"(?i){message}" if "(?i)" not in message else message):
+        build_tiny(BASE, {**TINY_R50, "model.sparse": {"conv": {"type": "TripleSparseConv"}, **options}})
 
 
 def test_a_misspelt_option_in_a_config_is_named():
-    with pytest.raises(ConfigError, match="polcy"):
-        build_tiny(BASE, {**TINY_R50, "model.sparse": {"conv": {"type": "TripleSparseConv"}, "polcy": "fully"}})
+    conv = {"type": "TripleSparseConv"}
+    with pytest.raises(ConfigError, match="STCN.sparse has no option 'polcy'.*'policy'"):
+        build_tiny(BASE, {**TINY_R50, "model.sparse": {"conv": conv, "polcy": {"type": "Fully"}}})
+    with pytest.raises(ConfigError, match="STCN has no option 'spars'.*'sparse'"):
+        build_tiny(BASE, {**TINY_R50, "model.spars": {"conv": conv}})
+    with pytest.raises(ConfigError, match="STCN.sparse needs the option 'conv'"):
+        build_tiny(BASE, {**TINY_R50, "model.sparse": {"where": "Q"}})
+    with pytest.raises(ConfigError, match="sparse must be a dict of options or None, got True"):
+        build_tiny(BASE, {**TINY_R50, "model.sparse": True})
 
 
 def test_configs_of_parts_are_not_changed():
@@ -321,9 +317,153 @@ def test_frames_that_the_next_one_replaces_are_no_memory_frames():
     state = VideoState(memory=FrameBank(every=5, include_last=True).new())
     for index, kept in ((0, True), (1, False), (5, True)):
         state.frame_index = index
-        assert keeps(state, prompted=False, last=False) is kept
-    assert not keeps(state, prompted=False, last=True) and keeps(state, prompted=True, last=True)
-    assert set(POLICIES) == {"fully", "semi_mixed", "mixed"}
+        assert Mixed().decide(state, prompted=False, last=False)["dense"] is kept
+    assert not Mixed().decide(state, prompted=False, last=True)["dense"]
+    assert Mixed().decide(state, prompted=True, last=True)["dense"]
+    assert set(FRAME_POLICIES.members()) >= {"Fully", "SemiMixed", "Mixed"}
+
+
+def test_a_plugins_frame_policy(monkeypatch):
+    """Every third frame is dense: nothing but a class with one method."""
+    monkeypatch.setattr(FRAME_POLICIES, "_members", dict(FRAME_POLICIES._members))
+    monkeypatch.setattr(MODELS, "_module_dict", dict(MODELS._module_dict))
+
+    @FRAME_POLICIES.register_module()
+    class EveryThird:
+        def __init__(self, period: int = 3):
+            self.period = period
+
+        def decide(self, state, prompted, last):
+            return {"dense": state.frame_index % self.period == 0}
+
+    work = work_per_frame(tiny(policy="EveryThird"), random_frames(7, SIZE), {0: ((1,), boxes(1, SIZE))})
+    dense = {t for t, done in enumerate(work) if all(w.policy is None for w in done)}
+    assert dense == {0, 3, 6}
+
+
+def test_options_that_a_config_leaves_out_can_be_set():
+    """On the command line; what the key does not take is refused with a suggestion."""
+    cfg = load_config("spvos_small")
+    assert "dense_kernels" not in cfg.model.sparse
+    apply_options(cfg, {"model.sparse.dense_kernels": True, "model.sparse.policy.type": "SemiMixed"})
+    assert cfg.model.sparse.dense_kernels is True and cfg.model.sparse.policy == dict(type="SemiMixed")
+    with pytest.raises(ConfigError, match="'dense_kernel'.*'dense_kernels'"):
+        apply_options(load_config("spvos_small"), {"model.sparse.dense_kernel": True})
+    dense = load_config("stcn_small")
+    apply_options(dense, {"model.sparse": dict(conv=dict(type="StaticSparseConv"), where="Q")})
+    assert dense.model.sparse.where == "Q"
+
+
+# Surgery -------------------------------------------------------------------------------------------------------------
+
+def test_surgery_keeps_weights_names_mode_and_what_is_frozen():
+    options = {**TINY_R50, "model.key_encoder.backbone.frozen_stages": 1}
+    model = build_tiny(BASE, options).double()
+    before = {name: (id(p), p.requires_grad) for name, p in model.named_parameters()}
+    torch.manual_seed(3)
+    names = sparsify(model, dict(type="TripleSparseConv", tau=0.5), "Q")
+    after = dict(model.named_parameters())
+    assert {name: (id(after[name]), after[name].requires_grad) for name in before} == before
+    new = set(after) - set(before)
+    assert new == gate_names(model) == {f"{name}.gate.{part}" for name in names for part in ("weight", "bias")}
+    assert all(after[name].dtype is torch.float64 for name in new)
+    assert {after[name].requires_grad for name in new if ".layer1." in name} == {False}
+    assert {after[name].requires_grad for name in new if ".layer1." not in name} == {True}
+    layers = [module for module in model.modules() if isinstance(module, SparseConv)]
+    assert {layer.tau for layer in layers} == {0.5} and not any(layer.training for layer in layers)
+    torch.manual_seed(3)
+    again = build_tiny(BASE, options).double()
+    torch.manual_seed(3)
+    sparsify(again, dict(type="TripleSparseConv"), "Q")
+    assert all(torch.equal(again.state_dict()[name], after[name]) for name in new)
+
+
+def test_parts_can_differ():
+    """One kind in the key encoder, another one in the decoder: two operations on one model."""
+    model = build_tiny(BASE, TINY_R50)
+    sparsify(model, dict(type="StaticSparseConv"), "Q")
+    sparsify(model, dict(type="TripleSparseConv"), "D")
+    kinds = {(name.split(".")[0], type(module).__name__) for name, module in model.named_modules()
+             if isinstance(module, SparseConv)}
+    assert kinds == {("key_encoder", "StaticSparseConv"), ("decoder", "TripleSparseConv")}
+    with pytest.raises(ConfigError, match="key encoder of this STCN has no convolution that could become sparse"):
+        sparsify(model, dict(type="TripleSparseConv"), "Q")
+
+
+class PlainPyramid(nn.Module):
+    """A plugin's backbone, which knows nothing of sparse convolutions: four blocks of own names."""
+
+    def __init__(self, in_channels=3):
+        super().__init__()
+        widths = (8, 8, 16, 16)
+        self.stem = nn.Conv2d(in_channels, widths[0], 3, stride=2, padding=1)
+        self.stages = nn.ModuleList()
+        for before, width in zip(widths, (8, 16, 16), strict=False):
+            self.stages.append(nn.ModuleDict({"down": nn.Conv2d(before, width, 3, stride=2, padding=1),
+                                              "norm": nn.BatchNorm2d(width),
+                                              "deep": nn.Conv2d(width, width, 3, padding=1, groups=2)}))
+        self.out_channels = {4: 8, 8: 16, 16: 16}
+
+    def forward(self, x):
+        x, pyramid = self.stem(x).relu(), {}
+        for stride, stage in zip(self.out_channels, self.stages, strict=True):
+            x = conv_norm_relu(stage["down"], stage["norm"], x)
+            x = stage["deep"](x).relu()
+            pyramid[stride] = x
+        return pyramid
+
+
+def test_a_plugins_backbone_becomes_sparse_by_config_alone(monkeypatch):
+    monkeypatch.setattr(BACKBONES, "_members", dict(BACKBONES._members))
+    monkeypatch.setattr(MODELS, "_module_dict", dict(MODELS._module_dict))
+    BACKBONES.register_module()(PlainPyramid)
+    plugin = {**TINY_R50, "model.key_encoder.backbone": {"type": "PlainPyramid", "_delete_": True}}
+    dense = build_tiny(BASE, plugin)
+    model = build_tiny(BASE, {**plugin, **sparse("TripleSparseConv", "Fully", where="Q")})
+    names = {name for name, module in model.named_modules() if isinstance(module, SparseConv)}
+    assert names == {f"key_encoder.backbone.stages.{i}.{part}" for i in range(3) for part in ("down", "deep")}
+    load_dense_weights(model, dense.state_dict())
+    set_gates(model, 2)
+    frames, prompts = random_frames(4, SIZE), {0: ((1,), boxes(1, SIZE))}
+    for ours, theirs in zip(track(model, frames, prompts), track(dense, frames, prompts), strict=True):
+        assert torch.allclose(ours, theirs, atol=2e-4)
+    set_gates(model, 1)
+    work = work_per_frame(model, frames, prompts)
+    assert {note.layer for note in work[1]} == names and all(note.counts()[1] == note.sites for note in work[1])
+
+
+def test_both_registries_make_models_sparse():
+    """The runner of mmengine builds by MODELS, the commands by SEGMENTORS."""
+    cfg = load_config("spvos_small")
+    models = []
+    for registry in (SEGMENTORS, MODELS):
+        torch.manual_seed(0)
+        models.append(registry.build(cfg.model))
+    first, second = (model.state_dict() for model in models)
+    assert gate_names(models[0]) and all(torch.equal(first[name], second[name]) for name in first)
+    cfg.model.sparse = None
+    assert not gate_names(SEGMENTORS.build(cfg.model))
+
+
+def test_a_model_that_publishes_no_parts_says_so():
+    with pytest.raises(ConfigError, match="Sequential publishes no sparse_parts"):
+        sparsify(nn.Sequential(nn.Conv2d(3, 4, 3)), dict(type="TripleSparseConv"))
+
+
+def test_other_paddings_than_zeros_are_refused():
+    model = build_tiny(BASE, TINY_R50)
+    model.decoder.compress.conv1.padding_mode = "reflect"
+    with pytest.raises(ConfigError, match="decoder.compress.conv1: sparse convolutions pad with zeros"):
+        sparsify(model, dict(type="TripleSparseConv"), "D")
+
+
+def test_removed_objects_leave_the_layers():
+    model = tiny()
+    state = model.init_state()
+    frames = random_frames(4, SIZE)
+    track(model, frames, {0: ((4, 7), boxes(2, SIZE))}, removed={3: [4]}, state=state)
+    assert state.layers["decoder.compress.conv1"].keys == ((0, 7),)
+    assert state.layers["key_encoder.backbone.layer1.0.conv1"].keys == (0,)
 
 
 @pytest.mark.parametrize("config, kind, loss", [("spvos_small", "TripleSparseConv", "sparsity"),
