@@ -102,7 +102,7 @@ def advance(model, state, frame: torch.Tensor, prompt: tuple[tuple[int, ...], to
     """One frame through preprocessing, ``step()`` and unpadding."""
     x, geometry = model.data_preprocessor.frames(frame[None])
     if prompt is not None:
-        prompt = Prompt(ids=prompt[0], masks=model.data_preprocessor.masks(prompt[1], geometry))
+        prompt = Prompt(ids=prompt[0], masks=model.data_preprocessor.masks(prompt[1], geometry), native=prompt[1])
     return model.data_preprocessor.restore(model.step(state, x, prompt, geometry=geometry).logits, geometry)
 
 
