@@ -5,11 +5,11 @@ from torch import Tensor, nn
 from ...registry import LOSSES
 from ...structures import ClipRecord, ReferencePrediction
 from ...utils.errors import ConfigError
-from .base import NoteLoss
+from .base import ClipLoss
 
 
 @LOSSES.register_module()
-class ReferenceLoss(NoteLoss):
+class ReferenceLoss(ClipLoss):
     """AOT's auxiliary loss: what is predicted for a frame that starts objects, with their masks in its memory.
 
     Its weight falls linearly to zero; from then on nothing is predicted for such frames.

@@ -79,13 +79,13 @@ class IdentitySegmentor(VOSSegmentor):
         self.slots = IdentitySlots(max_objects)
         self.shuffle_identities = shuffle_identities
         self.labels_in_memory = labels_in_memory
-        self.teacher_forcing = self.frozen_identities = False
+        self.teacher_forcing = False
 
     def set_progress(self, iteration: int, max_iterations: int) -> None:
-        """Switch from true labels to predictions; called by the training loop."""
+        """Switch from true labels to predictions, and freeze the identity bank; called by the training loop."""
         if self.labels_in_memory:
             self.teacher_forcing = iteration < self.labels_in_memory * max_iterations
-            self.frozen_identities = not self.teacher_forcing
+            self.identity_bank.requires_grad_(self.teacher_forcing)
 
     # Groups -------------------------------------------------------------------------------------------------------
 
@@ -199,8 +199,7 @@ class IdentitySegmentor(VOSSegmentor):
         """Identity embedding (R, C, h, w) of masks (B, O, H, W); in training perhaps of the true labels."""
         if run.training and self.teacher_forcing and run.labels is not None:
             masks = one_hot(run.labels, masks.shape[1]).to(masks.dtype)
-        identity = self.identity_bank(groups.planes(masks, rows, self.slots.max_objects))
-        return identity.detach() if run.training and self.frozen_identities else identity
+        return self.identity_bank(groups.planes(masks, rows, self.slots.max_objects))
 
     def predicts_references(self, run: FrameRun) -> bool:
         """Whether a loss asks what is predicted for a frame whose masks are given."""
