@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any, Protocol
 
+import torch
 from torch import Tensor, nn
 
 from ..structures import Prompt, Rows, VideoState
@@ -98,5 +99,6 @@ def current_run() -> FrameRun | None:
 
 def is_training(module: nn.Module) -> bool:
     """Whether ``module`` works on training clips: so says the frame loop, or, outside of one, the module's mode."""
-    run = _current.get()
+    # A compiler cannot look into a context variable; compiled modules go by their mode.
+    run = None if torch.compiler.is_compiling() else _current.get()
     return module.training if run is None else run.training

@@ -1,4 +1,4 @@
-"""DeAOT (Yang and Yang: Decoupling Features in Hierarchical Propagation for Video Object Segmentation, NeurIPS 2022)."""
+"""DeAOT (Yang and Yang: Decoupling Features in Hierarchical Propagation for VOS, NeurIPS 2022)."""
 
 from ...registry import SEGMENTORS
 from .identity_base import IdentitySegmentor

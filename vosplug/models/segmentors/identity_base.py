@@ -46,9 +46,9 @@ class PropagationFeatures:
 class IdentitySegmentor(VOSSegmentor):
     """Base of AOT and DeAOT: all objects of a group are segmented at once, each by its identity.
 
-    Rows are groups of at most ``max_objects`` objects. A frame that starts objects goes through the propagation a second
-    time, with the given masks and itself as its memory, in every group. What is fed back are hard labels of the size of
-    the video.
+    Rows are groups of at most ``max_objects`` objects. A frame that starts objects goes through the propagation a
+    second time, with the given masks and itself as its memory, in every group. What is fed back are hard labels of the
+    size of the video.
 
     Args:
         preprocessor, memory, losses, init_cfg: see :class:`~.base.VOSSegmentor`.
