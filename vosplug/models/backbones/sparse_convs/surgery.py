@@ -8,6 +8,7 @@ from torch import nn
 
 from ....registry import FRAME_POLICIES, LOSSES, SEGMENTORS, SPARSE_CONVS
 from ....utils.errors import ConfigError
+from ..base import Backbone
 from .base import SparseConv
 from .policies import Mixed
 from .weights import load_dense_weights
@@ -17,7 +18,8 @@ from .weights import load_dense_weights
 class SparsePart:
     """A part of a segmentor whose convolutions may become sparse; what a segmentor publishes in ``sparse_parts``.
 
-    Patterns are those of file names (``*`` matches dots too) and name ``nn.Conv2d`` modules of the segmentor.
+    Patterns are those of file names (``*`` matches dots too) and name ``nn.Conv2d`` modules of the segmentor. The stem
+    of a backbone, which sees the frame itself, belongs to none of them.
 
     Attributes:
         name: of the part, for messages.
@@ -34,8 +36,9 @@ class SparsePart:
 
     def convs(self, model: nn.Module, *, outer: bool) -> Iterator[tuple[str, nn.Conv2d]]:
         """Names and modules of the plain convolutions in the blocks, or of those around them."""
+        stems = {f"{name}.{module.stem}" for name, module in model.named_modules() if isinstance(module, Backbone)}
         for name, module in model.named_modules():
-            if type(module) is nn.Conv2d:
+            if type(module) is nn.Conv2d and name not in stems:
                 around = matches(name, self.outer)
                 if around if outer else matches(name, self.blocks) and not around:
                     yield name, module
