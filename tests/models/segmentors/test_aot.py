@@ -1,6 +1,7 @@
 """AOT and DeAOT: how objects, groups, prompts and labels go through the stages."""
 
 import json
+import random
 
 import pytest
 import torch
@@ -146,6 +147,33 @@ def test_a_group_that_is_left_empty_goes_with_its_memory(model):
     assert state.ids.ids == (11, 12, 50)
     model.remove_objects(state, [11, 12, 50])
     assert state.memory.tokens == 0
+
+
+def test_sixty_objects_that_come_and_go_over_300_frames():
+    """At most 12 at a time: no two living objects in one slot, no slot given twice, empty groups gone, ids right."""
+    model, draw = build_tiny(*FAMILIES["DeAOT"][0]), random.Random(0)
+    size, waiting, living, given = (17, 33), list(range(1, 61)), [], {}
+    frames, state = random_frames(300, size), model.init_state()
+    for t, frame in enumerate(frames):
+        if living and draw.random() < 0.18:
+            gone = draw.sample(living, draw.randint(1, min(3, len(living))))
+            model.remove_objects(state, gone)
+            living = [value for value in living if value not in gone]
+        new = []
+        if len(living) < 12 and waiting and draw.random() < 0.3:
+            new = [waiting.pop(0) for _ in range(min(draw.randint(1, 3), 12 - len(living), len(waiting)))]
+            living += new
+        output = track(model, frame[None], {0: (new, boxes(len(new), size))} if new else {}, state=state)[0]
+        assert list(state.ids.ids) == living and output.shape == (1, len(living) + 1, *size), t
+        groups = model.groups(state)
+        places = {value: (groups.rows.keys[groups.row[0, o]], int(groups.slot[0, o]))
+                  for o, value in enumerate(living)}
+        assert len(set(places.values())) == len(living)
+        assert all(given.setdefault(place, value) == value for value, place in places.items())
+        assert set(groups.names) == {name for (_, name), _ in places.values()}
+        entries = [*state.memory.kept, *state.memory.recent]
+        assert all(entry.objects <= len(groups.names) and entry.valid.any() for entry in entries)
+    assert not waiting and len(given) == 60
 
 
 def test_any_ids_up_to_254(model):

@@ -10,6 +10,7 @@ from torch import Tensor
 from ...registry import DECODERS, ENCODERS, LAYERS, MATCHING_HEADS
 from ...structures import Prompt, ReferencePrediction, Rows, VideoState
 from ...utils.errors import ConfigError
+from ..backbones.sparse_convs import SparsePart
 from ..frame_run import FrameRun, current_run
 from ..layers.aggregate import full_precision, hide_inactive
 from ..matching_heads.propagation import Draft
@@ -17,6 +18,12 @@ from .base import VOSSegmentor
 from .identity_groups import IdentityGroups, IdentitySlots
 
 MERGE_EPSILON = 1e-5
+SPARSE_PARTS = {
+    "Q": SparsePart("encoder", per_frame=("*",), blocks=("encoder.backbone.*.*",),
+                    outer=("encoder.backbone.*.downsample.*", "encoder.proj")),
+    "D": SparsePart("decoder", per_frame=("decoder.adapters.*",), blocks=("decoder.convs.*",),
+                    outer=("decoder.conv_in.*", "decoder.adapters.*", "decoder.conv_out")),
+}
 
 
 @dataclass
@@ -61,6 +68,8 @@ class IdentitySegmentor(VOSSegmentor):
         labels_in_memory: share of the training in which true labels, not predictions, are memorised. After it the
             identity bank is frozen. It takes effect when training tells its progress.
     """
+
+    sparse_parts = SPARSE_PARTS
 
     def __init__(self, preprocessor: dict, encoder: dict, identity_bank: dict, matching_head: dict, memory: dict,
                  decoder: dict, max_objects: int = 10, shuffle_identities: bool = True, labels_in_memory: float = 0.0,
