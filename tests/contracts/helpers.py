@@ -47,7 +47,7 @@ FAMILIES = {
                                                                        "model.memory.gap": 2})],
     "DeAOT": [("_base_/deaot_model.py", TINY_IDENTITY),
               ("_base_/deaot_model.py", {**TINY_IDENTITY, "model.matching_head.layers": 3, "model.memory.gap": 2}),
-              ("_base_/deaot_model.py", {**TINY_IDENTITY, **sparse("TripleSparseConv", "mixed", everywhere=True)})],
+              ("_base_/deaot_model.py", {**TINY_IDENTITY, **sparse("TripleSparseConv", "Mixed", everywhere=True)})],
     "STCN": [("_base_/stcn_r50_model.py", TINY_R50), ("_base_/stcn_small_model.py", TINY_SMALL),
                      ("_base_/stcn_r50_model.py", {**TINY_R50, **sparse("TripleSparseConv", "Mixed")}),
                      ("_base_/stcn_r50_model.py", {**TINY_R50, **sparse("TripleSparseConv", "Mixed", everywhere=True)}),
