@@ -8,6 +8,7 @@ import torch
 
 from vosplug.cli.parity import check, main
 from vosplug.parity import AOTParity, Manifest, compare
+from vosplug.parity.aot.building import build_model
 from vosplug.parity.aot.training import step_of
 from vosplug.utils.errors import CheckpointError, DataError, InputError
 
@@ -61,7 +62,7 @@ def test_a_training_step_to_the_last_digit(shared):
     case = manifest.spec["cases"][2]
     assert case["use_prev_pred"] and case["without_gradient"] == [
         "patch_wise_id_bank.weight", "patch_wise_id_bank.bias", "id_norm.weight", "id_norm.bias"]
-    ours = step_of(AOTParity(manifest), case)
+    ours = step_of(manifest, torch.float64, case)
     assert float(ours["loss"]) == pytest.approx(case["loss"], rel=1e-6)
     for name in ("frame_loss", "cross_entropy", "soft_jaccard"):
         assert torch.allclose(ours[name], torch.tensor(case[name], dtype=torch.float64), rtol=1e-6)
@@ -115,11 +116,10 @@ def test_any_variant_runs_from_its_manifest(shared, manifests, variant, gap):
 
 def test_the_model_is_that_of_the_manifest(shared, manifests):
     base = read(shared, "deaott_late_gap2")
-    run = AOTParity(manifest_of("r50_aotl", base, manifests, long_term_mem_gap=3), torch.float32)
-    model = run.build()
+    model, sources = build_model(manifest_of("r50_aotl", base, manifests, long_term_mem_gap=3), torch.float32)
     assert model.memory.every == 3 and model.memory.max_tokens is None and len(model.matching_head.blocks) == 3
     assert sum(p.numel() for p in model.parameters()) == TRAINED_FROM["r50_aotl"]
-    assert run.sources["encoder.proj.bias"] == "encoder_projector.bias"
+    assert sources["encoder.proj.bias"] == "encoder_projector.bias"
 
 
 def test_faults_of_a_manifest(shared, tmp_path):

@@ -1,7 +1,6 @@
 """Clips that are stepped through: objects from the start, late ones, more than a group holds."""
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
@@ -9,24 +8,12 @@ from torch import Tensor, nn
 from ...models.layers import SinePositions
 from ...models.matching_heads import LongShortTermTransformer
 from ...structures import Geometry, Prompt, VideoState
-
-if TYPE_CHECKING:
-    from .run import AOTParity
+from ..manifest import Manifest
+from ..recording import recorded
+from .building import build_model
 
 STEPS = {"c2": 4, "c3": 2, "c4": 1}  # every how many rows and columns of a level are stored
 UNUSED_ODDS = 1e-5 / (1 - 1e-5)  # what an identity without an object has where groups are merged in the source
-
-
-def recorded(owner: object, name: str) -> list:
-    """Replace a method of one object by itself with a record: what it returns is also added to the list."""
-    results, method = [], getattr(owner, name)
-
-    def call(*args, **kwargs):
-        results.append(method(*args, **kwargs))
-        return results[-1]
-
-    object.__setattr__(owner, name, call)
-    return results
 
 
 class Recorder:
@@ -37,7 +24,8 @@ class Recorder:
             layers normalised, of DeAOT's only the last.
         logits: (R, identities, h, w) of each frame.
         composed: (B, O + 1, H, W) of each frame, before given masks.
-        pyramids, contexts, identities: of each frame.
+        encoded: pyramid and projection of each frame.
+        identities: embeddings (R, C, h, w), of each frame.
     """
 
     def __init__(self, model: nn.Module):
@@ -126,10 +114,9 @@ def as_ids(scores: Tensor, ids: tuple[int, ...]) -> Tensor:
     return torch.tensor([0, *ids], dtype=torch.uint8)[scores.argmax(dim=0)]
 
 
-def clip_of(run: "AOTParity") -> tuple[nn.Module, Recorder, Clip]:
+def clip_of(manifest: Manifest, dtype: torch.dtype) -> tuple[nn.Module, Recorder, Clip]:
     """Build the model of a manifest and step through its clip."""
-    manifest = run.manifest
-    model = run.build()
+    model, _ = build_model(manifest, dtype)
     recorder = Recorder(model)
     frames = torch.from_numpy(manifest.frames()).permute(0, 3, 1, 2)
     labels = {0: torch.from_numpy(manifest.label())}
@@ -139,9 +126,9 @@ def clip_of(run: "AOTParity") -> tuple[nn.Module, Recorder, Clip]:
     return model, recorder, step_through(model, model.data_preprocessor.normalize(frames), labels, native)
 
 
-def plain_clip(run: "AOTParity") -> dict[str, Tensor]:
+def plain_clip(manifest: Manifest, dtype: torch.dtype) -> dict[str, Tensor]:
     """All objects start at frame 0, all in one group."""
-    model, seen, clip = clip_of(run)
+    model, seen, clip = clip_of(manifest, dtype)
     pyramid, context = seen.encoded[1]
     levels = {name: pyramid[name][0] for name in STEPS}
     outputs = {f"encoder_{model.encoder.levels[name].stride}_frame1":
@@ -164,12 +151,12 @@ def plain_clip(run: "AOTParity") -> dict[str, Tensor]:
     }
 
 
-def late_object(run: "AOTParity") -> dict[str, Tensor]:
+def late_object(manifest: Manifest, dtype: torch.dtype) -> dict[str, Tensor]:
     """Further objects start at a later frame, which goes through the propagation twice."""
-    _, seen, clip = clip_of(run)
+    _, seen, clip = clip_of(manifest, dtype)
     ids = clip.state.ids.ids
-    lates = sorted(int(frame) for frame in run.manifest.spec["inputs"]["late_labels"])
-    counts = {int(k): v for k, v in run.manifest.hyperparameters["num_objects_after"].items()}
+    lates = sorted(int(frame) for frame in manifest.spec["inputs"]["late_labels"])
+    counts = {int(k): v for k, v in manifest.hyperparameters["num_objects_after"].items()}
     passes = {("reference", 0): seen.passes[0]}
     rest = iter(seen.passes[1:])
     for t in range(1, len(clip.outputs)):
@@ -182,7 +169,7 @@ def late_object(run: "AOTParity") -> dict[str, Tensor]:
                "last_long_term_frame": torch.tensor(clip.last_long_term[1:])}
     for t in {1, *lates, *(late + 1 for late in lates)}:
         outputs[f"lstt_frame{t}"] = passes["frame", t][0, :, ::8]
-    known, start = run.manifest.hyperparameters["num_objects"], 1
+    known, start = manifest.hyperparameters["num_objects"], 1
     for late in lates:
         outputs[f"label_predicted_frame{late}"] = as_ids(seen.composed[late][0], ids)
         outputs[f"label_net_frame{late}"] = clip.labels_fed[late]
@@ -201,9 +188,9 @@ def span_of(seen: Recorder, objects: int, first: int, last: int) -> dict[str, Te
             f"prob_frames{first}to{last}": torch.stack(probs, dim=1)}
 
 
-def many_objects(run: "AOTParity") -> dict[str, Tensor]:
+def many_objects(manifest: Manifest, dtype: torch.dtype) -> dict[str, Tensor]:
     """More objects than a group holds."""
-    model, seen, clip = clip_of(run)
+    model, seen, clip = clip_of(manifest, dtype)
     composed = [x[0] for x in seen.composed[1:]]
     group, groups = model.slots.max_objects, len(clip.lengths[-1])
     objects = clip.state.num_objects

@@ -1,6 +1,6 @@
 """Losses and gradients of single training steps."""
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -8,23 +8,23 @@ from torch import Tensor, nn
 from ...models.tasks import SupervisedClips
 from ...models.tasks.supervised import losses_of
 from ...structures import ClipRecord, ClipSample, ReferencePrediction
-from .clips import recorded
+from ...utils.errors import InputError
+from ..manifest import Manifest
+from ..recording import recorded
+from .building import build_model
 
-if TYPE_CHECKING:
-    from .run import AOTParity
 
-
-def training(run: "AOTParity") -> dict[str, Tensor]:
+def training(manifest: Manifest, dtype: torch.dtype) -> dict[str, Tensor]:
     """Every case of the manifest, a step of its own."""
     outputs = {}
-    for case in run.manifest.spec["cases"]:
-        outputs.update({f"{case['name']}_{name}": value for name, value in step_of(run, case).items()})
+    for case in manifest.spec["cases"]:
+        outputs.update({f"{case['name']}_{name}": value for name, value in step_of(manifest, dtype, case).items()})
     return outputs
 
 
-def step_of(run: "AOTParity", case: dict[str, Any]) -> dict[str, Tensor]:
+def step_of(manifest: Manifest, dtype: torch.dtype, case: dict[str, Any]) -> dict[str, Tensor]:
     """Losses, their terms, predictions and gradients of one step."""
-    settings = run.manifest.hyperparameters
+    settings = manifest.hyperparameters
     masks = [dict(type="BootstrappedCE", start_warm=0, end_warm=float(settings["hard_mining_ratio"]),
                   top_p=settings["top_k_percent_pixels"], weight=settings["loss_weights"][0]),
              dict(type="SoftJaccardLoss", weight=settings["loss_weights"][1])]
@@ -34,25 +34,27 @@ def step_of(run: "AOTParity", case: dict[str, Any]) -> dict[str, Tensor]:
     plain = {"matching_head.drop_path": settings["droppath"], "shuffle_identities": False, "labels_in_memory": forced}
     if "deaot" in settings["config_name"]:
         plain["matching_head.dropout"] = settings["dropout"]
-    model = run.build(**plain, losses=[*masks, reference]).train()
+    model, sources = build_model(manifest, dtype, **plain, losses=[*masks, reference])
+    model.train()
     for module in model.modules():
         if hasattr(module, "set_progress"):
             module.set_progress(case["step"], case["total_steps"])
     object.__setattr__(model, "predicts_references", lambda run: True)  # also when its loss has the weight 0
     fine = recorded(model, "decode_fine")
-    inputs, samples = batch_of(run, model)
+    inputs, samples = batch_of(manifest, model)
     record = SupervisedClips().record(model, inputs, samples)
     loss = sum(value for name, value in losses_of(model, record).items() if name.startswith("loss_"))
     loss.backward()
-    return {"loss": loss.detach().view(1), **terms_of(model, record, samples, fine), **gradients_of(run, model, case)}
+    return {"loss": loss.detach().view(1), **terms_of(model, record, samples, fine),
+            **gradients_of(model, sources, case)}
 
 
-def batch_of(run: "AOTParity", model: nn.Module) -> tuple[Tensor, list[ClipSample]]:
+def batch_of(manifest: Manifest, model: nn.Module) -> tuple[Tensor, list[ClipSample]]:
     """Clips (B, T, 3, H, W) and their labels."""
-    frames = torch.from_numpy(run.manifest.array("frames")).permute(0, 1, 4, 2, 3)
-    labels = torch.from_numpy(run.manifest.array("labels"))
+    frames = torch.from_numpy(manifest.array("frames")).permute(0, 1, 4, 2, 3)
+    labels = torch.from_numpy(manifest.array("labels"))
     samples = [ClipSample(labels=own, first_frames=(0,) * int(count), ids=tuple(range(1, int(count) + 1)))
-               for own, count in zip(labels, run.manifest.array("num_objects"), strict=True)]
+               for own, count in zip(labels, manifest.array("num_objects"), strict=True)]
     return model.data_preprocessor.normalize(frames), samples
 
 
@@ -73,13 +75,13 @@ def terms_of(model: nn.Module, record: ClipRecord, samples: list[ClipSample], fi
     return outputs
 
 
-def gradients_of(run: "AOTParity", model: nn.Module, case: dict[str, Any]) -> dict[str, Tensor]:
+def gradients_of(model: nn.Module, sources: dict[str, str], case: dict[str, Any]) -> dict[str, Tensor]:
     """Norms by the order of the source's names, of all together, and two gradients in full."""
-    grads = {run.sources[name]: p.grad for name, p in model.named_parameters() if p.grad is not None}
-    norms = torch.stack([grads[name].norm() if name in grads else torch.tensor(float("nan")).to(run.dtype)
-                         for name in case["parameters"]])
-    unexpected = set(grads) - set(case["parameters"])
-    total = torch.stack([grad.norm() for grad in grads.values()]).norm()
-    return {"grad_norm": norms, "grad_norm_total": total.view(1) if not unexpected else torch.tensor([float("nan")]),
+    grads = {sources[name]: p.grad for name, p in model.named_parameters() if p.grad is not None}
+    if set(grads) != set(case["parameters"]):
+        wrong = sorted(set(grads) ^ set(case["parameters"]))
+        raise InputError(f"case {case['name']}: other weights have gradients than the manifest says: {wrong[0]}, ...")
+    norms = torch.stack([grads[name].norm() for name in case["parameters"]])
+    return {"grad_norm": norms, "grad_norm_total": norms.norm().view(1),
             "grad_conv_out": grads["decoder.conv_out.weight"].flatten(1),
             "grad_encoder_projector_bias": grads["encoder_projector.bias"]}

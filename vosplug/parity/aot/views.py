@@ -1,19 +1,16 @@
 """Several sizes and mirror images of a clip, each on its own; the mean of their probabilities is written."""
 
-from typing import TYPE_CHECKING
-
 import torch
 from torch import Tensor
 
+from ..manifest import Manifest
+from .building import build_model
 from .clips import as_ids, step_through
 
-if TYPE_CHECKING:
-    from .run import AOTParity
 
-
-def views(run: "AOTParity") -> dict[str, Tensor]:
+def views(manifest: Manifest, dtype: torch.dtype) -> dict[str, Tensor]:
     """Views in the order scale 0, its mirror image, scale 1, ...; each feeds back its own masks."""
-    manifest, model = run.manifest, run.build()
+    model, _ = build_model(manifest, dtype)
     settings = manifest.hyperparameters
     label = torch.from_numpy(manifest.label())
     probs = []
