@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from tests.contracts.helpers import FAMILIES, build_tiny
-from vosplug.evaluation.complexity import StageCounter, measure, next_memory_frame, state_mib, striped_masks
+from vosplug.evaluation.complexity import StageCounter, measure_frames, next_memory_frame, state_mib, striped_masks
 from vosplug.models.memories import FrameBank
 from vosplug.registry import SEGMENTORS
 from vosplug.structures import VideoState
@@ -67,7 +67,7 @@ class TestTinySTCN:
     @pytest.fixture(scope="class")
     def results(self):
         def of(**options):
-            return measure(build_tiny(*FAMILIES["STCN"][0]), size=(64, 64), **options)
+            return measure_frames(build_tiny(*FAMILIES["STCN"][0]), size=(64, 64), **options)
 
         return {(1, 1): of(), (2, 1): of(objects=2), (3, 1): of(objects=3), (1, 3): of(memory_frames=3)}
 
@@ -116,7 +116,7 @@ class TestFullSize:
     def test_size_and_work_of_stcn(self):
         model = SEGMENTORS.build(load_config("stcn_r50.py").model)
         assert round(state_mib(model), 2) == 207.78
-        small = measure(model, size=(64, 64))
+        small = measure_frames(model, size=(64, 64))
         # Convolutions do as much per position at any size: the numbers are those of 480x864.
         scale = (480 * 864) / (64 * 64) / 1e9
         assert small.macs["query"]["key_encoder"] * scale == pytest.approx(35.69, abs=0.01)

@@ -7,7 +7,7 @@ import torch
 
 from tests.contracts.helpers import CONFIGS, TINY_R50, boxes, build_tiny, random_frames, sparse, track
 from vosplug.cli.model_stats import main
-from vosplug.evaluation.complexity import measure
+from vosplug.evaluation.complexity import measure_frames
 from vosplug.evaluation.sparsity import SparsityReport, construct_density, sparse_layers, spatial_map
 from vosplug.structures import Work
 from vosplug.utils.configs import load_config
@@ -70,17 +70,17 @@ def test_watching_a_model_sees_every_frame_and_leaves_no_trace():
 def test_constructed_density_is_what_is_counted(density):
     model = build_tiny(BASE, OPTIONS)
     construct_density(model, density)
-    report = measure(model, size=SIZE).sparse["query"]
+    report = measure_frames(model, size=SIZE).sparse["query"]
     assert report.density() == pytest.approx(density, abs=0.06)  # the smallest maps have 16 sites
     assert len(report.layers) == len(sparse_layers(model))
 
 
 def test_work_counted_by_torch_is_the_work_that_layers_report():
     """Two ways to count: FLOP formulas of the operators that ran, and the layers' own books."""
-    dense = measure(build_tiny(BASE, TINY_R50), size=SIZE).macs["query"]
+    dense = measure_frames(build_tiny(BASE, TINY_R50), size=SIZE).macs["query"]
     model = build_tiny(BASE, OPTIONS)
     construct_density(model, 0.3)
-    result = measure(model, size=SIZE)
+    result = measure_frames(model, size=SIZE)
     for name in ("key_encoder", "decoder"):
         counts = result.sparse["query"].total(f"{name}.")
         assert result.macs["query"][name] == dense[name] - counts.dense_macs + counts.macs

@@ -7,7 +7,7 @@ from typing import Any
 
 from ..utils.errors import ConfigError, DataError, InputError
 from .common import add_config_options, check_targets, command, load_config
-from .session_options import VIEWS, add_session_options, refuse_options, session_options
+from .session_options import VIEWS, add_session_options, refuse_unused, session_options
 
 KINDS = {"davis": "DavisMetric", "youtube_vos": "YouTubeVOSMetric", "youtube_vis": "YouTubeVISMetric"}
 DATASETS_OF_KINDS = {"davis": "DavisDataset", "youtube_vos": "YouTubeVOSDataset", "youtube_vis": "YouTubeVISDataset"}
@@ -66,15 +66,13 @@ def main(argv: list[str] | None = None) -> int:
 
 def run(model: Any, session: dict, dataset: Any, metric: Any, options: argparse.Namespace) -> int:
     """Segment and score; the first process reports."""
-    from ..evaluation.loop import VideoEvaluator, gather, rank_and_size
+    from ..evaluation.evaluator import gather, rank_and_size
+    from ..evaluation.families import family_of
     from ..evaluation.sparsity import SparsityReport
-    from ..evaluation.vis_loop import VISEvaluator
 
-    if kind_of(dataset, options) == "youtube_vis":
-        show = {} if options.show_score is None else {"show_score": options.show_score}
-        evaluator = VISEvaluator(model, session_options=session, out_dir=options.out, show_dir=options.show_dir, **show)
-    else:
-        evaluator = VideoEvaluator(model, session_options=session, out_dir=options.out, show_dir=options.show_dir)
+    show = {} if options.show_score is None else {"show_score": options.show_score}
+    evaluator = family_of(model).evaluator(model, session_options=session, out_dir=options.out,
+                                           show_dir=options.show_dir, **show)
     with SparsityReport.of(model) as sparsity:
         scores = evaluator.run(dataset, metric)
     if sparsity is not None:
@@ -143,20 +141,19 @@ def check_arguments(options: argparse.Namespace) -> None:
 
 def check_fit(config: Mapping[str, Any], metric: str | None, options: argparse.Namespace) -> None:
     """Raise :class:`InputError` if the model is not for what ``metric`` scores, or an option not for the model."""
-    from ..inference.model_loading import is_vis
+    from ..evaluation.families import family_of
+    from ..inference.model_loading import method_of
+    from ..registry import METRICS
 
-    wants_tracks = metric == KINDS["youtube_vis"]
-    finds_tracks = not options.baseline and is_vis(config)
-    if wants_tracks and not finds_tracks:
-        raise InputError("--eval youtube_vis needs a method for video instance segmentation (efficientvis_r50, ...); "
-                         "this one segments objects whose first masks are given")
-    if finds_tracks and not wants_tracks:
-        raise InputError(f"{config['model']['type']} finds instances by itself: test it with --eval youtube_vis")
-    if finds_tracks:
-        refuse_options(options, VIEWS,
-                       f"the size of frames of {config['model']['type']} is test_session.size of the config")
-    else:
-        refuse_options(options, ("show_score",), "only tracks have scores")
+    family = family_of(config)
+    wanted = family if metric is None else family_of(METRICS.get(metric))
+    method = f"--baseline {options.baseline}" if options.baseline else method_of(config)
+    if family is not wanted:
+        fitting = [kind for kind, name in KINDS.items() if family_of(METRICS.get(name)) is family]
+        asked = metric if options.kind is None else f"--eval {options.kind}"
+        raise InputError(f"{asked} needs a method that {wanted.does}; {method} {family.does}: test it with --eval "
+                         f"{' or '.join(fitting)}")
+    refuse_unused(options, family, method, (*VIEWS, "show_score"))
 
 
 def check_outputs(dataset: Any, options: argparse.Namespace) -> None:

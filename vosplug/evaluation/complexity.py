@@ -30,6 +30,7 @@ class Complexity:
             objects), ``query`` (between the frames that the memory keeps), ``memory`` (kept by the memory); for
             clip-level models ``clip`` (a whole clip) and ``frame`` (a frame of it).
         settings: size of the frame, objects, frames in memory, frames of a clip.
+        about: what was measured, for people.
         sparse: kind of frame -> what its sparse convolutions computed; empty for a model without any.
     """
 
@@ -39,6 +40,7 @@ class Complexity:
     module_mib: dict[str, float]
     macs: dict[str, dict[str, int]] = field(default_factory=dict)
     settings: dict[str, object] = field(default_factory=dict)
+    about: str = ""
     sparse: dict[str, SparsityReport] = field(default_factory=dict)
 
     @property
@@ -107,7 +109,7 @@ class StageCounter:
 
 
 @torch.no_grad()
-def measure(model: nn.Module, size: tuple[int, int] = (480, 854), objects: int = 1,
+def measure_frames(model: nn.Module, size: tuple[int, int] = (480, 854), objects: int = 1,
             memory_frames: int = 1) -> Complexity:
     """Weigh a segmentor and count the work of its kinds of frames.
 
@@ -122,7 +124,8 @@ def measure(model: nn.Module, size: tuple[int, int] = (480, 854), objects: int =
         params=sum(p.numel() for p in model.parameters()), state_mib=state_mib(model),
         module_params={n: sum(p.numel() for p in m.parameters()) for n, m in model.named_children()},
         module_mib={n: state_mib(m) for n, m in model.named_children()},
-        settings={"shape": list(size), "objects": objects, "memory_frames": memory_frames})
+        settings={"shape": list(size), "objects": objects, "memory_frames": memory_frames},
+        about=f"{objects} object(s), {memory_frames} frame(s) in memory")
     generator = torch.Generator().manual_seed(0)
     image = torch.randint(0, 256, (1, 3, *size), generator=generator, dtype=torch.uint8)
     frame, geometry = model.data_preprocessor.frames(image)
@@ -160,7 +163,7 @@ def measure_clip(model: nn.Module, size: tuple[int, int] = (360, 640), frames: i
         params=sum(p.numel() for p in model.parameters()), state_mib=state_mib(model),
         module_params={n: sum(p.numel() for m in part for p in m.parameters()) for n, part in parts.items()},
         module_mib={n: sum(state_mib(m) for m in part) for n, part in parts.items()},
-        settings={"shape": list(size), "frames": length})
+        settings={"shape": list(size), "frames": length}, about=f"clip of {length} frame(s)")
     generator = torch.Generator().manual_seed(0)
     images = torch.randint(0, 256, (length, 3, *size), generator=generator, dtype=torch.uint8)
     clip, geometry = model.data_preprocessor.frames(images)

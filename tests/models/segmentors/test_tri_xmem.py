@@ -4,7 +4,7 @@ import torch
 
 from tests.contracts.helpers import CONFIGS, TINY_XMEM, boxes, build_tiny, random_frames, sparse, track, training_batch
 from tests.models.segmentors.test_spvos import set_gates, work_per_frame
-from vosplug.evaluation.complexity import measure
+from vosplug.evaluation.complexity import measure_frames
 from vosplug.models.backbones.sparse_convs import SparseConv, load_dense_weights
 from vosplug.registry import SEGMENTORS
 from vosplug.structures import Work
@@ -111,7 +111,7 @@ def test_everywhere_adds_what_is_around_the_blocks_and_computes_the_same():
 def test_the_update_of_the_sensory_memory_is_counted():
     """One frame between memorised ones runs the projections at all strides and the GRU at the coarsest."""
     model = build_tiny(BASE, TINY_XMEM)
-    macs = measure(model, size=(64, 64), objects=2).macs
+    macs = measure_frames(model, size=(64, 64), objects=2).macs
     places, update = 2 * 4 * 4, model.normal_update
     weights = sum(p.weight.numel() for p in update.projections) + update.gru.transform.weight.numel()
     assert macs["query"]["normal_update"] == places * weights
