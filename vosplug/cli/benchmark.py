@@ -155,12 +155,11 @@ def build(options: argparse.Namespace, family: Any, name: str, config: Any, chec
 
 def prepare_sparse(candidates: list[Candidate], options: argparse.Namespace) -> None:
     """Give sparse models the weights of their dense twin, and the density, that are asked for."""
-    from ..evaluation.sparsity import sparse_layers
+    from ..evaluation.work_report import adjustable_parts, set_density
     from ..models.backbones.sparse_convs import load_dense_weights
-    from .model_stats import set_density
 
-    sparse = [candidate for candidate in candidates if sparse_layers(candidate.model)]
-    dense = [candidate.model for candidate in candidates if not sparse_layers(candidate.model)]
+    sparse = [candidate for candidate in candidates if adjustable_parts(candidate.model)]
+    dense = [candidate.model for candidate in candidates if not adjustable_parts(candidate.model)]
     if (options.same_weights or options.density is not None) and not sparse:
         raise InputError("--same-weights and --density are for models with sparse convolutions: there is none")
     if options.same_weights:
@@ -168,7 +167,7 @@ def prepare_sparse(candidates: list[Candidate], options: argparse.Namespace) -> 
             raise InputError("--same-weights needs one model with sparse convolutions and one without any")
         load_dense_weights(sparse[0].model, dense[0].state_dict())
     for candidate in sparse if options.density is not None else ():
-        set_density(candidate.model, options.density, candidate.name)
+        set_density(candidate.model, options.density, f"--density, the model of {candidate.name}")
 
 
 def run(candidates: list[Candidate], frames: list, labels: Any, *, rounds: int, warm_up: int,

@@ -4,13 +4,11 @@ import argparse
 
 from rich.console import Console
 from rich.table import Table
-from torch import nn
 
 from ..evaluation.complexity import Complexity
 from ..evaluation.families import family_of
-from ..evaluation.sparsity import SparsityReport, construct_density
+from ..evaluation.work_report import WorkReport, set_density
 from ..inference.model_loading import build_segmentor, method_of, session_defaults
-from ..utils.errors import InputError
 from ..utils.files import write_json
 from .common import add_config_options, check_targets, command, load_config, object_count, positive_int
 from .session_options import refuse_unused
@@ -59,15 +57,7 @@ def heading(kind: str) -> str:
     return f"GMACs, {kind}" if kind in ("clip", "frame") else f"GMACs, {kind} frame"
 
 
-def set_density(model: nn.Module, density: float, config: str) -> None:
-    """Construct policies of a density; errors name the option and the config."""
-    try:
-        construct_density(model, density)
-    except InputError as error:
-        raise InputError(f"--density, the model of {config}: {error}") from error
-
-
-def density_line(report: SparsityReport, constructed: bool) -> str:
+def density_line(report: WorkReport, constructed: bool) -> str:
     """What the sparse convolutions of the query frame computed."""
     shares = (report.total().as_json()[name] for name in ("computed", "reused", "skipped"))
     if report.density() is None:
@@ -91,7 +81,7 @@ def main(argv: list[str] | None = None) -> None:
     refuse_unused(args, family, method_of(cfg), ("frames", "objects", "memory_frames", "density"))
     model = build_segmentor(cfg)
     if args.density is not None:
-        set_density(model, args.density, args.config)
+        set_density(model, args.density, f"--density, the model of {args.config}")
     given = {name: getattr(args, name) for name in ("objects", "memory_frames", "frames")}
     shape = tuple(args.shape or session_defaults(cfg).get("size") or family.size)
     result = family.statistics(model, size=shape, **{k: value for k, value in given.items() if value is not None})
@@ -100,5 +90,6 @@ def main(argv: list[str] | None = None) -> None:
     console = Console()
     shape, padded = ("x".join(map(str, result.settings[name])) for name in ("shape", "padded_shape"))
     console.print(table_of(result, f"{args.config}: {shape} (padded to {padded}), {result.about}"))
-    if "query" in result.sparse:
-        console.print(density_line(result.sparse["query"], args.density is not None), soft_wrap=True)
+    query = result.work.get("query")
+    if query is not None and query.layers:
+        console.print(density_line(query, args.density is not None), soft_wrap=True)

@@ -68,22 +68,21 @@ def run(model: Any, session: dict, dataset: Any, metric: Any, options: argparse.
     """Segment and score; the first process reports."""
     from ..evaluation.evaluator import gather, rank_and_size
     from ..evaluation.families import family_of
-    from ..evaluation.sparsity import SparsityReport
+    from ..evaluation.work_report import WorkReport
 
     show = {} if options.show_score is None else {"show_score": options.show_score}
     evaluator = family_of(model).evaluator(model, session_options=session, out_dir=options.out,
                                            show_dir=options.show_dir, **show)
-    with SparsityReport.of(model) as sparsity:
+    with WorkReport().watch(model) as work:
         scores = evaluator.run(dataset, metric)
-    if sparsity is not None:
-        sparsity = SparsityReport.merged(gather(sparsity))
+    work = WorkReport.merged(gather(work))
     if rank_and_size()[0] == 0:
-        report(scores, evaluator, dataset, metric, options, sparsity)
+        report(scores, evaluator, dataset, metric, options, work)
     return 0
 
 
 def report(scores: dict | None, evaluator: Any, dataset: Any, metric: Any, options: argparse.Namespace,
-           sparsity: Any = None) -> None:
+           work: Any) -> None:
     """Print the table or say why there is none; write the JSON file and the submission."""
     from rich.console import Console
 
@@ -98,16 +97,14 @@ def report(scores: dict | None, evaluator: Any, dataset: Any, metric: Any, optio
             path = write_submission(dataset, metric, options)
             console.print(f"Submission for the server, checked: {path}", soft_wrap=True)
     console.print(f"{evaluator.frames} frames, {evaluator.fps:.2f} frames per second and process")
-    density = None if sparsity is None else sparsity.density()
-    if density is not None:
-        console.print(f"density {density:.4f}: share of the multiply-accumulates that gated convolutions did on sparse "
-                      "frames", soft_wrap=True)
+    for line in work.lines():
+        console.print(line, soft_wrap=True)
     for name, folder in (("masks", options.out), ("overlay videos", options.show_dir)):
         if folder is not None:
             console.print(f"{name}: {folder}", soft_wrap=True)
     if options.json is not None:
         write_json(options.json, {**(scores or {}), "fps": evaluator.fps, "frames": evaluator.frames,
-                                  **({} if sparsity is None else {"density": density})})
+                                  **work.numbers()})
 
 
 def write_submission(dataset: Any, metric: Any, options: argparse.Namespace) -> Path:
