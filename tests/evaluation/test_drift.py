@@ -50,7 +50,8 @@ def test_gates_are_frozen_to_the_kinds_of_sites_that_a_layer_knows():
         model = build_tiny(BASE, {**TINY_R50, **sparse(case.conv, "Mixed")})
         freeze_gates(model, case, 0.5)
         layer = sparse_layers(model)[0]
-        assert set(layer.gate.settle(layer.forced("", (1, 30, 30), torch.device("cpu"))).unique().tolist()) == kinds
+        policy = layer.gate.settle(layer.forced(layer.name, (1, 30, 30), torch.device("cpu")))
+        assert set(policy.unique().tolist()) == kinds
     with pytest.raises(InputError, match="no sparse convolution"):
         freeze_gates(build_tiny(BASE, TINY_R50), DriftCase("x", "TripleSparseConv", 0), 0.5)
 

@@ -379,6 +379,22 @@ def test_surgery_keeps_weights_names_mode_and_what_is_frozen():
     assert all(torch.equal(again.state_dict()[name], after[name]) for name in new)
 
 
+def test_frames_reach_the_stem_in_the_format_of_the_kernels():
+    """In inference on a video only; the hook stands once, however often a model is operated on."""
+    model, seen = tiny(where="Q"), []
+    sparsify(model, dict(type="TripleSparseConv"), "D")
+    stem, other = model.key_encoder.backbone.conv1, model.value_encoder.backbone.conv1
+    assert (len(stem._forward_pre_hooks), len(other._forward_pre_hooks)) == (1, 0)
+    stem.register_forward_hook(lambda _module, inputs, _out: seen.append(
+        inputs[0].is_contiguous(memory_format=torch.channels_last)))
+    frames, prompts = random_frames(2, SIZE), {0: ((1,), boxes(1, SIZE))}
+    track(model, frames, prompts)
+    with_gradients(model, frames, prompts)
+    with torch.no_grad():
+        model.forward(model.data_preprocessor.frames(frames)[0])
+    assert seen == [True, True, False, False, False]
+
+
 def test_parts_can_differ():
     """One kind in the key encoder, another one in the decoder: two operations on one model."""
     model = build_tiny(BASE, TINY_R50)
