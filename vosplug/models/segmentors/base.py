@@ -145,7 +145,7 @@ class VOSSegmentor(TaskModel):
                 run.started = rows.having(set(rows.keys) - before)
                 fresh = rows.having({*fresh.keys, *run.started.keys})
             masks = self.feedback(state, logits)
-            if len(fresh):
+            if len(fresh) or prompt is not None:  # an object may start in a row that was not computed anew
                 with run.whose(fresh):
                     self.memorize(state, self.encode_deep(features), masks, fresh, run)
         state.masks = masks
