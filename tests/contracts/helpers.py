@@ -26,6 +26,13 @@ TINY_SMALL = {
 }
 TINY_XMEM = {**TINY_R50, "model.sensory_channels": 8, "model.normal_update.mid_channels": 8}
 
+TINY_IDENTITY = {
+    "model.encoder.backbone": {"type": "ResNet", "depth": None, "block": "basic", "blocks": (1, 1, 1),
+                               "stem_channels": 8, "widths": (8, 8, 16)},
+    "model.encoder.channels": 32, "model.matching_head.radius": 2, "model.decoder.channels": 32,
+}
+TINY_AOT = {**TINY_IDENTITY, "model.matching_head.heads": 2, "model.matching_head.hidden": 64}
+
 
 def sparse(conv: str, policy: str, where: str = "QD", everywhere: bool = False) -> dict:
     """Options that make a model sparse; ``policy`` is the type of a frame policy."""
@@ -36,6 +43,11 @@ def sparse(conv: str, policy: str, where: str = "QD", everywhere: bool = False) 
 
 # One small instance of every registered segmentor family; a new family adds its line here.
 FAMILIES = {
+    "AOT": [("_base_/aot_model.py", TINY_AOT), ("_base_/aot_model.py", {**TINY_AOT, "model.matching_head.layers": 3,
+                                                                       "model.memory.gap": 2})],
+    "DeAOT": [("_base_/deaot_model.py", TINY_IDENTITY),
+              ("_base_/deaot_model.py", {**TINY_IDENTITY, "model.matching_head.layers": 3, "model.memory.gap": 2}),
+              ("_base_/deaot_model.py", {**TINY_IDENTITY, **sparse("TripleSparseConv", "Mixed", everywhere=True)})],
     "STCN": [("_base_/stcn_r50_model.py", TINY_R50), ("_base_/stcn_small_model.py", TINY_SMALL),
                      ("_base_/stcn_r50_model.py", {**TINY_R50, **sparse("TripleSparseConv", "Mixed")}),
                      ("_base_/stcn_r50_model.py", {**TINY_R50, **sparse("TripleSparseConv", "Mixed", everywhere=True)}),
@@ -91,7 +103,7 @@ def advance(model, state, frame: torch.Tensor, prompt: tuple[tuple[int, ...], to
     """One frame through preprocessing, ``step()`` and unpadding."""
     x, geometry = model.data_preprocessor.frames(frame[None])
     if prompt is not None:
-        prompt = Prompt(ids=prompt[0], masks=model.data_preprocessor.masks(prompt[1], geometry))
+        prompt = Prompt(ids=prompt[0], masks=model.data_preprocessor.masks(prompt[1], geometry), native=prompt[1])
     return model.data_preprocessor.restore(model.step(state, x, prompt, geometry=geometry).logits, geometry)
 
 
