@@ -1,6 +1,6 @@
 """All network parts. Importing this package registers them."""
 
-from . import backbones, decoders, encoders, layers, losses, matching_heads, memories, necks, segmentors, tracklets
+from . import backbones, decoders, encoders, layers, losses, matching_heads, memories, necks, segmentors, tasks, tracklets
 from .preprocessor import VOSPreprocessor
 from .vis_preprocessor import VISPreprocessor
 

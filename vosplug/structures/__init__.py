@@ -1,12 +1,16 @@
 """Typed containers that check themselves."""
 
 from .clip import ClipSample
+from .clip_record import ClipRecord, FrameRecord
+from .notes import Decision, Tap, Work
 from .object_ids import ObjectIds
-from .state import Pairs, Prompt, StepOutput, VideoState
+from .row_store import RowStore
+from .rows import Rows
+from .state import Prompt, StepOutput, VideoState
 from .track_mask import TrackMask
 from .video import Video, VideoDataset
 from .vis_clip import VISClipSample
 from .vis_video import VISTrack, VISVideo
 
-__all__ = ["ClipSample", "ObjectIds", "Pairs", "Prompt", "StepOutput", "TrackMask", "VISClipSample", "VISTrack",
-           "VISVideo", "Video", "VideoDataset", "VideoState"]
+__all__ = ["ClipRecord", "ClipSample", "Decision", "FrameRecord", "ObjectIds", "Prompt", "RowStore", "Rows", "StepOutput",
+           "Tap", "TrackMask", "VISClipSample", "VISTrack", "VISVideo", "Video", "VideoDataset", "VideoState", "Work"]

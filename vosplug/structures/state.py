@@ -4,10 +4,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from ..utils.errors import InputError
 from .object_ids import ObjectIds
+from .row_store import RowStore
 
 
 @dataclass
@@ -16,13 +18,15 @@ class Prompt:
 
     Attributes:
         ids: K object ids.
-        masks: (B, K, H, W), 1 inside the object and 0 outside, on the padded frame.
+        masks: (B, K, H, W), 1 inside the object and 0 outside, at the size of the frames that the network sees.
         valid: (B, K) bool on the CPU: the objects that start here, per video of the batch; None means all.
+        native: the same masks at the size of the video, for methods that work with masks of that size.
     """
 
     ids: tuple[int, ...]
     masks: Tensor
     valid: Tensor | None = None
+    native: Tensor | None = None
 
     def __post_init__(self):
         if self.masks.ndim != 4 or self.masks.shape[1] != len(self.ids):
@@ -34,69 +38,41 @@ class Prompt:
             raise InputError(f"prompt.valid must be {tuple(self.masks.shape[:2])}, got {tuple(self.valid.shape)}")
         self.valid = self.valid.cpu()
 
+    def at(self, size: tuple[int, int]) -> Tensor:
+        """The masks (B, K, h, w) at ``size``: as they were given, or else by nearest neighbour."""
+        for masks in (self.masks, self.native):
+            if masks is not None and tuple(masks.shape[-2:]) == tuple(size):
+                return masks
+        return F.interpolate(self.masks if self.native is None else self.native, size=size, mode="nearest")
+
 
 @dataclass
 class StepOutput:
     """The segmentation of one frame.
 
     Attributes:
-        logits: (B, O + 1, H, W), background first; -inf for objects that are not active in a video of the batch.
+        logits: (B, O + 1, h, w) of one distribution over background, which comes first, and objects, at the resolution
+            of the method; -inf for objects that are not active in a video of the batch.
         ids: id of each of the O object channels.
-        features: intermediate tensors by name, for distillation and reports.
+        notes: what was done, see :mod:`~vosplug.structures.notes`.
+        known: (B, O) bool on the CPU: objects that were known before the frame, so that something was predicted.
+        kind: ``"first"`` (starts objects), ``"memory"`` (kept by the memory), ``"query"`` (any other).
     """
 
     logits: Tensor
     ids: tuple[int, ...]
-    features: dict[str, Any] = field(default_factory=dict)
+    notes: list[Any] = field(default_factory=list)
+    known: Tensor | None = None
+    kind: str = "query"
 
     @property
     def prob(self) -> Tensor:
-        """(B, O + 1, H, W) probabilities over background and objects."""
+        """(B, O + 1, h, w) probabilities over background and objects."""
         return self.logits.softmax(dim=1)
 
-
-@dataclass
-class Pairs:
-    """The (video of the batch, object channel) pairs that exist: only these go through object-wise networks.
-
-    Attributes:
-        batch, channel: (P,) int64 on the device of the model.
-        shape: (B, O).
-        full: every object exists in every video, so that pairs are a plain reshape.
-    """
-
-    batch: Tensor
-    channel: Tensor
-    shape: tuple[int, int]
-    full: bool
-
-    @classmethod
-    def of(cls, active: Tensor, device: torch.device) -> "Pairs":
-        """Pairs of a (B, O) bool tensor on the CPU."""
-        batch, channel = active.nonzero(as_tuple=True)
-        return cls(batch.to(device), channel.to(device), tuple(active.shape), bool(active.all()))
-
-    def __len__(self) -> int:
-        return len(self.batch)
-
-    def gather(self, x: Tensor) -> Tensor:
-        """(B, O, ...) -> (P, ...)."""
-        return x.flatten(0, 1) if self.full else x[self.batch, self.channel]
-
-    def expand(self, x: Tensor) -> Tensor:
-        """(B, ...) -> (P, ...): what belongs to a frame, repeated for its objects."""
-        if self.shape[1] == 1 and self.full:
-            return x
-        if self.shape[0] == 1:
-            return x.expand(len(self), *x.shape[1:])
-        return x.index_select(0, self.batch)
-
-    def scatter(self, x: Tensor, fill: float = 0.0) -> Tensor:
-        """(P, ...) -> (B, O, ...), ``fill`` where no pair exists."""
-        if self.full:
-            return x.unflatten(0, self.shape)
-        out = x.new_full((*self.shape, *x.shape[1:]), fill)
-        return out.index_put((self.batch, self.channel), x)
+    def noted(self, kind: type) -> list:
+        """The notes of one kind."""
+        return [note for note in self.notes if isinstance(note, kind)]
 
 
 @dataclass
@@ -110,10 +86,14 @@ class VideoState:
         ids: ids of the O objects, one channel each.
         active: (B, O) bool on the CPU: which objects have been started in which video.
         frame_index: number of frames seen so far, so the index of the next frame.
-        frame_size: (H, W) of the padded frames, None before the first one.
+        frame_size: (H, W) of the frames that the network sees, None before the first one.
+        geometry: how frames of the video are brought to that size and back; None where nothing is changed.
+        training: a batch of training clips is unrolled.
         memory: what the memory of the method keeps (its own type), None if the method has none.
-        masks: (B, O, H, W) probabilities of the previous frame, None before the first one.
-        cache: anything else by name: previous features of sparse layers, scores of gates, queries of trackers.
+        masks: (B, O, H, W) masks of the previous frame as they were fed back, None before the first one.
+        objects: what the method remembers of each row of its object-wise networks.
+        layers: what layers keep of the previous frame, by their names.
+        cache: anything else by name.
         ended: the last frame was announced as such; nothing was memorised, so no frame may follow.
     """
 
@@ -122,8 +102,12 @@ class VideoState:
     active: Tensor = field(default_factory=lambda: torch.zeros(1, 0, dtype=torch.bool))
     frame_index: int = 0
     frame_size: tuple[int, int] | None = None
+    geometry: Any = None
+    training: bool = False
     memory: Any = None
     masks: Tensor | None = None
+    objects: RowStore = field(default_factory=RowStore)
+    layers: dict[str, Any] = field(default_factory=dict)
     cache: dict[str, Any] = field(default_factory=dict)
     ended: bool = False
 
@@ -136,7 +120,12 @@ class VideoState:
         """O, the number of channels."""
         return len(self.ids)
 
-    def check_frame(self, frame: Tensor) -> None:
+    @property
+    def native_size(self) -> tuple[int, int]:
+        """(H, W) of the video."""
+        return self.frame_size if self.geometry is None else tuple(self.geometry.native)
+
+    def check_frame(self, frame: Tensor, geometry: Any = None) -> None:
         """Raise :class:`InputError` unless a frame may follow and is (B, 3, H, W) of the size of the others."""
         if self.ended:
             raise InputError(f"frame {self.frame_index} comes after a frame that was announced as the last one: "
@@ -147,23 +136,35 @@ class VideoState:
         if self.frame_size not in (None, size):
             raise InputError(f"frame {self.frame_index} is {size[0]}x{size[1]} after frames of {self.frame_size[0]}x"
                              f"{self.frame_size[1]}: resize it, or start a new video")
-        self.frame_size = size
+        if self.frame_size is not None and geometry != self.geometry:
+            raise InputError(f"frame {self.frame_index} has the geometry {geometry} after frames of {self.geometry}: "
+                             "start a new video")
+        self.frame_size, self.geometry = size, geometry
+
+    def check_prompt(self, prompt: Prompt | None) -> None:
+        """Raise :class:`InputError` if an id of ``prompt`` is active where it starts it, or was removed before."""
+        if prompt is None:
+            return
+        if prompt.masks.shape[0] != self.batch_size:
+            raise InputError(f"prompt masks must be (B={self.batch_size}, K, H, W), got {tuple(prompt.masks.shape)}")
+        self.ids.add(prompt.ids)
+        for column, value in enumerate(prompt.ids):
+            if value in self.ids and (self.active[:, self.ids.channel(value)] & prompt.valid[:, column]).any():
+                raise InputError(f"object id {value} is already tracked: a new object needs a new id "
+                                 "(remove the old one first if it has to be replaced)")
 
     def start_objects(self, prompt: Prompt) -> None:
         """Make the objects of ``prompt`` active, adding channels for new ids.
 
         Raises:
-            InputError: an id is already active in a video for which the prompt starts it, or was removed before.
+            InputError: see :meth:`check_prompt`.
         """
+        self.check_prompt(prompt)
         ids = self.ids.add(prompt.ids)
         active = torch.zeros(self.batch_size, len(ids), dtype=torch.bool)
         active[:, : self.num_objects] = self.active
         for column, value in enumerate(prompt.ids):
-            channel = ids.channel(value)
-            if (active[:, channel] & prompt.valid[:, column]).any():
-                raise InputError(f"object id {value} is already tracked: a new object needs a new id "
-                                 "(remove the old one first if it has to be replaced)")
-            active[:, channel] |= prompt.valid[:, column]
+            active[:, ids.channel(value)] |= prompt.valid[:, column]
         if self.masks is not None and len(ids) > self.num_objects:
             new = self.masks.new_zeros(self.batch_size, len(ids) - self.num_objects, *self.masks.shape[-2:])
             self.masks = torch.cat([self.masks, new], dim=1)
@@ -179,3 +180,4 @@ class VideoState:
             self.masks = self.masks[:, keep.to(self.masks.device)]
         if self.memory is not None:
             self.memory.keep_objects(keep)
+        self.objects.drop({(b, value) for b in range(self.batch_size) for value in values})

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from ...structures import Prompt, VideoState
+from ...structures import Prompt
 
 EPSILON = 1e-7
 
@@ -11,6 +11,12 @@ EPSILON = 1e-7
 def full_precision(x: Tensor) -> Tensor:
     """Half-precision tensors as float32; float32 and float64 unchanged."""
     return x.float() if x.dtype in (torch.float16, torch.bfloat16) else x
+
+
+def clamped_logit(prob: Tensor) -> Tensor:
+    """Log-odds of probabilities that are first kept a little away from 0 and 1."""
+    clamped = prob.clamp(EPSILON, 1 - EPSILON)
+    return torch.log(clamped / (1 - clamped))
 
 
 def soft_aggregate(prob: Tensor, active: Tensor) -> Tensor:
@@ -24,27 +30,36 @@ def soft_aggregate(prob: Tensor, active: Tensor) -> Tensor:
         (B, O + 1, H, W) logits whose softmax is the aggregated distribution.
     """
     background = torch.prod(1 - prob, dim=1, keepdim=True)
-    clamped = torch.cat([background, prob], dim=1).clamp(EPSILON, 1 - EPSILON)
-    logits = torch.log(clamped / (1 - clamped))
+    return hide_inactive(clamped_logit(torch.cat([background, prob], dim=1)), active)
+
+
+def hide_inactive(logits: Tensor, active: Tensor) -> Tensor:
+    """(B, O + 1, H, W) logits with -inf in the channels of objects that are not ``active`` (B, O)."""
     if bool(active.all()):
         return logits
     off = torch.cat([active.new_zeros(len(active), 1), ~active], dim=1).to(logits.device)
     return logits.masked_fill(off[:, :, None, None], float("-inf"))
 
 
-def merge_prompt(prob: Tensor, state: VideoState, prompt: Prompt) -> Tensor:
-    """Write given masks into predicted probabilities: they are certain, and other objects have none of their pixels.
+def write_prompt(logits: Tensor, prompt: Prompt, ids: tuple[int, ...], active: Tensor) -> Tensor:
+    """Make given masks certain: their pixels are their object's, and no other pixel is.
 
     Args:
-        prob: (B, O_before, H, W) of the objects known before the frame.
-        state: state in which the objects of ``prompt`` have been started, O channels.
-        prompt: given masks (B, K, H, W).
+        logits: (B, O_before + 1, H, W) of the objects known before the frame.
+        prompt: given masks.
+        ids: id of each of the O channels, those of the prompt included; new ones come last.
+        active: (B, O) bool: which objects exist in which video now.
 
     Returns:
-        (B, O, H, W).
+        (B, O + 1, H, W) logits.
     """
-    given = prompt.masks.to(prob) * prompt.valid.to(prob)[:, :, None, None]
-    new = prob.new_zeros(len(prob), state.num_objects - prob.shape[1], *prob.shape[-2:])
-    merged = torch.cat([prob, new], dim=1).masked_fill((given > 0.5).any(dim=1, keepdim=True), 0)
-    channels = torch.tensor([state.ids.channel(v) for v in prompt.ids], device=prob.device)
-    return merged.index_add(1, channels, given)
+    given = prompt.at(tuple(logits.shape[-2:])).to(logits.device) > 0.5
+    started = prompt.valid.to(logits.device)
+    given = given & started[:, :, None, None]
+    never, surely = clamped_logit(logits.new_tensor([0.0, 1.0]))
+    new = never.expand(len(logits), len(ids) + 1 - logits.shape[1], *logits.shape[-2:])
+    logits = torch.cat([logits, new], dim=1).masked_fill(given.any(dim=1, keepdim=True), float(never))
+    channels = torch.tensor([1 + ids.index(value) for value in prompt.ids], device=logits.device)
+    own = torch.where(given, surely, never)
+    own = torch.where(started[:, :, None, None], own, logits.index_select(1, channels))
+    return hide_inactive(logits.index_copy(1, channels, own), active)

@@ -2,15 +2,16 @@
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from ...registry import LOSSES
 from ...utils.errors import ConfigError
 from ...utils.masks import VOID
+from .base import PixelLoss
 
 
 @LOSSES.register_module()
-class BootstrappedCE(nn.Module):
+class BootstrappedCE(PixelLoss):
     """Cross-entropy over the hardest share of the pixels of each clip, which shrinks from all of them to ``top_p``.
 
     STCN and SpVOS (Eq. 10, segmentation term): all pixels until ``start_warm`` iterations, then a share that falls
@@ -46,7 +47,7 @@ class BootstrappedCE(nn.Module):
         else:
             self.share = self.top_p + (1 - self.top_p) * (end - iteration) / (end - start)
 
-    def forward(self, logits: Tensor, labels: Tensor) -> Tensor:
+    def pixels(self, logits: Tensor, labels: Tensor) -> Tensor:
         """(B, O+1, H, W) logits, (B, H, W) int64 labels with 255 = void -> mean over clips."""
         values = F.cross_entropy(logits, labels, ignore_index=VOID, reduction="none")
         return torch.stack([self.reduce(v[row != VOID]) for v, row in zip(values, labels, strict=True)]).mean()

@@ -1,14 +1,15 @@
 """Soft Dice loss."""
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from ...registry import LOSSES
 from ...utils.masks import VOID
+from .base import PixelLoss
 
 
 @LOSSES.register_module()
-class DiceLoss(nn.Module):
+class DiceLoss(PixelLoss):
     """1 - (2 p.g + 1) / (p.p + g.g + 1) per object on aggregated probabilities (Milletari et al., 2016), meaned.
 
     Args:
@@ -21,7 +22,7 @@ class DiceLoss(nn.Module):
         super().__init__()
         self.weight = weight
 
-    def forward(self, logits: Tensor, labels: Tensor) -> Tensor:
+    def pixels(self, logits: Tensor, labels: Tensor) -> Tensor:
         """(B, O+1, H, W) logits (-inf for objects a clip does not have), (B, H, W) int64 labels with 255 = void."""
         objects = logits.shape[1] - 1
         seen = (labels != VOID)[:, None]

@@ -4,15 +4,16 @@ import math
 from collections.abc import Iterable
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from ...registry import LOSSES
+from ...structures import Work
 from ...utils.errors import ConfigError
-from ..backbones.sparse_convs.context import Work
+from .base import WorkLoss
 
 
 @LOSSES.register_module()
-class SparsityLoss(nn.Module):
+class SparsityLoss(WorkLoss):
     """Keep the share of computed sites at a target: in every layer at first, in the whole network later (Eq. 11-13).
 
     The bounds of the layers open as in dynamic convolutions (Verelst and Tuytelaars, 2020): their distance to the
@@ -26,7 +27,6 @@ class SparsityLoss(nn.Module):
     """
 
     name = "sparsity"
-    reads_work = True
 
     def __init__(self, target: float = 0.1, beta: float = 1.0, relax: float = 0.33, weight: float = 1.0):
         super().__init__()
@@ -44,8 +44,8 @@ class SparsityLoss(nn.Module):
         self.upper = 1 - closed * (1 - self.target)
         self.lower = closed * self.target
 
-    def forward(self, work: list[Work]) -> Tensor:
-        """Work of a batch -> scalar; zero where no gate decided anything."""
+    def work(self, work: list[Work]) -> Tensor:
+        """See the base class."""
         layers = sums_by_layer(work)
         if not layers:
             return torch.zeros(())
@@ -55,7 +55,7 @@ class SparsityLoss(nn.Module):
 
 
 @LOSSES.register_module()
-class ComputationLoss(nn.Module):
+class ComputationLoss(WorkLoss):
     """The share of the multiply-accumulates that is computed: the cost term of Skip-Convolution (SpVOS IV-B).
 
     Args:
@@ -63,14 +63,13 @@ class ComputationLoss(nn.Module):
     """
 
     name = "computation"
-    reads_work = True
 
     def __init__(self, weight: float = 1.0):
         super().__init__()
         self.weight = weight
 
-    def forward(self, work: list[Work]) -> Tensor:
-        """Work of a batch -> scalar; zero where no gate decided anything."""
+    def work(self, work: list[Work]) -> Tensor:
+        """See the base class."""
         layers = sums_by_layer(work)
         return cost_share(layers) if layers else torch.zeros(())
 

@@ -1,6 +1,8 @@
 """The frame loop that all semi-supervised segmentors share."""
 
 from abc import abstractmethod
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from typing import Any
 
 import torch
@@ -8,25 +10,29 @@ from mmengine.model import BaseModel
 from torch import Tensor, nn
 
 from ...registry import LOSSES, MEMORIES, PREPROCESSORS
-from ...structures import ClipSample, Pairs, Prompt, StepOutput, VideoState
+from ...structures import ClipSample, Prompt, Rows, StepOutput, VideoState
 from ...utils.errors import ConfigError, InputError
-from ..layers.aggregate import full_precision, merge_prompt, soft_aggregate
-from .sparse_processing import DENSE, SparseProcessing
-from .training import LossMeter, first_frames, hide_unstarted, to_channels, training_prompt
+from ..frame_run import FramePolicy, FrameRun
+from ..layers.aggregate import full_precision, soft_aggregate, write_prompt
+from ..tasks import SupervisedClips
 
 
 class VOSSegmentor(BaseModel):
-    """Base of semi-supervised video object segmentation: a frame loop of four stages.
+    """Base of semi-supervised video object segmentation: a frame loop of stages over rows.
 
-    ``step()`` is the only path of inference *and* of training: encode the frame, segment the known objects by
-    reading the memory, merge masks that are given for this frame, and memorise. A method implements the stages;
-    gates, distillers and test-time wrappers call them one by one.
+    :meth:`step` is the only frame loop: training, evaluation, demos, benchmarks and statistics call it. A method
+    implements the stages; a wrapper (a reuse gate) has an inner segmentor and calls its stages.
 
     Args:
         preprocessor: config of a preprocessor (kind ``preprocessor``).
         memory: config of a memory (kind ``memory``), or None for a method without one.
-        losses: configs of losses (kind ``loss``); each is called per frame and their sum is minimised.
+        losses: configs of losses (kind ``loss``); each reads the record of a clip, and their sum is minimised.
         init_cfg: as in mmengine.
+
+    Attributes:
+        task: how the model is trained (kind ``task``); :class:`~..tasks.SupervisedClips` unless training sets another.
+        frame_policies: what decides about frames before they are processed, see :class:`~..frame_run.FramePolicy`.
+        observers: called with every :class:`StepOutput`, for statistics and plots.
     """
 
     def __init__(self, preprocessor: dict, memory: dict | None = None, losses: list[dict] | None = None,
@@ -37,76 +43,144 @@ class VOSSegmentor(BaseModel):
         super().__init__(data_preprocessor=PREPROCESSORS.build(preprocessor), init_cfg=init_cfg)
         self.memory = None if memory is None else MEMORIES.build(memory)
         self.losses = nn.ModuleList(LOSSES.build(loss) for loss in losses or [])
-        self.sparse = DENSE
-
-    def use_sparse(self, sparse: SparseProcessing) -> None:
-        """Process frames as ``sparse`` says; called by a method when all of its parts are built."""
-        sparse.attach(self)
-        self.sparse = sparse
+        self.frame_policies: list[FramePolicy] = []
+        self.observers: list[Callable[[StepOutput], None]] = []
+        self.use_task(SupervisedClips())
 
     # Stages, implemented by the methods -------------------------------------------------------------------------
 
-    @abstractmethod
-    def encode(self, frame: Tensor, state: VideoState) -> Any:
-        """Features of a frame (B, 3, H, W), independent of objects."""
+    def rows(self, state: VideoState) -> Rows:
+        """Whose rows object-wise networks have: by default those of the objects that are active, one each."""
+        return Rows.of_table(state.active, state.ids.ids, self.device)
 
     @abstractmethod
-    def segment(self, state: VideoState, features: Any, pairs: Pairs) -> Tensor:
-        """Read the memory and decode: logits (P, H, W), one per (video, object) pair, background not yet considered."""
+    def encode_shallow(self, frame: Tensor) -> Any:
+        """Features of a frame (B, 3, H, W) that are cheap enough to look at before anything is decided."""
 
     @abstractmethod
-    def memorize(self, state: VideoState, frame: Tensor, features: Any, masks: Tensor, *, prompted: bool,
-                 last: bool) -> None:
-        """Write what the method keeps of this frame; ``masks`` are (B, O, H, W) probabilities after aggregation."""
+    def encode_deep(self, features: Any) -> Any:
+        """All features of the frame, from the shallow ones; asking twice costs nothing."""
+
+    @abstractmethod
+    def decode_coarse(self, state: VideoState, features: Any, rows: Rows) -> Tensor:
+        """(R, C, h, w): all that needs the memory or deep features."""
+
+    @abstractmethod
+    def decode_fine(self, state: VideoState, features: Any, coarse: Tensor, rows: Rows) -> Tensor:
+        """(R, K, h', w') logits of each row, from shallow features and what :meth:`decode_coarse` gave."""
+
+    def compose(self, state: VideoState, logits: Tensor, rows: Rows) -> Tensor:
+        """One distribution over background and objects, (B, O + 1, h', w') logits, from the rows' own (R, K, h', w').
+
+        By default K is 1 and objects are independent: soft aggregation. There may be no row.
+        """
+        return soft_aggregate(rows.scatter(full_precision(logits[:, 0]).sigmoid()), state.active)
+
+    def feedback(self, state: VideoState, logits: Tensor) -> Tensor:
+        """Masks (B, O, H, W) to memorise and to keep as the previous ones: by default the probabilities."""
+        return logits.softmax(dim=1)[:, 1:]
+
+    @abstractmethod
+    def memorize(self, state: VideoState, features: Any, masks: Tensor, rows: Rows, run: FrameRun) -> None:
+        """Write what the method keeps of this frame; ``rows`` are those that were computed anew or that started."""
 
     # The frame loop -----------------------------------------------------------------------------------------------
 
     def init_state(self, batch_size: int = 1, training: bool = False) -> VideoState:
         """Return the state of ``batch_size`` new videos, or of a batch of training clips."""
         memory = None if self.memory is None else self.memory.new(training=training)
-        return VideoState(batch_size=batch_size, memory=memory)
+        return VideoState(batch_size=batch_size, training=training, memory=memory)
 
-    def step(self, state: VideoState, frame: Tensor, prompt: Prompt | None = None, *, last: bool = False) -> StepOutput:
+    def segment(self, state: VideoState, features: Any, run: FrameRun) -> tuple[Tensor, Rows]:
+        """The stages in order: logits (B, O + 1, h, w) of the known objects, and the rows that were computed anew."""
+        rows = self.rows(state)
+        if not len(rows):
+            return self.background(state), rows
+        features = self.encode_deep(features)
+        with run.whose(rows):
+            coarse = self.decode_coarse(state, features, rows)
+            logits = self.decode_fine(state, features, coarse, rows)
+        return self.compose(state, logits, rows), rows
+
+    def background(self, state: VideoState) -> Tensor:
+        """Logits of a frame on which nothing is known."""
+        nothing = Rows.of_table(torch.zeros_like(state.active), state.ids.ids, self.device)
+        empty = torch.zeros(0, 1, *state.frame_size, device=self.device, dtype=next(self.parameters()).dtype)
+        return self.compose(state, empty, nothing)
+
+    def step(self, state: VideoState, frame: Tensor, prompt: Prompt | None = None, *, geometry: Any = None,
+             last: bool = False, labels: Tensor | None = None) -> StepOutput:
         """Segment one frame and update ``state`` in place.
 
         Args:
             state: what is known of the video.
-            frame: (B, 3, H, W), normalised and padded by the preprocessor.
+            frame: (B, 3, H, W), as the preprocessor gives it.
             prompt: masks of objects that start at this frame; they win over what is predicted for other objects.
+            geometry: of the preprocessor: how to come back to the size of the video; None if frames have it.
             last: no frame follows, so nothing is memorised.
+            labels: (B, H, W) int64 true labels by channel, 255 void, for methods that are taught with them; only in
+                training.
 
         Raises:
             InputError: the frame or the prompt does not fit the state, which is then as before.
 
         Returns:
-            Logits over background and objects on the padded frame.
+            Logits over background and objects.
         """
-        state.check_frame(frame)
-        sparse = self.sparse.begin(state, prompted=prompt is not None, last=last)
-        with sparse.stage(state):
-            features = self.encode(frame if self.training else sparse.arrange(frame), state)
-            prob = self.propagate(state, features)
-        if prompt is not None:
-            state.start_objects(prompt)
-            prob = merge_prompt(prob, state, prompt)
-        logits = soft_aggregate(prob, state.active)
-        masks = logits.softmax(dim=1)[:, 1:]
-        if state.num_objects:
-            with sparse.stage(state):
-                self.memorize(state, frame, features, masks, prompted=prompt is not None, last=last)
+        state.check_frame(frame, geometry)
+        state.check_prompt(prompt)
+        known = state.active
+        kind = self.kind_of(state, prompt, last)
+        with self.running(state, prompted=prompt is not None, last=last, labels=labels) as run:
+            features = self.encode_shallow(frame)
+            logits, fresh = self.segment(state, features, run)
+            if prompt is not None:
+                before = set(self.rows(state).keys)
+                state.start_objects(prompt)
+                logits = write_prompt(logits, prompt, state.ids.ids, state.active)
+                rows = self.rows(state)
+                run.started = rows.having(set(rows.keys) - before)
+                fresh = rows.having({*fresh.keys, *run.started.keys})
+            masks = self.feedback(state, logits)
+            if len(fresh):
+                with run.whose(fresh):
+                    self.memorize(state, self.encode_deep(features), masks, fresh, run)
         state.masks = masks
         state.frame_index += 1
         state.ended = last
-        return StepOutput(logits=logits, ids=state.ids.ids, features=sparse.features)
+        grown = torch.zeros_like(state.active)
+        grown[:, : known.shape[1]] = known
+        output = StepOutput(logits=logits, ids=state.ids.ids, notes=run.notes, known=grown, kind=kind)
+        for observer in self.observers:
+            observer(output)
+        return output
 
-    def propagate(self, state: VideoState, features: Any) -> Tensor:
-        """Independent probabilities (B, O, H, W) of the objects that are known before this frame."""
-        shape = (state.batch_size, state.num_objects, *state.frame_size)
-        parameter = next(self.parameters())
-        if not state.active.any():
-            return torch.zeros(shape, device=parameter.device, dtype=parameter.dtype)
-        pairs = Pairs.of(state.active, parameter.device)
-        return pairs.scatter(full_precision(self.segment(state, features, pairs)).sigmoid())
+    def unroll(self, clip: Tensor, prompts: Sequence[Prompt | None], *, labels: Sequence[Tensor] | None = None,
+               state: VideoState | None = None) -> Iterator[StepOutput]:
+        """Step through a batch of clips.
+
+        Args:
+            clip: (B, T, 3, H, W).
+            prompts: T prompts, or None where nothing starts.
+            labels: T true labels, see :meth:`step`.
+            state: of the videos; that of new training clips by default.
+        """
+        state = self.init_state(len(clip), training=True) if state is None else state
+        for t in range(clip.shape[1]):
+            yield self.step(state, clip[:, t], prompts[t], last=t == clip.shape[1] - 1,
+                            labels=None if labels is None else labels[t])
+
+    def running(self, state: VideoState, *, prompted: bool = False, last: bool = False,
+                labels: Tensor | None = None) -> AbstractContextManager[FrameRun]:
+        """The run of a frame: stages that are called one by one are called inside."""
+        return FrameRun.begin(state, self.frame_policies, prompted=prompted, last=last, labels=labels)
+
+    def kind_of(self, state: VideoState, prompt: Prompt | None, last: bool) -> str:
+        """What kind of frame comes next, for statistics; see :class:`StepOutput`."""
+        if prompt is not None:
+            return "first"
+        kept = not (last or state.training or state.memory is None) and state.memory.is_kept(state.frame_index, False)
+        return "memory" if kept else "query"
 
     def remove_objects(self, state: VideoState, ids: list[int]) -> None:
         """Stop tracking objects; their ids cannot be used again in this video."""
@@ -114,37 +188,25 @@ class VOSSegmentor(BaseModel):
 
     # Training -------------------------------------------------------------------------------------------------------
 
+    def use_task(self, task: Any) -> None:
+        """Train by ``task`` from now on. It is no part of the model: what it brings is neither saved nor moved."""
+        self.__dict__["task"] = task
+
     def loss(self, inputs: Tensor, data_samples: list[ClipSample]) -> dict[str, Tensor]:
-        """Unroll :meth:`step` over clips and average the losses over the frames that propagate something.
-
-        Args:
-            inputs: (B, T, 3, H, W), normalised and padded.
-            data_samples: B samples with ``labels`` (T, H, W) padded alike.
-
-        Returns:
-            One entry ``loss_<name>`` per loss, and ``iou``, the mean IoU of objects over propagated frames.
-        """
-        labels = torch.stack([s.labels for s in data_samples]).to(inputs.device).long()
-        first = first_frames(data_samples, never=inputs.shape[1])
-        state = self.init_state(len(inputs), training=True)
-        meter = LossMeter(self.losses)
-        for t in range(inputs.shape[1]):
-            known = state.active.any(dim=1)
-            prompt = training_prompt(labels[:, t], first, t)
-            output = self.step(state, inputs[:, t], prompt, last=t == inputs.shape[1] - 1)
-            meter.add_work(output.features.get("sparse_work", []))
-            if known.any():
-                target = to_channels(hide_unstarted(labels[:, t], first, t), output.ids)
-                before = (first < t)[:, [slot - 1 for slot in output.ids]]
-                meter.add(output.logits, target, known, state.active & before)
-        return meter.result(self.parameters())
+        """Losses of a batch of clips (B, T, 3, H, W) by the task of the model."""
+        return self.task.loss(self, inputs, data_samples)
 
     # mmengine's interface -----------------------------------------------------------------------------------------
+
+    @property
+    def device(self) -> torch.device:
+        """Where the model is."""
+        return next(self.parameters()).device
 
     def forward(self, inputs: Tensor, data_samples: list | None = None, mode: str = "tensor") -> Any:
         """Called by mmengine: ``loss`` for training; ``tensor`` encodes frames (B, 3, H, W) only."""
         if mode == "loss":
             return self.loss(inputs, data_samples)
         if mode == "tensor":
-            return self.encode(inputs, self.init_state(len(inputs)))
+            return self.encode_deep(self.encode_shallow(inputs))
         raise InputError(f"mode {mode!r} is not known; videos are segmented by step(), see VOSSession")

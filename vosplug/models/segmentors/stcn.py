@@ -3,11 +3,11 @@
 from torch import Tensor
 
 from ...registry import DECODERS, MATCHING_HEADS, SEGMENTORS
-from ...structures import Pairs, VideoState
+from ...structures import Rows, VideoState
 from ..encoders import FrameFeatures, build_encoders
-from ..memories.frame_bank import MemoryEntry
+from ..frame_run import FrameRun
+from ..memories import MemoryEntry
 from .base import VOSSegmentor
-from .sparse_processing import build_sparse
 
 
 @SEGMENTORS.register_module()
@@ -19,39 +19,47 @@ class STCN(VOSSegmentor):
         key_encoder, value_encoder: configs (kind ``encoder``).
         matching_head: config (kind ``matching head``).
         decoder: config (kind ``decoder``).
-        sparse: config of :class:`~.sparse_processing.SparseProcessing` (SpVOS); None computes everything.
     """
 
     def __init__(self, preprocessor: dict, key_encoder: dict, value_encoder: dict, matching_head: dict, memory: dict,
-                 decoder: dict, losses: list[dict] | None = None, init_cfg: dict | None = None,
-                 sparse: dict | None = None):
-        sparse = build_sparse(sparse)
-        super().__init__(preprocessor=preprocessor, memory=memory, losses=[*(losses or []), *sparse.losses],
-                         init_cfg=init_cfg)
-        key_encoder, value_encoder, decoder = sparse.place(key_encoder, value_encoder, decoder)
+                 decoder: dict, losses: list[dict] | None = None, init_cfg: dict | None = None):
+        super().__init__(preprocessor=preprocessor, memory=memory, losses=losses, init_cfg=init_cfg)
         self.key_encoder, self.value_encoder = build_encoders(key_encoder, value_encoder)
-        self.matching_head = MATCHING_HEADS.build(matching_head)
-        self.decoder = DECODERS.build(
-            decoder, value_channels=self.value_encoder.out_channels, context_channels=self.key_encoder.context_channels,
-            pyramid_channels=self.key_encoder.pyramid_channels, stride=self.key_encoder.stride)
-        self.use_sparse(sparse)
+        keys, values = self.key_encoder, self.value_encoder
+        self.matching_head = MATCHING_HEADS.build(matching_head, key_channels=keys.key_channels,
+                                                  value_channels=values.out_channels, stride=keys.stride)
+        self.decoder = DECODERS.build(decoder, value_channels=self.matching_head.out_channels,
+                                      context_channels=keys.context_channels, levels=keys.levels, stride=keys.stride)
 
-    def encode(self, frame: Tensor, state: VideoState) -> FrameFeatures:
-        """Keys, context and pyramid of (B, 3, H, W)."""
-        return self.key_encoder(frame)
+    def encode_shallow(self, frame: Tensor) -> FrameFeatures:
+        """The finer levels of the pyramid."""
+        return self.key_encoder.shallow(frame)
 
-    def segment(self, state: VideoState, features: FrameFeatures, pairs: Pairs) -> Tensor:
-        """Logits (P, H, W) of the known objects."""
-        readout = self.matching_head(features.key, state.memory, pairs, state.frame_index)
-        return self.decoder(readout, features, pairs, state.frame_size, previous=state.masks)
+    def encode_deep(self, features: FrameFeatures) -> FrameFeatures:
+        """Keys, context and the whole pyramid."""
+        return self.key_encoder.deep(features)
 
-    def memorize(self, state: VideoState, frame: Tensor, features: FrameFeatures, masks: Tensor, *, prompted: bool,
-                 last: bool) -> None:
+    def decode_coarse(self, state: VideoState, features: FrameFeatures, rows: Rows) -> Tensor:
+        """Read the memory and join it with the context: (R, C, h, w)."""
+        readout = self.matching_head(features.key, state.memory, rows, state.frame_index)
+        return self.decoder.coarse(readout, features, rows, previous=state.masks)
+
+    def decode_fine(self, state: VideoState, features: FrameFeatures, coarse: Tensor, rows: Rows) -> Tensor:
+        """Logits (R, 1, H, W)."""
+        return self.decoder.fine(coarse, features, rows, state.frame_size)
+
+    def memorize(self, state: VideoState, features: FrameFeatures, masks: Tensor, rows: Rows, run: FrameRun) -> None:
         """Write key and values of this frame if the memory wants it."""
-        if not state.memory.wants(state.frame_index, prompted=prompted, last=last):
+        if not state.memory.wants(state.frame_index, prompted=run.prompted, last=run.last):
             return
-        pairs = Pairs.of(state.active, frame.device)
-        value = self.value_encoder(frame, features.base, masks, pairs)
-        state.memory.add(MemoryEntry(
-            frame=state.frame_index, key=features.key.flatten(2), value=pairs.scatter(value).flatten(3),
-            valid=state.active.clone(), grid=tuple(value.shape[-2:]), prompted=prompted))
+        value = self.value_encoder(features.frame, features.base, masks, rows)
+        state.memory.add(memory_entry(state, rows, value, run.prompted, key=features.key))
+
+
+def memory_entry(state: VideoState, rows: Rows, value: Tensor, prompted: bool,
+                 **maps: Tensor | None) -> MemoryEntry:
+    """What a frame leaves in the memory: the values (R, Cv, h, w) of ``rows``, and maps (B, C, h, w) of the frame."""
+    return MemoryEntry(
+        frame=state.frame_index, frame_tensors={name: x.flatten(2) for name, x in maps.items() if x is not None},
+        object_tensors={"value": rows.scatter(value).flatten(3)}, valid=rows.table(), grid=tuple(value.shape[-2:]),
+        prompted=prompted)

@@ -1,0 +1,91 @@
+"""The frame that is being worked on: what was decided for it, whose rows run, and what was done."""
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor, nn
+
+from ..structures import Rows, VideoState
+
+_current: ContextVar["FrameRun | None"] = ContextVar("frame_run", default=None)
+
+
+class FramePolicy(Protocol):
+    """Decides something about a frame before it is processed."""
+
+    def decide(self, state: VideoState, prompted: bool, last: bool) -> dict[str, Any]:
+        """Entries for the plan of the frame."""
+
+
+class FrameRun:
+    """One frame on its way through a segmentor; layers, gates and heads find it by :func:`current_run`.
+
+    Args:
+        state: of the video.
+        prompted: objects start at this frame.
+        last: no frame follows.
+        labels: (B, H, W) int64 true labels by channel, 255 void; in training only.
+
+    Attributes:
+        training: a batch of training clips is unrolled.
+        plan: what frame policies decided beforehand, such as ``{"dense": True}``.
+        rows: whose rows object-wise layers see now; None: nobody's (augmented samples), so nothing is kept of them.
+        started: rows that began at this frame; None until objects have been started.
+        notes: what was done, see :mod:`~vosplug.structures.notes`.
+        shared: what parts share within the frame, by name.
+    """
+
+    def __init__(self, state: VideoState, *, prompted: bool, last: bool, labels: Tensor | None = None):
+        self.state, self.prompted, self.last = state, prompted, last
+        self.training = state.training
+        self.labels = labels
+        self.plan: dict[str, Any] = {}
+        self.rows: Rows | None = Rows.of_table(torch.zeros(state.batch_size, 0, dtype=torch.bool), ())
+        self.started: Rows | None = None
+        self.notes: list[Any] = []
+        self.shared: dict[str, Any] = {}
+
+    @classmethod
+    @contextmanager
+    def begin(cls, state: VideoState, policies: Iterable[FramePolicy], *, prompted: bool, last: bool,
+              labels: Tensor | None = None) -> Iterator["FrameRun"]:
+        """The run of a frame, with the decisions of ``policies``; within a run of the same video, that run."""
+        outer = _current.get()
+        if outer is not None and outer.state is state:
+            yield outer
+            return
+        run = cls(state, prompted=prompted, last=last, labels=labels)
+        for policy in policies:
+            run.plan.update(policy.decide(state, prompted, last))
+        token = _current.set(run)
+        try:
+            yield run
+        finally:
+            _current.reset(token)
+
+    @contextmanager
+    def whose(self, rows: Rows | None) -> Iterator[None]:
+        """Say whose rows object-wise layers see inside."""
+        before, self.rows = self.rows, rows
+        try:
+            yield
+        finally:
+            self.rows = before
+
+    def note(self, note: Any) -> None:
+        """Tell what was done."""
+        self.notes.append(note)
+
+
+def current_run() -> FrameRun | None:
+    """The frame that is being worked on, None outside of a frame loop."""
+    return _current.get()
+
+
+def is_training(module: nn.Module) -> bool:
+    """Whether ``module`` works on training clips: so says the frame loop, or, outside of one, the module's mode."""
+    run = _current.get()
+    return module.training if run is None else run.training

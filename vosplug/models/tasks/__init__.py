@@ -1,0 +1,5 @@
+"""How models are trained: a task stands around a model, and is no part of it."""
+
+from .supervised import SupervisedClips
+
+__all__ = ["SupervisedClips"]

@@ -1,0 +1,78 @@
+"""What was done on a frame: read by losses, reports, distillers and statistics."""
+
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from .rows import Key
+
+
+@dataclass
+class Work:
+    """What a sparse layer did for one frame.
+
+    Attributes:
+        layer: its name.
+        cost: multiply-accumulates of the convolution per site.
+        gate_macs: multiply-accumulates of the gate, in total.
+        sites: N * H_out * W_out.
+        policy: (N, H_out, W_out) uint8, 0 skipped, 1 reused, 2 computed; None for a frame that was processed densely.
+        chosen: in training, the number of sites that the gate chose to compute, differentiable; only of rows that had
+            previous features, since the others leave no choice.
+        decided: number of sites that ``chosen`` counts among.
+    """
+
+    layer: str
+    cost: int
+    gate_macs: int
+    sites: int
+    policy: Tensor | None = None
+    chosen: Tensor | None = None
+    decided: int = 0
+
+    def counts(self) -> tuple[int, int, int]:
+        """Number of sites that were (skipped, reused, computed)."""
+        if self.policy is None:
+            return 0, 0, self.sites
+        skipped, reused = (int((self.policy == kind).sum()) for kind in (0, 1))
+        return skipped, reused, self.sites - skipped - reused
+
+    @property
+    def macs(self) -> int:
+        """Multiply-accumulates really done, gate included."""
+        return self.counts()[2] * self.cost + self.gate_macs
+
+    @property
+    def dense_macs(self) -> int:
+        """Multiply-accumulates of the dense convolution."""
+        return self.sites * self.cost
+
+
+@dataclass
+class Decision:
+    """What a gate decided for the rows of a frame.
+
+    Attributes:
+        keys: whose rows, see :class:`~vosplug.structures.Rows`.
+        reused: (R,) bool on the CPU, rows for which the frame was not computed.
+        probability: (R,) of reuse, differentiable in training; None for gates that have none.
+        forced: (R,) bool on the CPU, rows that left no choice (objects that start, ...).
+    """
+
+    keys: tuple[Key, ...]
+    reused: Tensor
+    probability: Tensor | None = None
+    forced: Tensor | None = None
+
+
+@dataclass
+class Tap:
+    """A tensor that is published under a name, for losses between two models.
+
+    Attributes:
+        name: such as ``propagation.0.id.output``.
+        tensor: of any shape; which one the place that publishes it tells.
+    """
+
+    name: str
+    tensor: Tensor
