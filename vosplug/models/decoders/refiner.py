@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from ...registry import DECODERS
 from ...utils.errors import ConfigError
-from ..layers.build import build_norm, conv_norm_relu
+from ..layers.residual import ProjectedBlock
 
 UPSAMPLING = ("bilinear", "bicubic")
 
@@ -36,28 +36,6 @@ class ScoreEncoder(nn.Module):
         return self.transform(torch.cat([reduced, resize(score, reduced.shape[-2:])], dim=1)), reduced
 
 
-class RefinerBlock(nn.Module):
-    """relu(y + conv(relu(norm(conv(y))))) with y = 1x1(x).
-
-    Args:
-        channels: of input and output.
-        norm: see :func:`~..layers.build.build_norm`.
-    """
-
-    def __init__(self, channels: int, norm: dict | None):
-        super().__init__()
-        self.proj = nn.Conv2d(channels, channels, 1)
-        self.conv1 = nn.Conv2d(channels, channels, 3, padding=1)
-        self.norm = build_norm(norm, channels)
-        self.conv2 = nn.Conv2d(channels, channels, 3, padding=1, bias=False)
-        self.no_norm = nn.Identity()
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(R, C, h, w) -> the same."""
-        x = self.proj(x)
-        return conv_norm_relu(self.conv2, self.no_norm, conv_norm_relu(self.conv1, self.norm, x), shortcut=x)
-
-
 class DeeperAttention(nn.Module):
     """Scale channels by what both this level and the deeper one show on average, and add the deeper one.
 
@@ -81,9 +59,9 @@ class RefinerLevel(nn.Module):
     def __init__(self, in_channels: int, channels: int, norm: dict | None):
         super().__init__()
         self.encoder = ScoreEncoder(in_channels, channels)
-        self.block1 = RefinerBlock(channels, norm)
+        self.block1 = ProjectedBlock(channels, norm)
         self.attention = DeeperAttention(channels)
-        self.block2 = RefinerBlock(channels, norm)
+        self.block2 = ProjectedBlock(channels, norm)
 
     def forward(self, feature: Tensor, score: Tensor, deeper: Tensor | None) -> Tensor:
         """(R, C_in, h, w), (R, 1, h', w'), (R, C, h'', w'') or None at the deepest level -> (R, C, h, w)."""

@@ -63,3 +63,48 @@ def write_prompt(logits: Tensor, prompt: Prompt, ids: tuple[int, ...], active: T
     own = torch.where(given, surely, never)
     own = torch.where(started[:, :, None, None], own, logits.index_select(1, channels))
     return hide_inactive(logits.index_copy(1, channels, own), active)
+
+
+def odds(prob: Tensor, active: Tensor) -> Tensor:
+    """FRTM's merging: a softmax over the odds p / (1 - p), with the smallest 1 - p as background.
+
+    Args:
+        prob: (B, O, H, W) independent probabilities.
+        active: (B, O) bool; other objects get the probability 0.
+
+    Returns:
+        (B, O + 1, H, W) probabilities. Odds reach 1e7, so they are never handed on.
+    """
+    clamped = _with_smallest_background(prob, active)
+    return hide_inactive(clamped / (1 - clamped), active).softmax(dim=1)
+
+
+def keep_winners(prob: Tensor, active: Tensor) -> Tensor:
+    """Leave an object its probability only where it is the most probable; the rest is background.
+
+    Args:
+        prob: (B, O + 1, H, W).
+        active: (B, O) bool.
+
+    Returns:
+        (B, O + 1, H, W) log-probabilities.
+    """
+    won = prob[:, 1:] * (prob[:, 1:] == prob.amax(dim=1, keepdim=True))
+    both = torch.cat([1 - won.sum(dim=1, keepdim=True), won], dim=1)
+    return hide_inactive(both.clamp(EPSILON, 1 - EPSILON).log(), active)
+
+
+def normalised_odds(prob: Tensor, active: Tensor) -> Tensor:
+    """TTVOS's merging: odds p / (1 - p) that are made to sum to one, with the smallest 1 - p as background.
+
+    Arguments and result are those of :func:`soft_aggregate`: the softmax of log-odds normalises odds.
+    """
+    clamped = _with_smallest_background(prob, active)
+    return hide_inactive((clamped / (1 - clamped)).log(), active)
+
+
+def _with_smallest_background(prob: Tensor, active: Tensor) -> Tensor:
+    """(B, O, H, W) -> (B, O + 1, H, W): the smallest 1 - p of the active objects comes first; kept off 0 and 1."""
+    prob = prob * active.to(prob)[:, :, None, None]
+    largest = prob.amax(dim=1, keepdim=True) if prob.shape[1] else prob.new_zeros(len(prob), 1, *prob.shape[-2:])
+    return torch.cat([1 - largest, prob], dim=1).clamp(EPSILON, 1 - EPSILON)

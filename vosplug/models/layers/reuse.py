@@ -5,7 +5,7 @@ from torch import Tensor, nn
 
 from ...registry import LAYERS
 from ...utils.errors import ConfigError
-from ..decoders.refiner import RefinerBlock
+from .residual import ProjectedBlock
 
 
 @LAYERS.register_module()
@@ -54,7 +54,7 @@ class RefineTranslator(nn.Module):
             self.reduce, self.expand = nn.Conv2d(channels, hidden, 1), nn.Conv2d(hidden, channels, 1)
         self.branches = nn.ModuleList(nn.Conv2d(inner + 1, branch, 3, padding=d, dilation=d) for d in dilations)
         self.blend = nn.Conv2d(branch * len(dilations), inner, 5, padding=2)
-        self.block = RefinerBlock(inner, norm or dict(type="BN"))
+        self.block = ProjectedBlock(inner, norm or dict(type="BN"))
 
     def forward(self, feature: Tensor, delta: Tensor) -> Tensor:
         """(R, C, h, w), (R, 1, h, w) -> (R, C, h, w)."""
