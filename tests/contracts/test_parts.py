@@ -7,16 +7,20 @@ import torch
 
 from vosplug import registry
 from vosplug.models.memories import FrameBank, MemoryEntry
-from vosplug.structures import Pairs
+from vosplug.structures import Level, Pairs
+from vosplug.utils.errors import ConfigError, InputError
 
 CPU = torch.device("cpu")
-PYRAMID = {4: 6, 8: 8, 16: 12}
-FRAME = (32, 48)
+LEVELS = {"c2": Level(6, 4), "c3": Level(8, 8), "c4": Level(12, 16)}
+FRAME, ODD_FRAME = (32, 48), (37, 51)
 
 # kind -> part -> options of one small instance and more. What a segmentor passes on is added by the tests.
 CASES = {
-    "BACKBONES": {"ResNet": [dict(depth=None, block=block, blocks=(1,) * len(widths), stem_channels=4, widths=widths)
-                             for block in ("basic", "bottleneck") for widths in ((4, 6, 8), (4, 6, 8, 10))]},
+    "BACKBONES": {"ResNet": [*(dict(depth=None, block=block, blocks=(1,) * len(widths), stem_channels=4, widths=widths)
+                               for block in ("basic", "bottleneck") for widths in ((4, 6, 8), (4, 6, 8, 10))),
+                             *(dict(depth=None, block="bottleneck", blocks=(1, 2, 1, 2), stem_channels=4,
+                                    widths=(4, 6, 8, 10), norm=dict(type="FrozenBN"), stem_levels=True,
+                                    output_stride=stride) for stride in (8, 16))]},
     "ENCODERS": {
         "KeyEncoder": [dict(key_channels=5, context_channels=c, anisotropic=c is None) for c in (None, 7)],
         "ValueEncoder": [dict(fuser=dict(type="ResidualFuser", channels=9), base_channels=11)]},
@@ -80,16 +84,43 @@ def test_every_part_is_documented(kind):
         assert (cls.__doc__ or "").strip(), f"{name} has no docstring"
 
 
+def pyramid_of(batch, levels=None, frame=FRAME):
+    """Random maps by level."""
+    return {name: torch.randn(batch, level.channels, *(-(-side // level.stride) for side in frame))
+            for name, level in (levels or LEVELS).items()}
+
+
 @pytest.mark.parametrize("channels", [3, 5])
 @pytest.mark.parametrize("case", cases("BACKBONES"))
-def test_backbones_publish_their_pyramid(case, channels):
+def test_backbones_publish_their_levels(case, channels):
     backbone = build("BACKBONES", case, in_channels=channels)
-    pyramid = backbone(torch.randn(2, channels, *FRAME))
-    assert {stride: tuple(x.shape) for stride, x in pyramid.items()} == {
-        stride: (2, c, -(-FRAME[0] // stride), -(-FRAME[1] // stride)) for stride, c in backbone.out_channels.items()}
-    assert list(backbone.out_channels) == sorted(backbone.out_channels)
+    pyramid = backbone(torch.randn(2, channels, *ODD_FRAME))
+    expected = pyramid_of(2, backbone.levels, ODD_FRAME)
+    assert [(name, x.shape) for name, x in pyramid.items()] == [(name, x.shape) for name, x in expected.items()]
+    strides = [level.stride for level in backbone.levels.values()]
+    assert {"c2", "c3"} <= set(backbone.levels) and strides == sorted(strides)
     sum(x.square().sum() for x in pyramid.values()).backward()
     assert all(p.grad is not None for p in backbone.parameters())
+
+
+@pytest.mark.parametrize("case", cases("BACKBONES"))
+def test_backbones_compute_as_far_as_asked_and_go_on_from_there(case):
+    backbone, x = build("BACKBONES", case, in_channels=3).eval(), torch.randn(1, 3, *ODD_FRAME)
+    with torch.no_grad():
+        whole, names = backbone(x), list(backbone.levels)
+        for count, name in enumerate(names, start=1):
+            part = backbone(x, upto=name)
+            assert list(part) == names[:count]
+            again = backbone.extend(part, upto=name)
+            assert list(again) == names[:count] and all(again[n] is part[n] for n in part)
+            assert list(part) == names[:count]  # the pyramid that was given is left alone
+            rest = backbone.extend(part)
+            assert list(rest) == names and all(torch.equal(rest[n], whole[n]) for n in names)
+            assert all(rest[n] is part[n] for n in part)
+    with pytest.raises(ConfigError, match=f"has no level 'c9'; its levels: {', '.join(names)}"):
+        backbone(x, upto="c9")
+    with pytest.raises(InputError, match="the pyramid has none"):
+        backbone.extend({})
 
 
 BACKBONE = dict(type="ResNet", **CASES["BACKBONES"]["ResNet"][0])
@@ -103,7 +134,8 @@ def test_key_encoders_publish_their_channels(case):
     assert features.key.shape == (2, encoder.key_channels, *grid)
     assert features.context.shape == (2, encoder.context_channels, *grid)
     assert features.base.shape == (2, encoder.base_channels, *grid)
-    assert {s: x.shape[1] for s, x in features.pyramid.items()} == encoder.pyramid_channels
+    assert {name: x.shape for name, x in features.pyramid.items()} == {
+        name: x.shape for name, x in pyramid_of(2, encoder.levels).items()}
 
 
 @pytest.mark.parametrize("case", cases("ENCODERS", only=("ValueEncoder",)))
@@ -143,15 +175,17 @@ def test_matching_heads_read_weighted_means_of_values(case):
 def test_decoders_give_one_map_per_object_whatever_their_number(case):
     from vosplug.models.encoders import FrameFeatures
 
-    decoder = build("DECODERS", case, value_channels=5, context_channels=3, pyramid_channels=PYRAMID, stride=16).eval()
-    pyramid = {s: torch.randn(1, c, FRAME[0] // s, FRAME[1] // s) for s, c in PYRAMID.items()}
-    features = FrameFeatures(None, torch.randn(1, 3, 2, 3), None, pyramid)
+    decoder = build("DECODERS", case, value_channels=5, context_channels=3, levels=LEVELS, stride=16).eval()
+    features = FrameFeatures(frame=torch.randn(1, 3, *FRAME), pyramid=pyramid_of(1), context=torch.randn(1, 3, 2, 3))
     readout, previous = torch.randn(3, 5, 2, 3), torch.zeros(1, 3, *FRAME)
     with torch.no_grad():
-        three = decoder(readout, features, Pairs.of(torch.ones(1, 3, dtype=torch.bool), CPU), FRAME, previous=previous)
-        one = decoder(readout[:1], features, Pairs.of(torch.ones(1, 1, dtype=torch.bool), CPU), FRAME,
-                      previous=previous[:, :1])
-    assert three.shape == (3, *FRAME) and torch.allclose(three[0], one[0], atol=1e-5)
+        logits = []
+        for count in (3, 1):
+            rows = Pairs.of(torch.ones(1, count, dtype=torch.bool), CPU)
+            coarse = decoder.coarse(readout[:count], features, rows, previous=previous[:, :count])
+            logits.append(decoder.fine(coarse, features, rows, FRAME))
+    three, one = logits
+    assert three.shape == (3, 1, *FRAME) and torch.allclose(three[0], one[0], atol=1e-5)
 
 
 @pytest.mark.parametrize("case", cases("LOSSES", only=MASK_LOSSES))
@@ -236,8 +270,8 @@ def test_preprocessors_can_be_undone(case):
 
 @pytest.mark.parametrize("part", [name for name, test in LAYERS.items() if test == "fusion"])
 def test_fusions_publish_stride_and_channels(part):
-    fusion = registry.LAYERS.build(dict(type=part), in_channels=PYRAMID)
-    out = fusion({s: torch.randn(2, c, FRAME[0] // s, FRAME[1] // s) for s, c in PYRAMID.items()})
+    fusion = registry.LAYERS.build(dict(type=part), in_levels=LEVELS)
+    out = fusion(pyramid_of(2))
     assert out.shape == (2, fusion.out_channels, FRAME[0] // fusion.stride, FRAME[1] // fusion.stride)
 
 

@@ -9,7 +9,7 @@ from tests.contracts.test_parts import own
 from tests.models.tracklets.helpers import moving_squares, need_compiled_mmcv, tiny_config
 from vosplug import registry
 from vosplug.models.tracklets.linking import ClipTracks
-from vosplug.structures import VideoState
+from vosplug.structures import Level, VideoState
 from vosplug.utils.errors import InputError
 
 B, T, N, C, K = 2, 3, 4, 8, 3
@@ -68,8 +68,8 @@ def test_every_registered_part_has_a_case_and_is_documented(kind):
 
 @pytest.mark.parametrize("case", cases("NECKS"))
 def test_necks_publish_their_levels(case):
-    neck = build("NECKS", case, in_channels={s: 2 * s for s in STRIDES})
-    levels = neck({s: torch.randn(2, 2 * s, -(-FRAME[0] // s), -(-FRAME[1] // s)) for s in STRIDES})
+    neck = build("NECKS", case, in_levels={f"c{s}": Level(2 * s, s) for s in STRIDES})
+    levels = neck({f"c{s}": torch.randn(2, 2 * s, -(-FRAME[0] // s), -(-FRAME[1] // s)) for s in STRIDES})
     assert neck.strides == STRIDES
     assert [tuple(x.shape) for x in levels] == [(2, neck.out_channels, -(-FRAME[0] // s), -(-FRAME[1] // s))
                                                 for s in STRIDES]

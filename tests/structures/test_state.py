@@ -1,52 +1,18 @@
-"""Prompt, Pairs, StepOutput and VideoState."""
+"""Prompt, StepOutput and VideoState."""
 
 import pytest
 import torch
 
 from vosplug.models.memories import FrameBank, MemoryEntry
-from vosplug.structures import ObjectIds, Pairs, Prompt, StepOutput, VideoState
+from vosplug.structures import ObjectIds, Prompt, StepOutput, VideoState
 from vosplug.utils.errors import InputError
 
 CPU = torch.device("cpu")
-TABLES = {"full": [[True, True, True], [True, True, True]], "ragged": [[True, False, True], [False, True, False]],
-          "one_video": [[True, False, True]], "one_object": [[True], [True]], "one_of_one": [[True]],
-          "one_missing": [[True], [False]], "none": [[False, False]]}
 
 
 def prompt(ids, batch=1, valid=None, size=(4, 6)):
     return Prompt(ids=ids, masks=torch.zeros(batch, len(ids), *size),
                   valid=None if valid is None else torch.tensor(valid))
-
-
-class TestPairs:
-    """Gathering and scattering of the pairs that exist."""
-
-    @pytest.mark.parametrize("name", TABLES)
-    def test_gather_expand_and_scatter_against_loops(self, name):
-        active = torch.tensor(TABLES[name])
-        pairs = Pairs.of(active, CPU)
-        existing = [(b, o) for b in range(active.shape[0]) for o in range(active.shape[1]) if active[b, o]]
-        assert list(zip(pairs.batch.tolist(), pairs.channel.tolist(), strict=True)) == existing
-        assert len(pairs) == len(existing) and pairs.shape == tuple(active.shape)
-        assert pairs.full == all(v for row in TABLES[name] for v in row)
-
-        x = torch.arange(active.numel() * 2.0).view(*active.shape, 2)
-        gathered = pairs.gather(x)
-        assert gathered.tolist() == [x[b, o].tolist() for b, o in existing]
-        frames = torch.arange(active.shape[0] * 2.0).view(-1, 2)
-        assert pairs.expand(frames).tolist() == [frames[b].tolist() for b, _ in existing]
-
-        scattered = pairs.scatter(gathered, fill=-9)
-        assert scattered.shape == x.shape
-        for b in range(active.shape[0]):
-            for o in range(active.shape[1]):
-                assert scattered[b, o].tolist() == (x[b, o].tolist() if active[b, o] else [-9, -9])
-
-    def test_gradients_go_to_existing_pairs_only(self):
-        pairs = Pairs.of(torch.tensor(TABLES["ragged"]), CPU)
-        x = torch.ones(2, 3, 1, requires_grad=True)
-        pairs.scatter(pairs.gather(x) * 2).sum().backward()
-        assert x.grad[..., 0].tolist() == [[2, 0, 2], [0, 2, 0]]
 
 
 class TestPrompt:

@@ -82,13 +82,13 @@ class StageCounter:
     def count(self):
         """Count everything that runs inside; what no part does is counted as ``other``."""
         counter = FlopCounterMode(display=False)
-        spans: dict[str, int] = {}
+        running: dict[str, list[int]] = {name: [] for name in self.parts}  # counts at the start of nested calls
         handles = []
-        for name, module in ((name, module) for name, modules in self.parts.items() for module in modules):
+        for name, module in ((n, m) for n, parts in self.parts.items() for part in parts for m in part.modules()):
             handles.append(module.register_forward_pre_hook(
-                lambda _m, _i, name=name: spans.__setitem__(name, counter.get_total_flops())))
+                lambda _m, _i, name=name: running[name].append(counter.get_total_flops())))
             handles.append(module.register_forward_hook(
-                lambda _m, _i, _o, name=name: self.add(name, counter.get_total_flops() - spans[name])))
+                lambda _m, _i, _o, name=name: self.leave(name, running[name], counter.get_total_flops())))
         before = sum(self.counts.values())
         try:
             with counter:
@@ -98,9 +98,11 @@ class StageCounter:
                 handle.remove()
         self.counts["other"] += counter.get_total_flops() // 2 - (sum(self.counts.values()) - before)
 
-    def add(self, name: str, flops: int) -> None:
-        """Book FLOPs of a part."""
-        self.counts[name] += flops // 2
+    def leave(self, name: str, running: list[int], flops: int) -> None:
+        """Book the outermost call of a part, which may be of one of its modules: parts need no ``forward``."""
+        start = running.pop()
+        if not running:
+            self.counts[name] += (flops - start) // 2
 
 
 @torch.no_grad()

@@ -59,9 +59,9 @@ class STCNParity:
             "argmax": prob.argmax(dim=0)[:, ::2, ::2],
             "key_frame1": frame1.key[0],
             "f16_thin_frame1": frame1.context[0, ::16],
-            "f16_frame1": frame1.pyramid[16][0, ::32],
-            "f8_frame1": frame1.pyramid[8][0, ::32, ::2, ::2],
-            "f4_frame1": frame1.pyramid[4][0, ::16, ::4, ::4],
+            "f16_frame1": frame1.pyramid["c4"][0, ::32],
+            "f8_frame1": frame1.pyramid["c3"][0, ::32, ::2, ::2],
+            "f4_frame1": frame1.pyramid["c2"][0, ::16, ::4, ::4],
             "value_frame0": self.seen["value"][0][:, ::16],
             "readout_frame1": self.seen["readout"][0][:, ::16],
             # The temporary frame is beside the bank, not an element of it.

@@ -2,6 +2,7 @@
 
 from .clip import ClipSample
 from .clip_record import ClipRecord, FrameRecord
+from .level import Level
 from .notes import Decision, Tap, Work
 from .object_ids import ObjectIds
 from .row_store import RowStore
@@ -12,5 +13,6 @@ from .video import Video, VideoDataset
 from .vis_clip import VISClipSample
 from .vis_video import VISTrack, VISVideo
 
-__all__ = ["ClipRecord", "ClipSample", "Decision", "FrameRecord", "ObjectIds", "Prompt", "RowStore", "Rows", "StepOutput",
-           "Tap", "TrackMask", "VISClipSample", "VISTrack", "VISVideo", "Video", "VideoDataset", "VideoState", "Work"]
+__all__ = ["ClipRecord", "ClipSample", "Decision", "FrameRecord", "Level", "ObjectIds", "Prompt", "RowStore", "Rows",
+           "StepOutput", "Tap", "TrackMask", "VISClipSample", "VISTrack", "VISVideo", "Video", "VideoDataset",
+           "VideoState", "Work"]

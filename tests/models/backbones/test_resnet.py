@@ -5,6 +5,7 @@ import torch
 from torch import nn
 
 from vosplug.models.backbones import ResNet
+from vosplug.structures import Level
 from vosplug.utils.errors import CheckpointError, ConfigError
 
 TINY = dict(depth=None, block="basic", blocks=(1, 1, 1), stem_channels=4, widths=(4, 6, 8))
@@ -49,18 +50,18 @@ def test_the_stride_of_a_bottleneck_is_in_its_3x3():
 @pytest.mark.parametrize("pool", [True, False])
 def test_pyramid_has_the_published_strides_and_channels(block, factor, pool):
     model = ResNet(**{**TINY, "block": block}, stem_pool=pool, stem_kernel=5, in_channels=5)
-    assert model.out_channels == {4: 4 * factor, 8: 6 * factor, 16: 8 * factor}
+    assert model.levels == {"c2": Level(4 * factor, 4), "c3": Level(6 * factor, 8), "c4": Level(8 * factor, 16)}
     assert model.conv1.weight.shape == (4, 5, 5, 5)
     pyramid = model(torch.randn(2, 5, 32, 48))
-    assert {s: tuple(f.shape) for s, f in pyramid.items()} == {
-        s: (2, c, 32 // s, 48 // s) for s, c in model.out_channels.items()}
+    assert {name: tuple(f.shape) for name, f in pyramid.items()} == {
+        name: (2, level.channels, 32 // level.stride, 48 // level.stride) for name, level in model.levels.items()}
 
 
 def test_stem_is_convolution_norm_relu_and_pool():
     model = randomised(ResNet(**TINY)).eval()
     x = torch.randn(1, 3, 16, 16)
     expected = nn.functional.max_pool2d(model.bn1(model.conv1(x)).relu(), 3, 2, 1)
-    assert torch.equal(model(x)[4], model.layer1(expected))
+    assert torch.equal(model(x)["c2"], model.layer1(expected))
 
 
 def test_basic_block_against_its_formula():
@@ -78,9 +79,9 @@ def test_batch_norm_statistics_stay_in_training(told):
         model.train()
     before = {n: b.clone() for n, b in model.named_buffers()}
     x = torch.randn(4, 3, 32, 32) * 5 + 2
-    trained = model(x)[16]
+    trained = model(x)["c4"]
     assert all(torch.equal(b, before[n]) for n, b in model.named_buffers())
-    assert torch.equal(trained, model.eval()(x)[16])
+    assert torch.equal(trained, model.eval()(x)["c4"])
     trained.sum().backward()
     assert model.bn1.weight.grad.abs().sum() > 0  # scale and shift do train
 
@@ -149,7 +150,7 @@ class TestWeights:
         path, _ = source
         plain, biased = ResNet(**TINY, weights=str(path)).eval(), ResNet(**TINY, bias=True, weights=str(path)).eval()
         x = torch.randn(1, 3, 32, 32)
-        assert torch.allclose(plain(x)[16], biased(x)[16])
+        assert torch.allclose(plain(x)["c4"], biased(x)["c4"])
         assert all(not m.bias.any() for m in biased.modules() if isinstance(m, nn.Conv2d))
 
     @pytest.mark.parametrize("change", [dict(widths=(4, 6, 10)), dict(blocks=(1, 2, 1)), dict(block="bottleneck"),

@@ -6,7 +6,7 @@ from torch import nn
 
 from vosplug.models.encoders import CBAMFuser, KeyEncoder, ResidualFuser, ValueEncoder
 from vosplug.models.layers import CBAM, LastStage, PreActBlock, TopDownFusion
-from vosplug.structures import Pairs
+from vosplug.structures import Level, Pairs
 from vosplug.utils.errors import ConfigError
 
 BACKBONE = dict(type="ResNet", depth=None, block="basic", blocks=(1, 1, 1), stem_channels=4, widths=(4, 6, 8))
@@ -21,11 +21,26 @@ def test_key_encoder_projects_the_last_stage():
     encoder = KeyEncoder(BACKBONE, key_channels=3, context_channels=7).eval()
     features = encoder(torch.randn(2, 3, 32, 48))
     assert features.key.shape == (2, 3, 2, 3) and features.context.shape == (2, 7, 2, 3)
-    assert torch.equal(features.base, features.pyramid[16])
+    assert torch.equal(features.base, features.pyramid["c4"])
     assert torch.equal(features.key, encoder.key_proj(features.base))
     assert torch.equal(features.context, encoder.context_proj(features.base))
     assert (encoder.stride, encoder.key_channels, encoder.context_channels, encoder.base_channels) == (16, 3, 7, 8)
-    assert encoder.pyramid_channels == {4: 4, 8: 6, 16: 8}
+    assert encoder.levels == {"c2": Level(4, 4), "c3": Level(6, 8), "c4": Level(8, 16)}
+
+
+def test_shallow_and_deep_features_are_the_whole_and_asking_twice_costs_nothing():
+    encoder, frame = KeyEncoder(BACKBONE, key_channels=3, context_channels=7, anisotropic=True).eval(), torch.randn(
+        2, 3, 40, 56)
+    features, whole = encoder.shallow(frame), encoder(frame)
+    assert features.frame is frame and list(features.pyramid) == ["c2", "c3"] and features.key is None
+    fine, ran = features.pyramid["c3"], []
+    for module in (encoder.backbone.layer1, encoder.backbone.layer3, encoder.key_proj):
+        module.register_forward_pre_hook(lambda module, _inputs: ran.append(module))
+    assert encoder.deep(features) is features and encoder.deep(features).pyramid["c3"] is fine
+    assert ran == [encoder.backbone.layer3, encoder.key_proj]
+    assert all(torch.equal(features.pyramid[name], x) for name, x in whole.pyramid.items())
+    assert all(torch.equal(getattr(features, name), getattr(whole, name))
+               for name in ("key", "context", "base", "shrinkage", "selection"))
 
 
 def test_key_encoder_without_context_gives_the_base():
@@ -43,22 +58,23 @@ def test_keys_start_orthogonal():
 
 
 def test_top_down_fusion_is_the_formula():
-    fusion = TopDownFusion({4: 2, 8: 3, 16: 4}, channels=5)
-    pyramid = {8: torch.randn(1, 3, 4, 6), 16: torch.randn(1, 4, 2, 3)}
-    coarse = nn.functional.interpolate(fusion.coarse_proj(pyramid[16]), scale_factor=2, mode="bilinear",
+    fusion = TopDownFusion({"c2": Level(2, 4), "c3": Level(3, 8), "c4": Level(4, 16)}, channels=5)
+    pyramid = {"c3": torch.randn(1, 3, 4, 6), "c4": torch.randn(1, 4, 2, 3)}
+    coarse = nn.functional.interpolate(fusion.coarse_proj(pyramid["c4"]), scale_factor=2, mode="bilinear",
                                        align_corners=False)
-    assert torch.allclose(fusion(pyramid), (fusion.fine_proj(pyramid[8]) + coarse).relu(), atol=1e-6)
+    assert torch.allclose(fusion(pyramid), (fusion.fine_proj(pyramid["c3"]) + coarse).relu(), atol=1e-6)
 
 
-def test_fusion_of_strides_that_are_not_there():
-    with pytest.raises(ConfigError, match=r"must be two of \[4, 8, 16\]"):
-        KeyEncoder(BACKBONE, fusion=dict(type="TopDownFusion", strides=(8, 32)))
+@pytest.mark.parametrize("levels", [("c3", "c5"), ("c3",)])
+def test_fusion_of_levels_that_are_not_there(levels):
+    with pytest.raises(ConfigError, match="must be two of c2, c3, c4"):
+        KeyEncoder(BACKBONE, fusion=dict(type="TopDownFusion", levels=levels))
 
 
 def test_last_stage():
-    stage = LastStage({4: 2, 16: 9, 8: 3})
-    coarsest = torch.randn(1, 9, 1, 1)
-    assert (stage.stride, stage.out_channels) == (16, 9) and stage({8: None, 16: coarsest}) is coarsest
+    stage = LastStage({"c2": Level(2, 4), "c3": Level(3, 8), "c4": Level(9, 8)})
+    last = torch.randn(1, 9, 1, 1)
+    assert (stage.stride, stage.out_channels) == (8, 9) and stage({"c3": None, "c4": last}) is last
 
 
 class TestValueEncoder:

@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from vosplug.models.layers.aggregate import full_precision, merge_prompt, soft_aggregate
+from vosplug.models.layers.aggregate import EPSILON, full_precision, soft_aggregate, write_prompt
 from vosplug.structures import Prompt, VideoState
 
 
@@ -51,12 +51,21 @@ def test_without_objects_everything_is_background():
     assert torch.equal(logits.softmax(dim=1), torch.ones(2, 1, 3, 4))
 
 
+def merged(prob, state, prompt):
+    """What the frame loop makes of predictions (B, O_before, 1, W) and given masks."""
+    before = torch.zeros_like(state.active)[:, : prob.shape[1]] | state.active[:, : prob.shape[1]]
+    return write_prompt(soft_aggregate(prob, before), prompt, state.ids.ids, state.active)
+
+
 def test_given_masks_are_certain_and_claim_their_pixels():
     state = started([[True]], (5,))
     state.start_objects(Prompt(ids=(3, 8), masks=torch.zeros(1, 2, 1, 4)))
     masks = torch.tensor([[1.0, 0, 0, 0], [0, 0, 1, 0]]).view(1, 2, 1, 4)
-    merged = merge_prompt(torch.full((1, 1, 1, 4), 0.6), state, Prompt(ids=(3, 8), masks=masks))
-    assert merged.squeeze().tolist() == [[0, pytest.approx(0.6), 0, pytest.approx(0.6)], [1, 0, 0, 0], [0, 0, 1, 0]]
+    logits = merged(torch.full((1, 1, 1, 4), 0.6), state, Prompt(ids=(3, 8), masks=masks))
+    independent = torch.tensor([[0, 0.6, 0, 0.6], [1, 0, 0, 0], [0, 0, 1, 0]]).view(1, 3, 1, 4)
+    assert torch.equal(logits, soft_aggregate(independent, state.active))
+    assert logits.argmax(dim=1).flatten().tolist() == [2, 1, 3, 1]
+    assert float(logits.softmax(dim=1)[0, 2, 0, 0]) > 1 - 10 * EPSILON
 
 
 def test_given_masks_of_other_videos_change_nothing():
@@ -64,16 +73,28 @@ def test_given_masks_of_other_videos_change_nothing():
     valid = torch.tensor([[True], [False]])
     state.start_objects(Prompt(ids=(2,), masks=torch.ones(2, 1, 1, 2), valid=valid))
     prob = torch.tensor([[0.5, 0.0], [0.3, 0.4]])[:, :, None, None].expand(2, 2, 1, 2)
-    merged = merge_prompt(prob, state, Prompt(ids=(2,), masks=torch.ones(2, 1, 1, 2), valid=valid))
-    assert merged[0, :, 0, 0].tolist() == [0, 1]
-    assert torch.equal(merged[1], prob[1])
+    active = torch.tensor([[True, False], [True, True]])
+    logits = write_prompt(soft_aggregate(prob, active), Prompt(ids=(2,), masks=torch.ones(2, 1, 1, 2), valid=valid),
+                          (1, 2), state.active)
+    assert logits[0].argmax(dim=0).tolist() == [[2, 2]]
+    assert torch.equal(logits[1], soft_aggregate(prob, active)[1])
 
 
 def test_ids_of_a_prompt_find_their_channels_in_any_order():
     state = started([[True, True]], (7, 4))
     masks = torch.tensor([[1.0, 0], [0, 1]]).view(1, 2, 1, 2)
-    merged = merge_prompt(torch.zeros(1, 0, 1, 2), state, Prompt(ids=(4, 7), masks=masks))
-    assert merged[0, :, 0].tolist() == [[0, 1], [1, 0]]
+    logits = write_prompt(soft_aggregate(torch.zeros(1, 0, 1, 2), torch.zeros(1, 0, dtype=torch.bool)),
+                          Prompt(ids=(4, 7), masks=masks), (7, 4), state.active)
+    assert logits.argmax(dim=1).flatten().tolist() == [2, 1]
+
+
+def test_masks_come_at_the_size_of_the_logits():
+    native = torch.zeros(1, 1, 2, 6)
+    native[..., 4:] = 1
+    prompt = Prompt(ids=(1,), masks=native[..., ::2], native=native)
+    for width, expected in ((3, [0, 0, 1]), (6, [0, 0, 0, 0, 1, 1]), (12, [0] * 8 + [1] * 4)):
+        logits = write_prompt(torch.zeros(1, 1, 2, width), prompt, (1,), torch.ones(1, 1, dtype=torch.bool))
+        assert logits.argmax(dim=1)[0, 0].tolist() == expected
 
 
 def test_full_precision():

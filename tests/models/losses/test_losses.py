@@ -5,7 +5,8 @@ import math
 import pytest
 import torch
 
-from vosplug.models.losses import BootstrappedCE, DiceLoss
+from vosplug.models.losses import BootstrappedCE, DiceLoss, PixelLoss
+from vosplug.structures import ClipRecord, FrameRecord
 from vosplug.utils.errors import ConfigError
 
 VOID = 255
@@ -40,7 +41,7 @@ def test_mean_over_the_hardest_pixels_of_each_clip(share):
         values = sorted(pixel_losses(logits[row], labels[row]), reverse=True)
         hardest = values[: max(1, int(len(values) * share))]
         expected += sum(hardest) / len(hardest) / 2
-    assert float(loss(logits, labels)) == pytest.approx(expected, rel=1e-12)
+    assert float(loss.pixels(logits, labels)) == pytest.approx(expected, rel=1e-12)
 
 
 def test_void_pixels_do_not_matter():
@@ -48,7 +49,7 @@ def test_void_pixels_do_not_matter():
     other = logits.clone()
     other[0, :, 0] += torch.randn(3, 4).double() * 100
     for loss in (BootstrappedCE(), DiceLoss()):
-        assert float(loss(logits, labels)) == pytest.approx(float(loss(other, labels)), rel=1e-12)
+        assert float(loss.pixels(logits, labels)) == pytest.approx(float(loss.pixels(other, labels)), rel=1e-12)
 
 
 @pytest.mark.parametrize("loss", [BootstrappedCE(), DiceLoss()])
@@ -56,7 +57,7 @@ def test_a_clip_that_is_void_gives_no_gradient(loss):
     logits, labels = example()
     logits.requires_grad_()
     labels[0] = VOID
-    value = loss(logits, labels)
+    value = loss.pixels(logits, labels)
     value.backward()
     assert torch.isfinite(value) and logits.grad[0].abs().sum() == 0 and logits.grad[1].abs().sum() > 0
 
@@ -91,7 +92,7 @@ def test_absent_objects_give_finite_gradients(make, share):
     off[1, 2] = True
     loss = make()
     loss.share = share
-    result = loss(values.masked_fill(off, float("-inf")), labels)
+    result = loss.pixels(values.masked_fill(off, float("-inf")), labels)
     result.backward()
     assert torch.isfinite(result) and torch.isfinite(values.grad).all()
     assert values.grad[1, 2].abs().sum() == 0 and values.grad[1, :2].abs().sum() > 0
@@ -134,3 +135,19 @@ def test_frames_without_objects(make):
     value = make()(logits, torch.zeros(1, 3, 3, dtype=torch.long))
     value.backward()
     assert value.item() == 0
+
+
+def test_mean_over_the_frames_that_were_predicted_without_clips_that_know_nothing():
+    class Sum(PixelLoss):
+        name, weight = "sum", 1.0
+
+        def pixels(self, logits, labels):
+            assert len(logits) == len(labels)
+            return labels.sum().float()
+
+    logits, labels = torch.zeros(2, 2, 1, 2), torch.tensor([[[1, 0]], [[1, 1]]])
+    known = ([[False], [False]], [[True], [True]], [[False], [True]])
+    record = ClipRecord([FrameRecord(t, logits, labels, torch.tensor(table)) for t, table in enumerate(known)])
+    assert [frame.index for frame in record.scored()] == [1, 2]
+    assert float(Sum()(record)) == pytest.approx((3 + 2) / 2)
+    assert float(Sum()(ClipRecord(record.frames[:1]))) == 0

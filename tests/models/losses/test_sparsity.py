@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from tests.contracts.helpers import TINY_R50, build_tiny, sparse, training_batch
-from vosplug.models.backbones.sparse_convs import Work
 from vosplug.models.losses import ComputationLoss, SparsityLoss
+from vosplug.structures import Work
 from vosplug.utils.errors import ConfigError
 
 
@@ -22,13 +22,13 @@ def test_terms_are_the_equations():
     loss = SparsityLoss(target=0.1, beta=2.0)
     layer = (0.5 - 0.1) ** 2 + (0.1 - 0.05) ** 2
     share = (10 * 50 + 30 * 10) / (10 * 100 + 30 * 200)
-    assert float(loss(work(("a", 10, 50, 100), ("b", 30, 10, 200)))) == pytest.approx(layer + 2 * (share - 0.1) ** 2)
+    assert float(loss.work(work(("a", 10, 50, 100), ("b", 30, 10, 200)))) == pytest.approx(layer + 2 * (share - 0.1) ** 2)
 
 
 def test_sites_of_a_layer_are_counted_over_all_frames():
     loss = SparsityLoss(target=0.1, beta=0.0)
-    together = float(loss(work(("a", 10, 10, 100))))
-    assert float(loss(work(("a", 10, 1, 40), ("a", 10, 9, 60)))) == pytest.approx(together, abs=1e-12)
+    together = float(loss.work(work(("a", 10, 10, 100))))
+    assert float(loss.work(work(("a", 10, 1, 40), ("a", 10, 9, 60)))) == pytest.approx(together, abs=1e-12)
     assert together == pytest.approx(0)
 
 
@@ -43,19 +43,19 @@ def test_bounds_open_by_a_squared_cosine(done):
 def test_layers_are_free_in_the_end_and_the_network_is_not():
     loss = SparsityLoss(target=0.1)
     loss.set_progress(9_000, 10_000)
-    assert float(loss(work(("a", 10, 0, 90), ("b", 10, 10, 10)))) == pytest.approx(0, abs=1e-9)
-    assert float(loss(work(("a", 10, 45, 90), ("b", 10, 5, 10)))) == pytest.approx(0.16)
+    assert float(loss.work(work(("a", 10, 0, 90), ("b", 10, 10, 10)))) == pytest.approx(0, abs=1e-9)
+    assert float(loss.work(work(("a", 10, 45, 90), ("b", 10, 5, 10)))) == pytest.approx(0.16)
 
 
 def test_frames_without_choice_do_not_count():
     dense = Work("a", 10, 0, 100)
     for loss in (SparsityLoss(), ComputationLoss()):
-        assert float(loss([dense])) == 0
-        assert float(loss([dense, *work(("a", 10, 30, 100))])) == float(loss(work(("a", 10, 30, 100))))
+        assert float(loss.work([dense])) == 0
+        assert float(loss.work([dense, *work(("a", 10, 30, 100))])) == float(loss.work(work(("a", 10, 30, 100))))
 
 
 def test_computation_is_the_share_of_the_cost():
-    assert float(ComputationLoss()(work(("a", 10, 50, 100), ("b", 30, 10, 200)))) == pytest.approx(800 / 7000)
+    assert float(ComputationLoss().work(work(("a", 10, 50, 100), ("b", 30, 10, 200)))) == pytest.approx(800 / 7000)
 
 
 @pytest.mark.parametrize("options, message", [(dict(target=1.5), "target"), (dict(relax=0.0), "relax")])

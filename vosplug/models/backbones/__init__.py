@@ -1,6 +1,7 @@
 """Backbones: feature pyramids of frames."""
 
 from . import sparse_convs
+from .base import Backbone
 from .resnet import ResNet
 
-__all__ = ["ResNet", "sparse_convs"]
+__all__ = ["Backbone", "ResNet", "sparse_convs"]

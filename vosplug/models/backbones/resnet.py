@@ -1,14 +1,13 @@
 """Residual networks that publish their feature pyramid."""
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ...registry import BACKBONES
-from ...utils.checkpoint import load_checkpoint_file, load_weights, model_state
+from ...structures import Level
 from ...utils.errors import ConfigError
-from ..layers.build import build_conv, build_norm, conv_norm_relu
-from .sparse_convs.gates import Gate
+from ..layers.build import build_norm, conv_norm_relu
+from .base import Backbone
 
 DEPTHS = {18: ("basic", (2, 2, 2, 2)), 34: ("basic", (3, 4, 6, 3)), 50: ("bottleneck", (3, 4, 6, 3)),
           101: ("bottleneck", (3, 4, 23, 3))}
@@ -16,169 +15,154 @@ WIDTHS = (64, 128, 256)  # the fourth stage is added by a fourth width: widths=(
 
 
 class BasicBlock(nn.Module):
-    """Two 3x3 convolutions (He et al., 2016). ``conv`` (and ``shortcut_conv``) may name a sparse convolution."""
+    """Two 3x3 convolutions (He et al., 2016), the first of which carries the stride."""
 
     expansion = 1
 
-    def __init__(self, in_channels: int, width: int, stride: int, conv: dict | None, norm: dict, bias: bool,
-                 shortcut_conv: dict | None = None):
+    def __init__(self, in_channels: int, width: int, stride: int, dilation: int, norm: dict, bias: bool):
         super().__init__()
-        self.conv1 = build_conv(conv, in_channels, width, 3, stride=stride, padding=1, bias=bias)
+        self.conv1 = nn.Conv2d(in_channels, width, 3, stride=stride, padding=dilation, dilation=dilation, bias=bias)
         self.bn1 = build_norm(norm, width)
-        self.conv2 = build_conv(conv, width, width, 3, padding=1, bias=bias)
+        self.conv2 = nn.Conv2d(width, width, 3, padding=dilation, dilation=dilation, bias=bias)
         self.bn2 = build_norm(norm, width)
-        self.downsample = shortcut(in_channels, width, stride, norm, bias, shortcut_conv)
+        self.downsample = shortcut(in_channels, width, stride, norm, bias)
 
     def forward(self, x: Tensor) -> Tensor:
         out = conv_norm_relu(self.conv1, self.bn1, x)
-        shortcut = x if self.downsample is None else self.downsample(x)
-        return conv_norm_relu(self.conv2, self.bn2, out, shortcut=shortcut)
+        return conv_norm_relu(self.conv2, self.bn2, out, shortcut=carried(x, self.downsample))
 
 
 class Bottleneck(nn.Module):
-    """1x1, 3x3 (which carries the stride), 1x1. ``conv`` (and ``shortcut_conv``) may name a sparse convolution."""
+    """1x1, 3x3 (which carries stride and dilation), 1x1."""
 
     expansion = 4
 
-    def __init__(self, in_channels: int, width: int, stride: int, conv: dict | None, norm: dict, bias: bool,
-                 shortcut_conv: dict | None = None):
+    def __init__(self, in_channels: int, width: int, stride: int, dilation: int, norm: dict, bias: bool):
         super().__init__()
         out_channels = width * self.expansion
-        self.conv1 = build_conv(conv, in_channels, width, 1, bias=bias)
+        self.conv1 = nn.Conv2d(in_channels, width, 1, bias=bias)
         self.bn1 = build_norm(norm, width)
-        self.conv2 = build_conv(conv, width, width, 3, stride=stride, padding=1, bias=bias)
+        self.conv2 = nn.Conv2d(width, width, 3, stride=stride, padding=dilation, dilation=dilation, bias=bias)
         self.bn2 = build_norm(norm, width)
-        self.conv3 = build_conv(conv, width, out_channels, 1, bias=bias)
+        self.conv3 = nn.Conv2d(width, out_channels, 1, bias=bias)
         self.bn3 = build_norm(norm, out_channels)
-        self.downsample = shortcut(in_channels, out_channels, stride, norm, bias, shortcut_conv)
+        self.downsample = shortcut(in_channels, out_channels, stride, norm, bias)
 
     def forward(self, x: Tensor) -> Tensor:
         out = conv_norm_relu(self.conv1, self.bn1, x)
         out = conv_norm_relu(self.conv2, self.bn2, out)
-        shortcut = x if self.downsample is None else self.downsample(x)
-        return conv_norm_relu(self.conv3, self.bn3, out, shortcut=shortcut)
+        return conv_norm_relu(self.conv3, self.bn3, out, shortcut=carried(x, self.downsample))
 
 
 BLOCKS = {"basic": BasicBlock, "bottleneck": Bottleneck}
 
 
-def shortcut(in_channels: int, out_channels: int, stride: int, norm: dict, bias: bool,
-             conv: dict | None = None) -> nn.Sequential | None:
+def shortcut(in_channels: int, out_channels: int, stride: int, norm: dict, bias: bool) -> nn.Sequential | None:
     """1x1 convolution and norm where a block changes the shape, else None."""
     if stride == 1 and in_channels == out_channels:
         return None
-    return nn.Sequential(build_conv(conv, in_channels, out_channels, 1, stride=stride, bias=bias),
+    return nn.Sequential(nn.Conv2d(in_channels, out_channels, 1, stride=stride, bias=bias),
                          build_norm(norm, out_channels))
 
 
+def carried(x: Tensor, downsample: nn.Sequential | None) -> Tensor:
+    """What the shortcut of a block adds."""
+    return x if downsample is None else conv_norm_relu(*downsample, x, relu=False)
+
+
 @BACKBONES.register_module()
-class ResNet(nn.Module):
+class ResNet(Backbone):
     """ResNet up to stride 16: stem and three stages; with four ``widths`` up to 32. Parameter names are torchvision's.
+
+    Levels are ``c2`` (first stage, stride 4), ``c3``, ``c4`` and, with four stages, ``c5``.
 
     Args:
         depth: 18, 34, 50 or 101, or None with ``block`` and ``blocks`` given.
         in_channels: of the input (image and masks for a value encoder).
         stem_channels, stem_kernel: of the first convolution (stride 2).
         stem_pool: a 3x3 max-pooling of stride 2 follows the stem; without it the first stage has stride 2.
+        stem_levels: the first convolution (``c1``, stride 2) and what is pooled (``stem``, stride 4) are levels too.
         widths: of the three or four stages (times 4 at the output of bottlenecks).
         block: ``basic`` or ``bottleneck``; by ``depth`` if None.
         blocks: number of blocks per stage; by ``depth`` if None.
-        conv: config of the convolutions inside the blocks (kind ``sparse convolution``); dense if None.
-        shortcut_conv: the same for the convolutions on their shortcuts.
         norm: config of the norms, see :func:`~vosplug.models.layers.build.build_norm`.
         bias: convolutions have biases.
-        frozen_stages: the stem (1 and more) and the stages before this number, itself included, are not trained.
-        freeze_norm_stats: batch norms use their running statistics in training too, as STCN and XMem train.
-        weights: path of a torchvision-style state dict to start from; ``fc``, and with three stages ``layer4``, are not
-            used.
-
-    Attributes:
-        out_channels: stride -> channels of the pyramid ``forward`` returns.
+        output_stride: 8, 16 or 32: stages that would be coarser are dilated instead.
+        dilate_first: the first block of a dilated stage is dilated like the others (DeepLab, CFBI); False gives it the
+            dilation of the stage before (torchvision).
+        multi_grid: one factor per block of the last stage, by which its dilation is multiplied: (1, 2, 4) in DeepLab.
+        frozen_stages, weights: see :meth:`~.base.Backbone.finish`.
+        freeze_norm_stats: see :class:`~.base.Backbone`.
     """
 
     def __init__(self, depth: int | None = 50, in_channels: int = 3, stem_channels: int = 64, stem_kernel: int = 7,
-                 stem_pool: bool = True, widths: tuple = WIDTHS, block: str | None = None, blocks: tuple | None = None,
-                 conv: dict | None = None, norm: dict | None = None, bias: bool = False, freeze_norm_stats: bool = True,
-                 frozen_stages: int = 0, weights: str | None = None, shortcut_conv: dict | None = None):
-        super().__init__()
+                 stem_pool: bool = True, stem_levels: bool = False, widths: tuple = WIDTHS, block: str | None = None,
+                 blocks: tuple | None = None, norm: dict | None = None, bias: bool = False, output_stride: int = 32,
+                 dilate_first: bool = False, multi_grid: tuple | None = None, freeze_norm_stats: bool = True,
+                 frozen_stages: int = 0, weights: str | None = None):
+        super().__init__(freeze_norm_stats)
         if len(widths) not in (3, 4):
             raise ConfigError(f"ResNet.widths must be three or four numbers, one per stage, got {widths}")
         block_class, counts = resolve_depth(depth, block, blocks, stages=len(widths))
-        if not 0 <= frozen_stages <= len(widths):
-            raise ConfigError(f"ResNet.frozen_stages must lie in 0..{len(widths)}, got {frozen_stages}")
         norm = norm or dict(type="BN")
-        self.freeze_norm_stats = freeze_norm_stats
-        self.stem_pool = stem_pool
+        self.unused = {"fc.": "the classifier"}
+        if len(widths) == 3:
+            self.unused["layer4."] = "a stage that this network does not have"
         self.conv1 = nn.Conv2d(in_channels, stem_channels, stem_kernel, stride=2, padding=stem_kernel // 2, bias=bias)
         self.bn1 = build_norm(norm, stem_channels)
-        channels = stem_channels
-        strides = (1 if stem_pool else 2, 2, 2, 2)[: len(widths)]
-        self.out_channels: dict[int, int] = {}
-        for stage, (width, count, stride) in enumerate(zip(widths, counts, strides, strict=True), start=1):
+        self.steps = ("c1", "stem") if stem_pool else ("c1",)
+        if stem_levels:
+            self.levels = {step: Level(stem_channels, stride) for step, stride in zip(self.steps, (2, 4), strict=False)}
+        channels, level_stride = stem_channels, 4 if stem_pool else 2
+        places = stage_places(counts, level_stride, output_stride, dilate_first, multi_grid)
+        for number, (width, place) in enumerate(zip(widths, places, strict=True), start=1):
             layers = []
-            for index in range(count):
-                layers.append(block_class(channels, width, stride if index == 0 else 1, conv, norm, bias,
-                                          shortcut_conv))
-                channels = width * block_class.expansion
-            self.add_module(f"layer{stage}", nn.Sequential(*layers))
-            self.out_channels[2 ** (stage + 1)] = channels
-        self.reset_parameters()
-        if weights:
-            self.load_pretrained(weights)
-        for name in ("conv1", "bn1", *(f"layer{n}" for n in range(1, frozen_stages + 1))) if frozen_stages else ():
-            getattr(self, name).requires_grad_(False)
-        self.train()  # a new module is in training mode without having been told so
+            for stride, dilation in place:
+                layers.append(block_class(channels, width, stride, dilation, norm, bias))
+                channels, level_stride = width * block_class.expansion, level_stride * stride
+            self.add_module(f"layer{number}", nn.Sequential(*layers))
+            self.steps += (f"c{number + 1}",)
+            self.levels[f"c{number + 1}"] = Level(channels, level_stride)
+        self.finish(weights, frozen_stages)
 
-    def reset_parameters(self) -> None:
-        """He initialisation of all convolutions; gates keep theirs."""
-        for module in self.modules():
-            if isinstance(module, nn.Conv2d) and not isinstance(module, Gate):
-                nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
-                if module.bias is not None:
-                    nn.init.zeros_(module.bias)
+    @property
+    def stages(self) -> list[list[nn.Module]]:
+        layers = [module for name, module in self.named_children() if name.startswith("layer")]
+        return [[self.conv1, self.bn1], *([layer] for layer in layers)]
 
-    def load_pretrained(self, path: str) -> None:
-        """Load torchvision-style weights.
+    def advance(self, step: str, x: Tensor) -> Tensor:
+        if step == "c1":
+            return conv_norm_relu(self.conv1, self.bn1, x)
+        if step == "stem":
+            return F.max_pool2d(x, 3, stride=2, padding=1)
+        return getattr(self, f"layer{int(step[1:]) - 1}")(x)
 
-        A stem with more input channels keeps its own weights for those. Biases of convolutions, which torchvision does
-        not have, become zero; counters of batch norms, which old files lack, and gates keep their start value.
-        """
-        state = {k: v for k, v in model_state(load_checkpoint_file(path)).items()
-                 if not k.startswith("fc.") and (len(self.out_channels) == 4 or not k.startswith("layer4."))}
-        stem = self.conv1.weight.detach().clone()
-        given = state.get("conv1.weight")
-        fits = given is not None and given.ndim == 4 and (given[:, 0].shape == stem[:, 0].shape)
-        if fits and given.shape[1] < stem.shape[1]:
-            stem[:, : given.shape[1]] = given
-            state["conv1.weight"] = stem
-        for name, module in self.named_modules():
-            if isinstance(module, Gate):
-                state.update({f"{name}.{part}": value for part, value in module.state_dict().items()})
-            elif isinstance(module, nn.Conv2d) and module.bias is not None:
-                state.setdefault(f"{name}.bias", torch.zeros_like(module.bias))
-            if getattr(module, "num_batches_tracked", None) is not None:
-                state.setdefault(f"{name}.num_batches_tracked", module.num_batches_tracked)
-        load_weights(self, state)
 
-    def train(self, mode: bool = True) -> "ResNet":
-        super().train(mode)
-        if mode and self.freeze_norm_stats:
-            for module in self.modules():
-                if isinstance(module, nn.modules.batchnorm._BatchNorm):
-                    module.eval()
-        return self
+def stage_places(counts: tuple, stride: int, output_stride: int, dilate_first: bool,
+                 multi_grid: tuple | None) -> list[list[tuple[int, int]]]:
+    """(stride, dilation) of every block of every stage.
 
-    def forward(self, x: Tensor) -> dict[int, Tensor]:
-        """(N, in_channels, H, W) -> {4: (N, C4, H/4, W/4), 8: ..., 16: ...}, and 32 with four stages."""
-        x = F.relu(self.bn1(self.conv1(x)))
-        if self.stem_pool:
-            x = F.max_pool2d(x, 3, stride=2, padding=1)
-        f4 = self.layer1(x)
-        f8 = self.layer2(f4)
-        pyramid = {4: f4, 8: f8, 16: self.layer3(f8)}
-        if 32 in self.out_channels:
-            pyramid[32] = self.layer4(pyramid[16])
-        return pyramid
+    Args:
+        counts: number of blocks per stage.
+        stride: of the input of the first stage, which comes out at stride 4.
+        output_stride, dilate_first, multi_grid: see :class:`ResNet`.
+    """
+    if output_stride not in (8, 16, 32):
+        raise ConfigError(f"ResNet.output_stride must be 8, 16 or 32, got {output_stride}")
+    if multi_grid is not None and len(multi_grid) != counts[-1]:
+        raise ConfigError(f"ResNet.multi_grid must be {counts[-1]} numbers, one per block of the last stage, "
+                          f"got {tuple(multi_grid)}")
+    places, dilation = [], 1
+    for number, count in enumerate(counts):
+        before, step = dilation, 4 // stride if number == 0 else 2
+        if stride * step > output_stride:
+            dilation, step = dilation * step, 1
+        stride *= step
+        dilations = [dilation if dilate_first else before] + [dilation] * (count - 1)
+        if multi_grid is not None and number == len(counts) - 1:
+            dilations = [d * factor for d, factor in zip(dilations, multi_grid, strict=True)]
+        places.append([(step if index == 0 else 1, d) for index, d in enumerate(dilations)])
+    return places
 
 
 def resolve_depth(depth: int | None, block: str | None, blocks: tuple | None, stages: int = 3) -> tuple[type, tuple]:

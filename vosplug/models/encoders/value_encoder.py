@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from ...registry import BACKBONES, ENCODERS, LAYERS
-from ...structures import Pairs
+from ...structures import Rows
 from ..layers.cbam import CBAM
 from ..layers.residual import PreActBlock
 
@@ -17,17 +17,15 @@ class CBAMFuser(nn.Module):
         value_channels, base_channels: of the two inputs.
         channels: of the output.
         image_first: order the input [frame feature, value feature], as XMem does.
-        conv: config of the convolutions inside the residual blocks.
     """
 
-    def __init__(self, value_channels: int, base_channels: int, channels: int = 512, image_first: bool = False,
-                 conv: dict | None = None):
+    def __init__(self, value_channels: int, base_channels: int, channels: int = 512, image_first: bool = False):
         super().__init__()
         self.out_channels = channels
         self.image_first = image_first
-        self.block1 = PreActBlock(value_channels + base_channels, channels, conv=conv)
+        self.block1 = PreActBlock(value_channels + base_channels, channels)
         self.attention = CBAM(channels)
-        self.block2 = PreActBlock(channels, channels, conv=conv)
+        self.block2 = PreActBlock(channels, channels)
 
     def forward(self, value: Tensor, base: Tensor) -> Tensor:
         """(P, Cv', h, w), (P, Cb, h, w) -> (P, channels, h, w)."""
@@ -43,14 +41,12 @@ class ResidualFuser(nn.Module):
         value_channels, base_channels: of the two inputs.
         channels: of the output.
         norm: config of a norm inside the block.
-        conv: config of the convolutions inside the block.
     """
 
-    def __init__(self, value_channels: int, base_channels: int, channels: int = 128, norm: dict | None = None,
-                 conv: dict | None = None):
+    def __init__(self, value_channels: int, base_channels: int, channels: int = 128, norm: dict | None = None):
         super().__init__()
         self.out_channels = channels
-        self.block = PreActBlock(value_channels + base_channels, channels, conv=conv, norm=norm)
+        self.block = PreActBlock(value_channels + base_channels, channels, norm=norm)
 
     def forward(self, value: Tensor, base: Tensor) -> Tensor:
         """(P, Cv', h, w), (P, Cb, h, w) -> (P, channels, h, w)."""
@@ -77,13 +73,13 @@ class ValueEncoder(nn.Module):
     def __init__(self, backbone: dict, fuser: dict, base_channels: int, fusion: dict | None = None):
         super().__init__()
         self.backbone = BACKBONES.build(backbone, in_channels=5)
-        self.fusion = LAYERS.build(fusion or dict(type="LastStage"), in_channels=self.backbone.out_channels)
+        self.fusion = LAYERS.build(fusion or dict(type="LastStage"), in_levels=self.backbone.levels)
         self.fuser = LAYERS.build(fuser, value_channels=self.fusion.out_channels, base_channels=base_channels)
         self.stride = self.fusion.stride
         self.out_channels = self.fuser.out_channels
 
-    def forward(self, frame: Tensor, base: Tensor, masks: Tensor, pairs: Pairs) -> Tensor:
-        """Encode the existing pairs.
+    def forward(self, frame: Tensor, base: Tensor, masks: Tensor, rows: Rows) -> Tensor:
+        """Encode the existing rows.
 
         Args:
             frame: (B, 3, H, W).
@@ -96,6 +92,6 @@ class ValueEncoder(nn.Module):
         masks = masks.to(frame.dtype)
         others = masks.sum(dim=1, keepdim=True) - masks
         planes = torch.stack([masks, others], dim=2)
-        x = torch.cat([pairs.expand(frame), pairs.gather(planes)], dim=1)
+        x = torch.cat([rows.expand(frame), rows.gather(planes)], dim=1)
         value = self.fusion(self.backbone(x))
-        return self.fuser(value, pairs.expand(base))
+        return self.fuser(value, rows.expand(base))

@@ -1,20 +1,12 @@
-"""Building convolutions and norms from short configs."""
+"""Norms from short configs, and convolution, norm and ReLU as one step."""
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ...registry import SPARSE_CONVS
 from ...utils.errors import ConfigError, did_you_mean
 
-NORMS = ("BN", "GN", "none")
-
-
-def build_conv(conv: dict | None, in_channels: int, out_channels: int, kernel_size: int, **options) -> nn.Module:
-    """Build a convolution: ``nn.Conv2d``, or a drop-in of kind ``sparse convolution`` named by ``conv['type']``."""
-    if conv is None:
-        return nn.Conv2d(in_channels, out_channels, kernel_size, **options)
-    return SPARSE_CONVS.build(conv, in_channels=in_channels, out_channels=out_channels, kernel_size=kernel_size,
-                              **options)
+NORMS = ("BN", "FrozenBN", "GN", "none")
 
 
 def conv_norm_relu(conv: nn.Module, norm: nn.Module, x: Tensor, relu: bool = True,
@@ -37,12 +29,34 @@ def add_and_activate(out: Tensor, shortcut: Tensor | None, relu: bool, overwrite
     return F.relu(out, inplace=overwrite) if relu else out
 
 
+class FrozenBN(nn.Module):
+    """Batch norm of fixed statistics, scale and shift: four buffers, no parameter, no counter.
+
+    Args:
+        channels: of the input.
+        eps: added to the variance.
+    """
+
+    def __init__(self, channels: int, eps: float = 1e-5):
+        super().__init__()
+        self.eps = eps
+        self.register_buffer("weight", torch.ones(channels))
+        self.register_buffer("bias", torch.zeros(channels))
+        self.register_buffer("running_mean", torch.zeros(channels))
+        self.register_buffer("running_var", torch.ones(channels))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, C, H, W) -> (N, C, H, W)."""
+        return F.batch_norm(x, self.running_mean, self.running_var, self.weight, self.bias, eps=self.eps)
+
+
 def build_norm(norm: dict | None, channels: int) -> nn.Module:
     """Build a norm over ``channels``.
 
     Args:
-        norm: ``dict(type='BN')``, ``dict(type='GN', channels_per_group=16)`` (a smaller group where 16 does not
-            divide ``channels``), or None / ``dict(type='none')`` for none.
+        norm: ``dict(type='BN')``, ``dict(type='FrozenBN')`` (:class:`FrozenBN`), ``dict(type='GN',
+            channels_per_group=16)`` (a smaller group where 16 does not divide ``channels``), or None /
+            ``dict(type='none')`` for none.
     """
     if norm is None or norm["type"] == "none":
         return nn.Identity()
@@ -51,6 +65,9 @@ def build_norm(norm: dict | None, channels: int) -> nn.Module:
     if kind == "BN":
         check_norm_options(kind, options, ("eps", "momentum", "affine", "track_running_stats"))
         return nn.BatchNorm2d(channels, **options)
+    if kind == "FrozenBN":
+        check_norm_options(kind, options, ("eps",))
+        return FrozenBN(channels, **options)
     if kind == "GN":
         check_norm_options(kind, options, ("channels_per_group", "eps", "affine"))
         per_group = options.pop("channels_per_group", 16)

@@ -1,38 +1,42 @@
-"""Joining features of two strides."""
+"""Choosing and joining levels of a pyramid."""
+
+from collections.abc import Mapping, Sequence
 
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ...registry import LAYERS
+from ...structures import Level
 from ...utils.errors import ConfigError
 
 
 @LAYERS.register_module()
 class TopDownFusion(nn.Module):
-    """relu(1x1(fine) + upsampled 1x1(coarse)): one map at the finer of two strides.
+    """relu(1x1(fine) + upsampled 1x1(coarse)): one map at the finer of two levels.
 
     Args:
-        in_channels: stride -> channels of the pyramid.
+        in_levels: name -> level of the pyramid.
         channels: of the output.
-        strides: the finer and the coarser level that are joined.
+        levels: names of the finer and the coarser level that are joined.
 
     Attributes:
         out_channels, stride: of the output.
     """
 
-    def __init__(self, in_channels: dict[int, int], channels: int = 96, strides: tuple[int, int] = (8, 16)):
+    def __init__(self, in_levels: Mapping[str, Level], channels: int = 96, levels: Sequence[str] = ("c3", "c4")):
         super().__init__()
-        if not set(strides) <= set(in_channels):
-            raise ConfigError(f"TopDownFusion.strides must be two of {sorted(in_channels)}, the strides of the "
-                              f"backbone, got {tuple(strides)}")
-        self.stride, self.coarse = strides
+        if len(levels) != 2 or not set(levels) <= set(in_levels):
+            raise ConfigError(f"TopDownFusion.levels must be two of {', '.join(in_levels)}, the levels of the "
+                              f"backbone, got {tuple(levels)}")
+        self.fine, self.coarse = levels
+        self.stride = in_levels[self.fine].stride
         self.out_channels = channels
-        self.fine_proj = nn.Conv2d(in_channels[self.stride], channels, 1)
-        self.coarse_proj = nn.Conv2d(in_channels[self.coarse], channels, 1)
+        self.fine_proj = nn.Conv2d(in_levels[self.fine].channels, channels, 1)
+        self.coarse_proj = nn.Conv2d(in_levels[self.coarse].channels, channels, 1)
 
-    def forward(self, pyramid: dict[int, Tensor]) -> Tensor:
-        """Pyramid {stride: (N, C, H/stride, W/stride)} -> (N, channels, H/fine, W/fine)."""
-        fine = self.fine_proj(pyramid[self.stride])
+    def forward(self, pyramid: Mapping[str, Tensor]) -> Tensor:
+        """Pyramid {level: (N, C, h, w)} -> (N, channels, H/stride, W/stride)."""
+        fine = self.fine_proj(pyramid[self.fine])
         coarse = F.interpolate(self.coarse_proj(pyramid[self.coarse]), size=fine.shape[-2:], mode="bilinear",
                                align_corners=False)
         return F.relu(fine + coarse)
@@ -40,20 +44,20 @@ class TopDownFusion(nn.Module):
 
 @LAYERS.register_module()
 class LastStage(nn.Module):
-    """The coarsest level of a pyramid as it is.
+    """The last level of a pyramid as it is.
 
     Args:
-        in_channels: stride -> channels of the pyramid.
+        in_levels: name -> level of the pyramid.
 
     Attributes:
         out_channels, stride: of the output.
     """
 
-    def __init__(self, in_channels: dict[int, int]):
+    def __init__(self, in_levels: Mapping[str, Level]):
         super().__init__()
-        self.stride = max(in_channels)
-        self.out_channels = in_channels[self.stride]
+        self.level = list(in_levels)[-1]
+        self.stride, self.out_channels = in_levels[self.level].stride, in_levels[self.level].channels
 
-    def forward(self, pyramid: dict[int, Tensor]) -> Tensor:
-        """Pyramid {stride: (N, C, H/stride, W/stride)} -> its coarsest level."""
-        return pyramid[self.stride]
+    def forward(self, pyramid: Mapping[str, Tensor]) -> Tensor:
+        """Pyramid {level: (N, C, h, w)} -> its last level."""
+        return pyramid[self.level]

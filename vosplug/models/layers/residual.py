@@ -3,7 +3,7 @@
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .build import build_conv, build_norm, conv_norm_relu
+from .build import build_norm, conv_norm_relu
 
 
 class PreActBlock(nn.Module):
@@ -13,21 +13,18 @@ class PreActBlock(nn.Module):
 
     Args:
         in_channels, out_channels: of the block.
-        conv: config of the two convolutions.
         norm: config of a norm, see :func:`build_norm`.
-        shortcut_conv: config of the convolution on the shortcut; dense if None.
     """
 
-    def __init__(self, in_channels: int, out_channels: int, conv: dict | None = None, norm: dict | None = None,
-                 shortcut_conv: dict | None = None):
+    def __init__(self, in_channels: int, out_channels: int, norm: dict | None = None):
         super().__init__()
-        self.conv1 = build_conv(conv, in_channels, out_channels, 3, padding=1)
+        self.conv1 = nn.Conv2d(in_channels, out_channels, 3, padding=1)
         self.norm1 = build_norm(norm, out_channels)
-        self.conv2 = build_conv(conv, out_channels, out_channels, 3, padding=1)
+        self.conv2 = nn.Conv2d(out_channels, out_channels, 3, padding=1)
         self.norm2 = build_norm(norm, out_channels)
         self.downsample = None
         if in_channels != out_channels:
-            self.downsample = build_conv(shortcut_conv, in_channels, out_channels, 3, padding=1)
+            self.downsample = nn.Conv2d(in_channels, out_channels, 3, padding=1)
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, C_in, H, W) -> (N, C_out, H, W)."""

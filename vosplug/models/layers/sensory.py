@@ -7,7 +7,6 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ...registry import LAYERS
-from .build import build_conv
 
 
 @LAYERS.register_module()
@@ -20,12 +19,11 @@ class SensoryGRU(nn.Module):
     Args:
         in_channels: of the input.
         hidden_channels: of the state.
-        conv: config of the convolution.
     """
 
-    def __init__(self, in_channels: int, hidden_channels: int, conv: dict | None = None):
+    def __init__(self, in_channels: int, hidden_channels: int):
         super().__init__()
-        self.transform = build_conv(conv, in_channels + hidden_channels, 3 * hidden_channels, 3, padding=1)
+        self.transform = nn.Conv2d(in_channels + hidden_channels, 3 * hidden_channels, 3, padding=1)
         nn.init.xavier_normal_(self.transform.weight)
 
     def forward(self, x: Tensor, hidden: Tensor) -> Tensor:
@@ -43,15 +41,13 @@ class MultiScaleUpdate(nn.Module):
         in_channels: of the decoder's features, coarsest first; the logits join the last one.
         hidden_channels: of the state.
         mid_channels: of the sum that enters the GRU.
-        conv: config of all convolutions.
     """
 
-    def __init__(self, in_channels: Sequence[int], hidden_channels: int, mid_channels: int = 256,
-                 conv: dict | None = None):
+    def __init__(self, in_channels: Sequence[int], hidden_channels: int, mid_channels: int = 256):
         super().__init__()
         channels = [*in_channels[:-1], in_channels[-1] + 1]
-        self.projections = nn.ModuleList(build_conv(conv, c, mid_channels, 1) for c in channels)
-        self.gru = SensoryGRU(mid_channels, hidden_channels, conv=conv)
+        self.projections = nn.ModuleList(nn.Conv2d(c, mid_channels, 1) for c in channels)
+        self.gru = SensoryGRU(mid_channels, hidden_channels)
 
     def forward(self, scales: Sequence[Tensor], hidden: Tensor) -> Tensor:
         """Features (P, C_i, h_i, w_i), coarsest first, then logits (P, 1, h_n, w_n); (P, Ch, h, w) -> (P, Ch, h, w)."""

@@ -6,6 +6,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ...registry import NECKS
+from ...structures import Level
 
 
 class PlainConv(nn.Module):
@@ -24,28 +25,29 @@ class FPN(nn.Module):
     """Top-down pyramid with lateral connections (Lin et al., 2017). Parameter names are those of mmdet.
 
     Args:
-        in_channels: stride -> channels of the backbone's pyramid.
+        in_levels: name -> level of the backbone's pyramid, finest first; all are used.
         channels: of every level that comes out.
 
     Attributes:
-        strides: of the levels, ascending.
+        strides: of the levels, finest first.
         out_channels: ``channels``.
     """
 
-    def __init__(self, in_channels: Mapping[int, int], channels: int = 256):
+    def __init__(self, in_levels: Mapping[str, Level], channels: int = 256):
         super().__init__()
-        self.strides = tuple(sorted(in_channels))
+        self.levels = tuple(in_levels)
+        self.strides = tuple(level.stride for level in in_levels.values())
         self.out_channels = channels
-        self.lateral_convs = nn.ModuleList(PlainConv(in_channels[s], channels, 1) for s in self.strides)
-        self.fpn_convs = nn.ModuleList(PlainConv(channels, channels, 3) for _ in self.strides)
+        self.lateral_convs = nn.ModuleList(PlainConv(level.channels, channels, 1) for level in in_levels.values())
+        self.fpn_convs = nn.ModuleList(PlainConv(channels, channels, 3) for _ in self.levels)
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
                 nn.init.xavier_uniform_(module.weight)
                 nn.init.zeros_(module.bias)
 
-    def forward(self, pyramid: Mapping[int, Tensor]) -> tuple[Tensor, ...]:
-        """{stride: (F, C_s, h, w)} -> one (F, channels, h, w) per level, finest first."""
-        levels = [conv(pyramid[s]) for s, conv in zip(self.strides, self.lateral_convs, strict=True)]
+    def forward(self, pyramid: Mapping[str, Tensor]) -> tuple[Tensor, ...]:
+        """{level: (F, C, h, w)} -> one (F, channels, h, w) per level, finest first."""
+        levels = [conv(pyramid[name]) for name, conv in zip(self.levels, self.lateral_convs, strict=True)]
         for i in range(len(levels) - 1, 0, -1):
             levels[i - 1] = levels[i - 1] + F.interpolate(levels[i], size=levels[i - 1].shape[-2:], mode="nearest")
         return tuple(conv(x) for conv, x in zip(self.fpn_convs, levels, strict=True))

@@ -41,7 +41,7 @@ class EfficientVIS(BaseVISSegmentor):
             raise ConfigError(f"EfficientVIS.frame_chunk must be at least 1 or None, got {frame_chunk}")
         self.frame_chunk, self.checkpointing = frame_chunk, checkpointing
         self.backbone = BACKBONES.build(backbone)
-        self.neck = NECKS.build(neck or dict(type="FPN"), in_channels=self.backbone.out_channels)
+        self.neck = NECKS.build(neck or dict(type="FPN"), in_levels=self.backbone.levels)
         channels = self.neck.out_channels
         self.queries = QUERIES.build(queries or dict(type="TrackletQueries"), channels=channels)
         self.interactions = nn.ModuleList(

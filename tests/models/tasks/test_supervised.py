@@ -5,15 +5,10 @@ import torch
 from torch import nn
 
 from tests.contracts.helpers import FAMILIES, build_tiny, random_frames
-from vosplug.models.segmentors.training import (
-    LossMeter,
-    first_frames,
-    hide_unstarted,
-    mean_iou,
-    to_channels,
-    training_prompt,
-)
-from vosplug.structures import ClipSample
+from vosplug.models.losses import ClipLoss, NoteLoss
+from vosplug.models.tasks.clips import clip_prompts, first_frames, hide_unstarted, resized_to, to_channels
+from vosplug.models.tasks.supervised import losses_of, mean_iou
+from vosplug.structures import ClipRecord, ClipSample, FrameRecord
 
 VOID = 255
 
@@ -35,13 +30,12 @@ def test_first_frames_are_padded_with_never():
 
 def test_prompts_are_the_masks_of_the_slots_that_start():
     first = torch.tensor([[0, 2], [0, 0]])
-    labels = torch.tensor([[[1, 0, VOID]], [[2, 1, 2]]])
-    prompt = training_prompt(labels, first, 0)
+    labels = torch.tensor([[[1, 0, VOID]], [[2, 1, 2]]])[:, None].expand(2, 3, 1, 3)
+    prompt, nothing, late = clip_prompts(labels, first)
     assert prompt.ids == (1, 2) and prompt.valid.tolist() == [[True, False], [True, True]]
     assert prompt.masks.tolist() == [[[[1, 0, 0]], [[0, 0, 0]]], [[[0, 1, 0]], [[1, 0, 1]]]]
-    late = training_prompt(labels, first, 2)
     assert late.ids == (2,) and late.valid.tolist() == [[True], [False]]
-    assert training_prompt(labels, first, 1) is None
+    assert nothing is None
 
 
 def test_objects_that_nobody_can_know_are_void():
@@ -68,41 +62,72 @@ def test_mean_iou():
     assert float(mean_iou(logits, labels, torch.zeros(2, 2, dtype=torch.bool))) == 0
 
 
-class Spy(nn.Module):
-    """A loss that remembers what it got and answers with the sum of the labels."""
+class Spy(ClipLoss):
+    """A loss that remembers the frames that it got and answers with their number."""
 
     name, weight = "spy", 0.5
 
     def __init__(self):
         super().__init__()
-        self.calls = []
+        self.frames = []
 
-    def forward(self, logits, labels):
-        self.calls.append((logits, labels))
-        return labels.sum().float()
+    def forward(self, record):
+        self.frames = record.scored()
+        return record.frames[0].logits.new_tensor(float(len(self.frames)))
+
+    def numbers(self, record):
+        return {"seen": torch.tensor(len(record.frames))}
 
 
-def test_meter_averages_over_frames_and_leaves_out_clips_that_know_nothing():
-    loss = Spy()
-    meter = LossMeter([loss])
+class Model(nn.Module):
+    """Parameters and losses."""
+
+    def __init__(self, *losses):
+        super().__init__()
+        self.losses = nn.ModuleList(losses)
+        self.used, self.unused = nn.Parameter(torch.ones(2, 2)), nn.Parameter(torch.ones(1))
+        self.frozen = nn.Parameter(torch.ones(1), requires_grad=False)
+
+
+def record(*known):
     logits = torch.zeros(2, 2, 1, 2)
     logits[:, 0], logits[:, 1, :, 0] = 0.5, 1
     labels = torch.tensor([[[1, 0]], [[1, 1]]])
-    meter.add(logits, labels, torch.tensor([True, True]), torch.tensor([[True], [True]]))
-    meter.add(logits, labels, torch.tensor([False, True]), torch.tensor([[False], [True]]))
-    assert loss.calls[1][1].tolist() == [[[1, 1]]] and loss.calls[1][0].shape == (1, 2, 1, 2)
-    result = meter.result([])
-    assert float(result["loss_spy"]) == pytest.approx(0.5 * (3 + 2) / 2)
+    return ClipRecord([FrameRecord(t, logits, labels, torch.tensor(table)) for t, table in enumerate(known)])
+
+
+def test_losses_are_weighted_and_iou_leaves_out_clips_that_know_nothing():
+    result = losses_of(Model(Spy()), record([[True], [True]], [[False], [True]]))
+    assert float(result["loss_spy"]) == pytest.approx(0.5 * 2) and int(result["seen"]) == 2
     assert float(result["iou"]) == pytest.approx((0.75 + 0.5) / 2)
 
 
-def test_meter_without_frames_is_zero_and_reaches_every_parameter():
-    parameters = [nn.Parameter(torch.ones(2, 2)), nn.Parameter(torch.ones(1)),
-                  nn.Parameter(torch.ones(1), requires_grad=False)]
-    result = LossMeter([Spy()]).result(parameters)
+def test_without_predictions_losses_reach_every_parameter_with_zero():
+    model = Model(Spy())
+    result = losses_of(model, record([[False], [False]]))
     result["loss_spy"].backward()
     assert result["loss_spy"].item() == 0 and set(result) == {"loss_spy"}
-    assert parameters[0].grad is not None and parameters[1].grad is not None and parameters[2].grad is None
+    assert model.used.grad is not None and model.unused.grad is not None and model.frozen.grad is None
+
+
+def test_parts_that_losses_on_notes_did_not_reach_get_a_gradient_of_zero():
+    class Nothing(NoteLoss):
+        name, weight = "nothing", 1.0
+
+        def forward(self, record):
+            return torch.zeros(())
+
+    model = Model(Nothing())
+    losses_of(model, record([[True], [True]]))["loss_nothing"].backward()
+    assert float(model.unused.grad) == 0
+
+
+def test_logits_of_a_method_come_to_the_size_of_the_labels():
+    logits = torch.arange(3.0).view(1, 1, 1, 3)
+    ends = [resized_to(logits, (1, 5), type("P", (), {"align_corners": corners})) for corners in (True, False)]
+    assert ends[0].flatten().tolist() == [0, 0.5, 1, 1.5, 2]
+    assert ends[1].flatten().tolist() == pytest.approx([0, 0.4, 1, 1.6, 2])
+    assert resized_to(logits, (1, 3), None) is logits
 
 
 class TestUnroll:
@@ -121,7 +146,7 @@ class TestUnroll:
         batch = model.data_preprocessor({"inputs": [random_frames(3, (48, 48)) for _ in firsts],
                                          "data_samples": samples}, True)
         result = model(**batch, mode="loss")
-        return spy.calls, samples, result
+        return [frame.predicted() for frame in spy.frames], samples, result
 
     @pytest.mark.parametrize("firsts", [[(0, 0, 2)], [(0, 2, 0)], [(0, 1, 2), (0, 0)], [(0, 2, 1), (0, 0, 0)],
                                         [(0, 2, 0, 1), (0,)]])
@@ -157,7 +182,7 @@ class TestUnroll:
 
     def test_iou_counts_propagated_objects_only(self, model, monkeypatch):
         seen = []
-        monkeypatch.setattr("vosplug.models.segmentors.training.mean_iou",
+        monkeypatch.setattr("vosplug.models.tasks.supervised.mean_iou",
                             lambda logits, labels, scored: seen.append(scored.tolist()) or logits.new_zeros(()))
         self.targets(model, (0, 2, 0), (0, 1))
         # Frame 1: slots 1 and 3 of clip 1, slot 1 of clip 2. Frame 2: slot 2 of clip 2 too, slot 2 of clip 1 is given.
