@@ -57,6 +57,11 @@ class VOSPreprocessor(BaseDataPreprocessor):
         shift = self.anchor.new_tensor([-m / s for m, s in zip(self.mean, self.std, strict=True)]).view(3, 1, 1)
         return torch.addcmul(shift, images.to(self.anchor), scale)
 
+    def denormalize(self, frames: Tensor) -> Tensor:
+        """The inverse of :meth:`normalize`: (..., 3, H, W) -> values 0..255."""
+        scale = frames.new_tensor([255 * s for s in self.std]).view(3, 1, 1)
+        return torch.addcmul(frames.new_tensor([255 * m for m in self.mean]).view(3, 1, 1), frames, scale)
+
     def frames(self, images: Tensor) -> tuple[Tensor, Geometry]:
         """(B, 3, H, W) RGB 0..255 -> ((B, 3, H', W') normalised and padded, geometry)."""
         geometry = self.geometry(tuple(images.shape[-2:]))

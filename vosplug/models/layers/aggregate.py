@@ -89,7 +89,8 @@ def keep_winners(prob: Tensor, active: Tensor) -> Tensor:
     Returns:
         (B, O + 1, H, W) log-probabilities.
     """
-    won = prob[:, 1:] * (prob[:, 1:] == prob.amax(dim=1, keepdim=True))
+    channels = torch.arange(prob.shape[1], device=prob.device)[1:, None, None]
+    won = prob[:, 1:] * (prob.argmax(dim=1, keepdim=True) == channels)
     both = torch.cat([1 - won.sum(dim=1, keepdim=True), won], dim=1)
     return hide_inactive(both.clamp(EPSILON, 1 - EPSILON).log(), active)
 

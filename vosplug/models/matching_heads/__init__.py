@@ -1,5 +1,7 @@
 """Heads that read a memory for the current frame."""
 
 from .affinity import AffinityMatching, AnisotropicL2Matching, BestAffinities, L2Matching, LocalityPrior
+from .template import TemplateMatching
 
-__all__ = ["AffinityMatching", "AnisotropicL2Matching", "BestAffinities", "L2Matching", "LocalityPrior"]
+__all__ = ["AffinityMatching", "AnisotropicL2Matching", "BestAffinities", "L2Matching", "LocalityPrior",
+           "TemplateMatching"]

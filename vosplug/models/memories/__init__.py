@@ -3,6 +3,7 @@
 from .eviction import EvenlySpaced, LeastUsed, OldestFirst
 from .frame_bank import FrameBank, FrameBankState, MemoryEntry
 from .long_term import LongTermMemory, LongTermMemoryState
+from .target_model import TargetModel, TargetModelState
 
 __all__ = ["EvenlySpaced", "FrameBank", "FrameBankState", "LeastUsed", "LongTermMemory", "LongTermMemoryState",
-           "MemoryEntry", "OldestFirst"]
+           "MemoryEntry", "OldestFirst", "TargetModel", "TargetModelState"]
