@@ -2,6 +2,7 @@
 
 import re
 import sys
+from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 
 from setuptools import find_packages, setup
@@ -37,11 +38,12 @@ def folder_packages(folder: str, *, needs_init: bool) -> dict[str, str]:
 
 def compiled() -> dict:
     """Arguments of ``setup`` for the compiled operators: none of them where they cannot be built."""
-    if not (ROOT / "ops" / "build.py").is_file():
+    path = ROOT / "ops" / "build.py"
+    if not path.is_file():
         return {}
-    sys.path.insert(0, str(ROOT))
-    from ops import build
-
+    spec = spec_from_file_location("vosplug_ops_build", path)
+    build = module_from_spec(spec)
+    spec.loader.exec_module(build)
     reason = build.why_not()
     if reason:
         print(f"note: {reason}", file=sys.stderr)

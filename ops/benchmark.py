@@ -3,7 +3,7 @@
 import ctypes
 import statistics
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -176,23 +176,3 @@ def random_policy(height: int, width: int, density: float, seed: int = 0) -> Ten
     """Return a (1, H, W) uint8 policy without any clustering: ``density`` compute, half of the rest reuse."""
     chosen = torch.rand(1, height, width, generator=torch.Generator().manual_seed(seed))
     return (chosen < density + 0.5 * (1 - density)).to(torch.uint8) + (chosen < density).to(torch.uint8)
-
-
-def cases_of(op: str | None, device: str, quick: bool = False, sweep: bool = False) -> Iterator[Case]:
-    """Yield the cases of one operator, or of all; ``sweep``: the sparse convolution at all densities instead."""
-    from .deformable_attention.benchmark import cases as deformable_attention
-    from .sparse_attention.benchmark import cases as sparse_attention
-    from .sparse_conv.benchmark import cases as sparse_conv
-
-    if sweep:
-        from .sparse_conv.benchmark import sweep as densities
-
-        yield from densities(device)
-        return
-    makers = (sparse_conv, sparse_attention, deformable_attention)
-    for name, make in zip(OPERATORS, makers, strict=True):
-        if op in (None, name):
-            yield from make(device, quick)
-
-
-OPERATORS = ("sparse_conv2d", "sparse_attention", "deformable_attention")

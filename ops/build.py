@@ -2,8 +2,8 @@
 
 ``python ops/build.py`` builds the extension in place (``ops/_C.abi3.so``). Two variants are for tests: ``--variant
 asan`` has the address and undefined-behaviour sanitizers, ``--variant avx512`` runs the AVX-512 kernels on any x86-64
-with AVX2. The extension uses only torch's stable ABI and Python's limited API, so that one wheel serves every Python
-from 3.10 and every torch from 2.10. Kernels for several instruction sets are in the same file and one is chosen when
+with AVX2. The extension uses torch's stable ABI and nothing of Python, so that one wheel serves every Python from 3.10
+and every torch from 2.10. Kernels for several instruction sets are in the same file and one is chosen when
 the program runs: nothing here depends on the machine that builds.
 
 Where torch has CUDA and nvcc is found, the CUDA kernels and their binding are compiled in, for the GPUs of
@@ -16,7 +16,6 @@ import platform
 import shutil
 import subprocess
 import sys
-import sysconfig
 import tempfile
 from pathlib import Path
 
@@ -97,7 +96,7 @@ VARIANTS = {
 
 def _compile_args(variant: str = "") -> list[str]:
     args = ["-std=c++17", "-O3", "-fvisibility=hidden", "-ffp-contract=fast", "-fno-math-errno", "-fno-trapping-math"]
-    args += ["-Wno-psabi", "-Wno-unknown-pragmas", "-Wno-ignored-attributes", "-DPy_LIMITED_API=0x030a0000"]
+    args += ["-Wno-psabi", "-Wno-unknown-pragmas", "-Wno-ignored-attributes"]
     args += ["-DTORCH_TARGET_VERSION=0x020a000000000000", "-DTORCH_STABLE_ONLY"]
     return args + VARIANTS[variant][0]
 
@@ -151,7 +150,7 @@ def build_in_place(variant: str = "", jobs: int = 1) -> Path:
     folder = HERE.parent / "build" / f"ops_{variant}".strip("_")
     folder.mkdir(parents=True, exist_ok=True)
     compiler, cuda = _compiler(), why_no_cuda() is None
-    includes = [f"-I{path}" for path in [*_include_dirs(cuda), sysconfig.get_path("include")]]
+    includes = [f"-I{path}" for path in _include_dirs(cuda)]
     headers = max(p.stat().st_mtime for p in HERE.glob("*/csrc/**/*") if p.suffix in (".h", ".inl", ".cuh"))
     objects, running = [], []
     for source in sources() + (cuda_sources() if cuda else []):

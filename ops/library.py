@@ -6,25 +6,19 @@ import os
 from pathlib import Path
 
 import torch
-from torch import Tensor
-from torch._C._functorch import is_functorch_wrapped_tensor
-from torch.nn import Parameter
 
 _ISA = ("generic", "avx2", "avx512", "avx512_bf16")
 
-# Depths of the stacks of modes: in one of them operators have to be seen.
-MODE_STACKS = (torch._C._len_torch_dispatch_stack, torch._C._len_torch_function_stack)
-
 
 @functools.cache
-def extension() -> Path | None:
-    """Return the file of the compiled operators, loaded by the first call, or None, which that call logs."""
+def has_extension() -> bool:
+    """Return whether the compiled operators are loaded; the first call loads them or logs, once, that they lack."""
     folder = Path(__file__).resolve().parent
     problem = "no compiled extension in the installed package"
     for path in sorted(folder.glob("_C*.so")):
         try:
             torch.ops.load_library(str(path))
-            return path
+            return True
         except (OSError, RuntimeError) as error:  # noqa: PERF203
             problem = f"{path.name} cannot be loaded: {str(error).splitlines()[0]}"
     logging.getLogger("vosplug").warning(
@@ -32,12 +26,7 @@ def extension() -> Path | None:
         "(to build them: python ops/build.py in a clone, or pip install --no-build-isolation .)",
         problem,
     )
-    return None
-
-
-def has_extension() -> bool:
-    """Return whether the compiled operators are loaded; the first call loads them or logs, once, that they lack."""
-    return extension() is not None
+    return False
 
 
 @functools.cache
@@ -68,19 +57,6 @@ def has_dense_kernels(dtype: torch.dtype) -> bool:
     if dtype == torch.float16:
         return torch.backends.mkldnn.is_available() and torch.ops.mkldnn._is_mkldnn_fp16_supported()
     return True
-
-
-def unwatched(*tensors: Tensor | None) -> bool:
-    """Return whether plain eager inference calls: no gradient, compiler, mode or wrapper that has to see the operator.
-
-    Then the way through torch's dispatcher, a tenth of a millisecond of Python, can be saved.
-    """
-    if torch.compiler.is_compiling() or any(depth() for depth in MODE_STACKS):
-        return False
-    given = [t for t in tensors if t is not None]
-    if torch.is_grad_enabled() and any(t.requires_grad for t in given):
-        return False
-    return all(type(t) in (Tensor, Parameter) and not is_functorch_wrapped_tensor(t) for t in given)
 
 
 def no_second_derivative(backward_op, name: str) -> None:

@@ -345,7 +345,6 @@ OTHERS = [
     Bad("check-root-missing", "check_data davs --type davis", ("folder not found: davs", "Did you mean 'davis'")),
     Bad("check-split-unknown", "check_data davis --type davis --split vall", ("vall",)),
     Bad("check-option-without-meaning", "check_data davis --type folder --split val", ("--split has no meaning",)),
-    Bad("metrics-folder-missing", "compare_metrics davs pred", ("davs",)),
     Bad("memory-plot-suffix", "plot_memory tiny.py --out m.txt", ("m.txt", ".csv")),
     Bad("memory-plot-settles-late", "plot_memory tiny.py --out m.csv --frames 9 --settled 9", ("--settled 9",)),
     Bad("memory-plot-adds-late", "plot_memory tiny.py --out m.csv --frames 9 --add-at 9", ("--add-at 9",)),

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.utils.flop_counter import register_flop_formula
 
-from ..library import has_extension, unwatched
+from ..library import has_extension
 
 _COMPILED = has_extension()  # a constant, so that torch.compile sees one branch
 _QUERIES = 384  # per block: the keys are prepared once for so many
@@ -26,15 +26,12 @@ def _blocks(queries: int, keys: int) -> tuple[Tensor, Tensor]:
     return index.reshape(count, _QUERIES), torch.arange(keys, dtype=torch.int32).repeat(count, 1)
 
 
-def attend(q: Tensor, k: Tensor, v: Tensor, heads: int, scale: float) -> Tensor:
+@torch.library.custom_op("vosplug::dense_attention", mutates_args=())
+def dense_attention(q: Tensor, k: Tensor, v: Tensor, heads: int, scale: float) -> Tensor:
     """softmax(q k^T * scale) v per head: q (B, N, heads*D), k (B, M, heads*D), v (B, M, heads*DV) -> (B, N, heads*DV).
 
     Inference only; ``runs_compiled`` tells whether it may be called.
     """
-    return (_attend if unwatched(q, k, v) else dense_attention)(q, k, v, heads, scale)
-
-
-def _attend(q: Tensor, k: Tensor, v: Tensor, heads: int, scale: float) -> Tensor:
     q, k, v = q.contiguous(), k.contiguous(), v.contiguous()
     out = torch.empty(q.shape[0], q.shape[1], v.shape[2])
     state = torch.empty(q.shape[0], heads, q.shape[1], 2)
@@ -42,12 +39,6 @@ def _attend(q: Tensor, k: Tensor, v: Tensor, heads: int, scale: float) -> Tensor
     index = _blocks(q.shape[1], k.shape[1])
     torch.ops.vosplug_cpu.attention_blocks(q, k, v, scale, *index, None, sizes, out, state, None)
     return out
-
-
-@torch.library.custom_op("vosplug::dense_attention", mutates_args=())
-def dense_attention(q: Tensor, k: Tensor, v: Tensor, heads: int, scale: float) -> Tensor:
-    """:func:`attend` as an operator."""
-    return _attend(q, k, v, heads, scale)
 
 
 @dense_attention.register_fake

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from .. import checks
 from . import cuda
-from .dense import attend, runs_compiled
+from .dense import dense_attention, runs_compiled
 
 
 def reference_points(
@@ -141,7 +141,7 @@ def deformable_attention(
     query = q.flatten(2).transpose(1, 2).to(key.dtype)
     scale = (q.shape[1] // heads) ** -0.5 if scale is None else float(scale)
     if radius is None and runs_compiled(query, key, value):
-        out = attend(query, key, value, heads, scale).transpose(1, 2)
+        out = dense_attention(query, key, value, heads, scale).transpose(1, 2)
     else:
         mask = None if radius is None else _window(size, grid, radius, q.device)
         split = [_by_head(t, heads) for t in (query, key, value)]

@@ -45,7 +45,7 @@ def packed_for(weight: Tensor, bias: Tensor | None, stride, dilation, groups: in
     """Return the packed form of ``weight`` and ``bias``, made anew only if their values changed.
 
     A version counter would miss writes through ``.data`` (as an averaging hook makes them), so the values themselves
-    are compared, by a 64-bit fingerprint read at memory speed. ``prepare_conv2d`` avoids even that.
+    are compared, by a 64-bit fingerprint read at memory speed. ``PreparedConv2d`` avoids even that.
     """
     key = (tuple(stride), tuple(dilation), groups, weight.dtype)
     content = (_fingerprint(weight), _fingerprint(bias), bias is None)

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 
-import torch
 from torch import Tensor
 
 from . import op
@@ -37,29 +36,8 @@ def triple_sparse_conv2d(
         ValueError: an argument has the wrong type, shape, dtype or device.
         RuntimeError: a policy value above 2, or reuse without ``prev_out``.
     """
-    args = op.prepare(
-        x, weight, bias, policy, prev_out, None, stride, padding, dilation, groups, activation, "prev_out"
-    )
-    return op.run(*args)
-
-
-def triple_sparse_conv2d_(
-    x: Tensor, weight: Tensor, bias: Tensor | None, policy: Tensor | Sites, out: Tensor,
-    stride: _Pair = 1, padding: _Pair = 0, dilation: _Pair = 1, groups: int = 1, activation: str | None = None,
-) -> Tensor:  # fmt: skip
-    """In-place :func:`triple_sparse_conv2d`: ``out`` holds the previous output and becomes the new one.
-
-    Sites that reuse cost nothing. For inference: no gradients. What must outlive the next frame has to be copied.
-
-    Returns:
-        ``out``.
-    """
-    _no_gradients(x, weight, bias, out)
-    if torch.is_autocast_enabled(x.device.type) and out.dtype != torch.get_autocast_dtype(x.device.type):
-        raise ValueError(f"out: expected the autocast dtype {torch.get_autocast_dtype(x.device.type)}, got {out.dtype}")
-    args = op.prepare(x, weight, bias, policy, out, None, stride, padding, dilation, groups, activation, "out")
-    op.run_(*args)
-    return out
+    args = op.prepare(x, weight, bias, policy, prev_out, None, stride, padding, dilation, groups, activation)
+    return op.sparse_conv2d(*args)
 
 
 def static_sparse_conv2d(
@@ -70,8 +48,8 @@ def static_sparse_conv2d(
 
     Arguments, result and errors as in :func:`triple_sparse_conv2d`; a site with policy 1 is an error.
     """
-    args = op.prepare(x, weight, bias, policy, None, None, stride, padding, dilation, groups, activation, "prev_out")
-    return op.run(*args)
+    args = op.prepare(x, weight, bias, policy, None, None, stride, padding, dilation, groups, activation)
+    return op.sparse_conv2d(*args)
 
 
 def residual_sparse_conv2d(
@@ -90,13 +68,5 @@ def residual_sparse_conv2d(
     """
     if x_prev is None or prev_out is None:
         raise ValueError("x_prev and prev_out: the residual form needs both, got None")
-    args = op.prepare(x, weight, None, policy, prev_out, x_prev, stride, padding, dilation, groups, None, "prev_out")
-    return op.run(*args)
-
-
-def _no_gradients(*tensors: Tensor | None) -> None:
-    if torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in tensors):
-        raise RuntimeError(
-            "triple_sparse_conv2d_ writes in place and has no gradient: call it under torch.no_grad(), "
-            "or use triple_sparse_conv2d"
-        )
+    args = op.prepare(x, weight, None, policy, prev_out, x_prev, stride, padding, dilation, groups, None)
+    return op.sparse_conv2d(*args)

@@ -8,7 +8,7 @@ from torch._prims_common import suggest_memory_format
 from torch.utils.flop_counter import register_flop_formula
 
 from .. import checks
-from ..library import has_dense_kernels, has_extension, no_second_derivative, unwatched
+from ..library import has_dense_kernels, has_extension, no_second_derivative
 from . import cuda
 from .cache import dense_conv2d, packed_for
 from .indexed import (
@@ -17,12 +17,12 @@ from .indexed import (
     sparse_conv2d_backward_indexed,
     sparse_conv2d_indexed_,
 )
-from .pack import DEPTHWISE, RELU, plan_of
+from .pack import DEPTHWISE, RELU, PackedWeights, plan_of
 from .sites import COMPUTE, REUSE, ZERO, Sites, check_policy, check_values
 
 _KERNEL_DTYPES = (torch.float32, torch.bfloat16, torch.float16)
 
-# Above this density a new output is made by the dense convolution (measured, docs/benchmarks.md). The Winograd kernel
+# Above this density a new output is made by the dense convolution (tools/benchmark_ops.py --sweep). The Winograd kernel
 # beats it at every density, and so does the direct kernel where it multiplies long rows.
 BREAK_EVEN = 0.92
 BREAK_EVEN_SHORT_ROWS = 0.97  # pointwise layers in 16 bit whose rows have fewer channels than this:
@@ -61,62 +61,44 @@ def _empty_output(x: Tensor, weight: Tensor, policy: Tensor) -> Tensor:
     return torch.empty(size, dtype=x.dtype, device=x.device, memory_format=memory_format)
 
 
-def _densest(packed, weight: Tensor, fresh: bool) -> float:
-    """Density above which the dense convolution is faster; updating an output in place, it would have to be copied."""
+def _densest(packed: PackedWeights, weight: Tensor) -> float:
+    """Density above which the dense convolution is faster."""
     if packed.depthwise:
         return 0.5 if has_dense_kernels(weight.dtype) else 1.0
-    pointwise = weight.shape[2] * weight.shape[3] == 1
-    return break_even(weight) if packed.winograd is None and (fresh or not pointwise) else 1.0
+    return break_even(weight) if packed.winograd is None else 1.0
 
 
-def _run(x, weight, bias, policy, prev_out, x_prev, index, tiles, bits, stride, padding, dilation, groups, relu, out):
-    """Return the output: ``out``, updated in place, or a new tensor; ``out`` or ``prev_out`` has the previous one."""
-    previous = out if prev_out is None else prev_out
-    if cuda.takes(x, weight, groups, x_prev):
-        if out is None:
-            out = _empty_output(x, weight, policy)
-            out = out.zero_() if prev_out is None else out
-        return cuda.sparse_conv2d_cuda_(x, weight, bias, policy, prev_out, out, stride, padding, dilation, relu)
-    if not runs_compiled(x):
-        if out is None:
-            out = _empty_output(x, weight, policy)
-            out.zero_() if prev_out is None else out.copy_(prev_out)
-        index = active_index(policy) if index is None else index
-        sparse_conv2d_indexed_(x, weight, bias, policy, index, out, stride, padding, dilation, groups, relu, x_prev)
-        return out
-    geometry = (stride, padding, dilation, groups)
+def _by_index(x, weight, bias, policy, prev_out, x_prev, index, geometry, relu) -> Tensor:
+    """A new output by PyTorch code."""
+    if index is None:
+        check_values(policy)  # the compiled code does so while it finds or counts the sites
+        index = active_index(policy)
+    out = _empty_output(x, weight, policy)
+    out.zero_() if prev_out is None else out.copy_(prev_out)
+    sparse_conv2d_indexed_(x, weight, bias, policy, index, out, *geometry, relu, x_prev)
+    return out
+
+
+def _compiled(x, weight, bias, policy, prev_out, x_prev, index, tiles, bits, geometry, relu) -> Tensor:
+    """A new output by the compiled kernels, or by the dense convolution where nearly all sites are computed."""
+    stride, _, dilation, groups = geometry
     packed = packed_for(weight, bias, stride, dilation, groups)
     sparse_conv2d = torch.ops.vosplug_cpu.sparse_conv2d
     common = (packed.weight, packed.winograd, packed.bias, policy)
-    limit = 1.0 if x_prev is not None else _densest(packed, weight, fresh=out is None)
+    limit = 1.0 if x_prev is not None else _densest(packed, weight)
     count = 0 if limit == 1.0 else torch.ops.vosplug_cpu.active_count(policy) if index is None else index.numel()
     if count > limit * policy.numel():
         dense = dense_conv2d(x, weight, bias, geometry, relu)
         if count < policy.numel():
             plan = plan_of(weight, *geometry, DEPTHWISE * packed.depthwise)
             none = policy.new_empty(0, dtype=torch.int32)
-            sparse_conv2d(x, None, *common, none, None, None, previous, None, None, dense, plan)
-        return dense if out is None else out.copy_(dense)
-    out = _empty_output(x, weight, policy) if out is None else out
+            sparse_conv2d(x, None, *common, none, None, None, prev_out, None, None, dense, plan)
+        return dense
+    out = _empty_output(x, weight, policy)
     plan = plan_of(weight, *geometry, RELU * relu | DEPTHWISE * packed.depthwise)
-    residual = previous if x_prev is not None else None
+    residual = prev_out if x_prev is not None else None
     sparse_conv2d(x, x_prev, *common, index, tiles, bits, prev_out, residual, None, out, plan)
     return out
-
-
-def _fresh(x, weight, bias, policy, prev_out, x_prev, index, tiles, bits, stride, padding, dilation, groups, relu):
-    if index is None and not runs_compiled(x):
-        check_values(policy)  # the compiled code does so while it finds or counts the sites
-    if prev_out is None:
-        check_no_reuse(policy)
-    lists = (index, tiles, bits)
-    return _run(x, weight, bias, policy, prev_out, x_prev, *lists, stride, padding, dilation, groups, relu, None)
-
-
-def _update(x, weight, bias, policy, out, x_prev, index, tiles, bits, stride, padding, dilation, groups, relu):
-    if index is None and not runs_compiled(x):
-        check_values(policy)
-    _run(x, weight, bias, policy, None, x_prev, index, tiles, bits, stride, padding, dilation, groups, relu, out)
 
 
 @torch.library.custom_op("vosplug::sparse_conv2d", mutates_args=())
@@ -126,29 +108,21 @@ def sparse_conv2d(
     stride: Sequence[int], padding: Sequence[int], dilation: Sequence[int], groups: int, relu: bool,
 ) -> Tensor:  # fmt: skip
     """Operator behind the functions of this package; arguments are checked by them."""
-    lists = (index, tiles, tile_bits)
-    return _fresh(x, weight, bias, policy, prev_out, x_prev, *lists, stride, padding, dilation, groups, relu)
+    if prev_out is None:
+        check_no_reuse(policy)
+    geometry = (stride, padding, dilation, groups)
+    if cuda.takes(x, weight, groups, x_prev):
+        out = _empty_output(x, weight, policy)
+        out = out.zero_() if prev_out is None else out
+        return cuda.sparse_conv2d_cuda_(x, weight, bias, policy, prev_out, out, *geometry[:3], relu)
+    if not runs_compiled(x):
+        return _by_index(x, weight, bias, policy, prev_out, x_prev, index, geometry, relu)
+    return _compiled(x, weight, bias, policy, prev_out, x_prev, index, tiles, tile_bits, geometry, relu)
 
 
 @sparse_conv2d.register_fake
 def _(x, weight, bias, policy, prev_out, x_prev, index, tiles, tile_bits, stride, padding, dilation, groups, relu):
     return _empty_output(x, weight, policy)
-
-
-@torch.library.custom_op("vosplug::sparse_conv2d_", mutates_args={"out"})
-def sparse_conv2d_(
-    x: Tensor, weight: Tensor, bias: Tensor | None, policy: Tensor, out: Tensor,
-    x_prev: Tensor | None, index: Tensor | None, tiles: Tensor | None, tile_bits: Tensor | None,
-    stride: Sequence[int], padding: Sequence[int], dilation: Sequence[int], groups: int, relu: bool,
-) -> None:  # fmt: skip
-    """In-place operator: ``out`` holds the previous output and becomes the new one."""
-    lists = (index, tiles, tile_bits)
-    _update(x, weight, bias, policy, out, x_prev, *lists, stride, padding, dilation, groups, relu)
-
-
-@sparse_conv2d_.register_fake
-def _(x, weight, bias, policy, out, x_prev, index, tiles, tile_bits, stride, padding, dilation, groups, relu):
-    return None
 
 
 @torch.library.custom_op("vosplug::sparse_conv2d_backward", mutates_args=())
@@ -207,16 +181,6 @@ def _backward(ctx, grad):
 sparse_conv2d.register_autograd(_backward, setup_context=_setup_context)
 
 
-def run(*args) -> Tensor:
-    """Call the operator (see ``prepare`` for the arguments), the short way where nobody watches."""
-    return _fresh(*args) if unwatched(*args[:6]) else sparse_conv2d(*args)
-
-
-def run_(*args) -> None:
-    """The same for the in-place operator."""
-    (_update if unwatched(*args[:6]) else sparse_conv2d_)(*args)
-
-
 def _count(policy: Tensor) -> int:
     try:
         return int((policy == COMPUTE).sum())
@@ -234,17 +198,12 @@ def _(x, weight, bias, policy, *args, out_val=None, **kwargs) -> int:
     return _conv_flops(weight, _count(policy))
 
 
-@register_flop_formula(torch.ops.vosplug.sparse_conv2d_, get_raw=True)
-def _(x, weight, bias, policy, *args, out_val=None, **kwargs) -> int:
-    return _conv_flops(weight, _count(policy))
-
-
 @register_flop_formula(torch.ops.vosplug.sparse_conv2d_backward, get_raw=True)
 def _(grad, x, weight, policy, *args, out_val=None, **kwargs) -> int:
     return 2 * _conv_flops(weight, _count(policy))
 
 
-def prepare(x, weight, bias, policy, previous, x_prev, stride, padding, dilation, groups, activation, previous_name):
+def prepare(x, weight, bias, policy, prev_out, x_prev, stride, padding, dilation, groups, activation):
     """Check the arguments of a public function and return those of the operator, in its order.
 
     Under autocast the float arguments are cast to its dtype, as a dense convolution's are.
@@ -258,7 +217,7 @@ def prepare(x, weight, bias, policy, previous, x_prev, stride, padding, dilation
     cast = checks.autocast_dtype(x.device.type)
     if cast is not None and x.dtype != torch.float64:
         x, weight = x.to(cast), weight.to(cast)
-        bias, previous, x_prev = (None if t is None else t.to(cast) for t in (bias, previous, x_prev))
+        bias, prev_out, x_prev = (None if t is None else t.to(cast) for t in (bias, prev_out, x_prev))
     checks.tensor(weight, "weight", 4, like=x)
     if bias is not None:
         checks.tensor(bias, "bias", 1, like=x)
@@ -280,11 +239,11 @@ def prepare(x, weight, bias, policy, previous, x_prev, stride, padding, dilation
     if height < 1 or width < 1:
         raise ValueError(f"x: {tuple(x.shape[2:])} is smaller than the kernel {tuple(weight.shape[2:])} needs")
     checks.shape(policy, "policy", (x.shape[0], height, width), "(B, H_out, W_out)")
-    if previous is not None:
-        checks.tensor(previous, previous_name, 4, like=x)
-        checks.shape(previous, previous_name, (x.shape[0], weight.shape[0], height, width), "(B, C_out, H_out, W_out)")
+    if prev_out is not None:
+        checks.tensor(prev_out, "prev_out", 4, like=x)
+        checks.shape(prev_out, "prev_out", (x.shape[0], weight.shape[0], height, width), "(B, C_out, H_out, W_out)")
     if x_prev is not None:
         checks.tensor(x_prev, "x_prev", 4, like=x)
         checks.shape(x_prev, "x_prev", x.shape, "(B, C_in, H, W)")
     lists = sites.lists(with_tiles=weight.shape[2:] == (3, 3)) if sites else (None, None, None)
-    return (x, weight, bias, policy, previous, x_prev, *lists, stride, padding, dilation, groups, activation == "relu")
+    return (x, weight, bias, policy, prev_out, x_prev, *lists, stride, padding, dilation, groups, activation == "relu")

@@ -56,11 +56,6 @@ class Sites:
         """Number of sites to compute, M."""
         return self.index.numel()
 
-    @property
-    def density(self) -> float:
-        """Share of the sites that are computed, 0 to 1."""
-        return self.count / max(1, self.policy.numel())
-
 
 def check_policy(policy: Tensor) -> Tensor:
     """Return ``policy`` contiguous, or raise ValueError."""

@@ -6,10 +6,9 @@ import sys
 
 import pytest
 
-from tests.evaluation.tiny_vis import random_case
+from tests.evaluation.tiny_vis import plain_scores, random_case
 from vosplug.cli.eval_masks import main
 from vosplug.evaluation.functional.youtube_vis import KEYS
-from vosplug.evaluation.functional.youtube_vis_plain import plain_scores
 
 
 @pytest.fixture

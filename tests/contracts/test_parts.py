@@ -7,7 +7,7 @@ import torch
 
 from vosplug import registry
 from vosplug.models.memories import FrameBank, MemoryEntry
-from vosplug.structures import Level, Pairs
+from vosplug.structures import Level, Rows
 from vosplug.utils.errors import ConfigError, InputError
 
 CPU = torch.device("cpu")
@@ -142,9 +142,14 @@ def test_key_encoders_publish_their_channels(case):
 def test_value_encoders_publish_their_channels(case):
     encoder = build("ENCODERS", case, backbone=BACKBONE)
     grid = tuple(s // encoder.stride for s in FRAME)
-    pairs = Pairs.of(torch.tensor([[True, False], [True, True]]), CPU)
+    pairs = rows_of(torch.tensor([[True, False], [True, True]]))
     value = encoder(torch.randn(2, 3, *FRAME), torch.randn(2, 11, *grid), torch.rand(2, 2, *FRAME), pairs)
     assert value.shape == (3, encoder.out_channels, *grid)
+
+
+def rows_of(exists):
+    """Rows of a (B, O) table."""
+    return Rows.of_table(exists, range(1, 1 + exists.shape[1]))
 
 
 def memory_of(policy, frames=3, objects=2, grid=(2, 3)):
@@ -160,7 +165,7 @@ def memory_of(policy, frames=3, objects=2, grid=(2, 3)):
 @pytest.mark.parametrize("case", cases("MATCHING_HEADS"))
 def test_matching_heads_read_weighted_means_of_values(case):
     head, memory = build("MATCHING_HEADS", case), memory_of(FrameBank(every=1))
-    pairs, query = Pairs.of(torch.ones(1, 2, dtype=torch.bool), CPU), torch.randn(1, 4, 2, 3)
+    pairs, query = rows_of(torch.ones(1, 2, dtype=torch.bool)), torch.randn(1, 4, 2, 3)
     out = head(query, memory, pairs, 3)
     assert out.shape == (2, 5, 2, 3)
     values = torch.cat([e.value for e in memory], dim=-1)[0]
@@ -181,7 +186,7 @@ def test_decoders_give_one_map_per_object_whatever_their_number(case):
     with torch.no_grad():
         logits = []
         for count in (3, 1):
-            rows = Pairs.of(torch.ones(1, count, dtype=torch.bool), CPU)
+            rows = rows_of(torch.ones(1, count, dtype=torch.bool))
             coarse = decoder.coarse(readout[:count], features, rows, previous=previous[:, :count])
             logits.append(decoder.fine(coarse, features, rows, FRAME))
     three, one = logits

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from vosplug.datasets.checks import CHECKS
-from vosplug.datasets.checks.rle import decompress, segmentation_fault
+from vosplug.utils.rle import decompress, segmentation_fault
 from vosplug.utils.masks import write_mask
 
 from .trees import SIZE, compress, davis_tree, folder_tree, vis_tree, write_vis, youtube_tree

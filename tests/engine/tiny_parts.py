@@ -6,17 +6,18 @@ import torch
 from torch import Tensor, nn
 
 from vosplug.datasets import ClipRequest
+from vosplug.models.losses import PixelLoss
 from vosplug.models.preprocessor import VOSPreprocessor
 from vosplug.models.segmentors.base import VOSSegmentor
 from vosplug.registry import DATASETS, LOSSES, PREPROCESSORS, SEGMENTORS
-from vosplug.structures import ClipSample, Pairs, VideoState
+from vosplug.structures import ClipSample, Rows, VideoState
 from vosplug.utils.errors import DataError
 
 assert VOSPreprocessor.__name__ in PREPROCESSORS.members()
 
 
 @LOSSES.register_module()
-class TinyCE(nn.Module):
+class TinyCE(PixelLoss):
     """Cross-entropy that can turn into NaN at one iteration."""
 
     def __init__(self, nan_at: int | None = None):
@@ -27,7 +28,7 @@ class TinyCE(nn.Module):
     def set_progress(self, iteration: int, max_iters: int) -> None:
         self.iteration, self.max_iters = iteration, max_iters
 
-    def forward(self, logits: Tensor, labels: Tensor) -> Tensor:
+    def pixels(self, logits: Tensor, labels: Tensor) -> Tensor:
         value = nn.functional.cross_entropy(logits.float(), labels, ignore_index=255)
         return value * float("nan") if self.iteration == self.nan_at and self.nan_at is not None else value
 
@@ -43,16 +44,9 @@ class TinySegmentor(VOSSegmentor):
                                  nn.BatchNorm2d(width) if norm else nn.Identity(), nn.ReLU(),
                                  nn.Dropout(dropout), nn.Conv2d(width, 1, 3, padding=1))
 
-    def encode(self, frame: Tensor, state: VideoState) -> Tensor:
-        return frame
-
-    def segment(self, state: VideoState, features: Tensor, pairs: Pairs) -> Tensor:
-        masks = pairs.gather(state.masks)[:, None]
-        return self.net(torch.cat([pairs.expand(features), masks.to(features)], dim=1))[:, 0]
-
-    def memorize(self, state: VideoState, frame: Tensor, features: Tensor, masks: Tensor, *, prompted: bool,
-                 last: bool) -> None:
-        pass
+    def decode_coarse(self, state: VideoState, features: Tensor, rows: Rows) -> Tensor:
+        masks = rows.gather(state.masks)[:, None]
+        return self.net(torch.cat([rows.expand(features), masks.to(features)], dim=1))
 
 
 @DATASETS.register_module()

@@ -12,7 +12,7 @@ import torch.multiprocessing as mp
 from tests.inference.colour_segmentor import ColourSegmentor, moving_squares
 from vosplug.evaluation.loop import VideoEvaluator, evaluate_videos, share_of
 from vosplug.evaluation.metrics import DavisMetric, YouTubeVOSMetric
-from vosplug.models.baselines import Baseline
+from vosplug.inference.baselines import Baseline
 from vosplug.structures import Video, VideoDataset
 from vosplug.utils.errors import DataError, InputError, OutputError
 from vosplug.utils.images import write_image

@@ -3,7 +3,10 @@
 import numpy as np
 from pycocotools import mask as coco
 
+from vosplug.cli.rivals import load_rival
+
 SIZE = (24, 40)
+plain_scores = load_rival("youtube_vis_plain").plain_scores
 
 
 def pack(mask: np.ndarray) -> dict:

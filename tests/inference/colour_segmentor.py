@@ -18,22 +18,23 @@ class ColourSegmentor(VOSSegmentor):
         self.smear = smear
         self.calls = []
 
-    def encode(self, frame, state):
+    def encode_shallow(self, frame):
         self.calls.append((tuple(frame.shape), frame.dtype, frame.is_contiguous(memory_format=torch.channels_last)))
         return frame
 
-    def segment(self, state, features, pairs):
-        colours = torch.stack([state.cache[i] for i in state.ids])
+    def decode_coarse(self, state, features, rows):
+        colours = state.objects.read("colour", rows)
         distance = (features[0][None] - colours[:, :, None, None]).square().sum(dim=1)
         logits = self.sharpness * (0.3 - distance)
-        return logits + self.smear * (state.masks[0] - 0.5)
+        return (logits + self.smear * (state.masks[0] - 0.5))[:, None]
 
-    def memorize(self, state, frame, features, masks, *, prompted, last):
-        self.calls.append(("last", last))
-        for channel, value in enumerate(state.ids):
-            if value not in state.cache:
-                mask = masks[0, channel]
-                state.cache[value] = (features[0] * mask).sum(dim=(1, 2)) / mask.sum().clamp(min=1e-6)
+    def memorize(self, state, features, masks, rows, run):
+        self.calls.append(("last", run.last))
+        started = rows.select(~state.objects.has("colour", rows))
+        if len(started):
+            mask = started.gather(masks)
+            colour = (features * mask[:, None]).sum(dim=(2, 3)) / mask.sum(dim=(1, 2)).clamp(min=1e-6)[:, None]
+            state.objects.write("colour", started, colour)
 
 
 def moving_squares(frames=6, size=(40, 60), colours=((200, 30, 30), (30, 200, 30)), noise=0):

@@ -8,7 +8,7 @@ from mmengine.config import Config
 from mmengine.hooks import Hook
 
 from vosplug.registry import HOOKS
-from vosplug.utils.config_keys import TOP_KEYS
+from vosplug.utils.config_check import TOP_KEYS
 from vosplug.utils.config_options import OptionsAction, apply_options, set_data_root
 from vosplug.utils.errors import ConfigError
 

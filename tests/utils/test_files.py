@@ -43,15 +43,16 @@ def test_folders_are_made_and_the_permissions_are_usual(tmp_path):
 def test_json_comes_back_and_nan_is_refused(tmp_path):
     value = {"a": [1, 2.5, None], "b": "ö"}
     write_json(tmp_path / "v.json", value)
-    write_json_rows(tmp_path / "r.json", [value, value])
-    assert read_json(tmp_path / "v.json") == value and read_json(tmp_path / "r.json") == [value, value]
-    assert len((tmp_path / "r.json").read_text().splitlines()) == 4  # one row per line between the brackets
-    for write in (write_json, write_json_rows):
+    write_json_rows(tmp_path / "r.json", value, [value, value])
+    assert read_json(tmp_path / "v.json") == value
+    assert read_json(tmp_path / "r.json") == {**value, "rows": [value, value]}
+    assert len((tmp_path / "r.json").read_text().splitlines()) == 8  # one entry and one row per line
+    for write in (write_json, lambda path, rows: write_json_rows(path, {}, rows)):
         with pytest.raises(ValueError, match="JSON"):
             write(tmp_path / "v.json", [float("nan")])
     assert read_json(tmp_path / "v.json") == value
-    write_json_rows(tmp_path / "none.json", [])
-    assert read_json(tmp_path / "none.json") == []
+    write_json_rows(tmp_path / "none.json", {}, [])
+    assert read_json(tmp_path / "none.json") == {"rows": []}
     (tmp_path / "bad.json").write_text("{")
     for name in ("bad.json", "missing.json"):
         with pytest.raises(DataError, match=name):

@@ -1,8 +1,12 @@
 """Time the operators against the best alternative that PyTorch offers."""
 
 import argparse
+import datetime
+import shlex
 import sys
 from collections import defaultdict
+from collections.abc import Iterator
+from pathlib import Path
 
 import torch
 from rich.console import Console
@@ -12,9 +16,11 @@ from rich.table import Table
 from vosplug.ops import benchmark, has_extension, isa
 
 from ..utils.errors import InputError
-from ..utils.files import write_json_rows, write_via
+from ..utils.files import write_json_rows
 from .common import command, positive_int
+from .rivals import load_rival
 
+OPERATORS = ("sparse_conv2d", "sparse_attention", "deformable_attention")
 PIPE_WIDTH = 200
 """Columns of the table where the output is no terminal: else it would be squeezed into 80."""
 
@@ -22,7 +28,7 @@ PIPE_WIDTH = 200
 def build_parser() -> argparse.ArgumentParser:
     """Return the parser of the command line."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--op", choices=benchmark.OPERATORS, help="only this operator (default: all)")
+    parser.add_argument("--op", nargs="+", choices=OPERATORS, default=OPERATORS, help="only these (default: all)")
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu", help="default: cpu")
     parser.add_argument("--threads", type=positive_int, default=1, help="CPU threads (default: 1)")
     parser.add_argument("--seconds", type=float, default=2.0, help="time for each comparison (default: 2)")
@@ -33,29 +39,36 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--sweep", action="store_true", help="instead: the sparse convolution at densities from 0 to 1")
     parser.add_argument("--scaling", action="store_true",
                         help="instead: each operator, and its rival, on --threads threads against one")
-    parser.add_argument("--json", metavar="FILE", help="write the rows as JSON")
-    parser.add_argument("--plot", metavar="FILE", help="write a bar chart of the speed-ups (needs matplotlib)")
+    parser.add_argument("--json", metavar="FILE", help="write the rows as JSON, with the machine and the date")
     return parser
 
 
-def _plot(rows: list[benchmark.Row], path: str) -> None:
-    try:
-        import matplotlib
-    except ImportError as error:
-        raise InputError("--plot needs matplotlib: pip install matplotlib") from error
-    matplotlib.use("Agg")
-    from matplotlib import pyplot
+def cases(options: argparse.Namespace) -> Iterator[benchmark.Case]:
+    """The comparisons that the options ask for."""
+    if options.sweep:
+        yield from load_rival("sparse_conv2d").sweep(options.device)
+        return
+    for name in options.op:
+        yield from load_rival(name).cases(options.device, options.quick)
 
-    labels = [f"{row.shape} {row.dtype} d={row.density} ({row.note})" for row in rows]
-    figure, axes = pyplot.subplots(figsize=(10, 0.28 * len(rows) + 1))
-    axes.barh(range(len(rows)), [row.speedup for row in rows])
-    axes.axvline(1.0, color="black", linewidth=1)
-    axes.set_yticks(range(len(rows)), labels, fontsize=6)
-    axes.invert_yaxis()
-    axes.set_xlabel("times faster than the rival")
-    figure.tight_layout()
-    write_via(path, lambda name: figure.savefig(name, dpi=120))
-    pyplot.close(figure)
+
+def circumstances(command_line: list[str]) -> dict[str, str | None]:
+    """Where and when rows are measured, for their file."""
+    return {"processor": processor(), "isa": isa(), "torch": torch.__version__,
+            "date": datetime.date.today().isoformat(),
+            "command": shlex.join(["python", "tools/benchmark_ops.py", *command_line])}
+
+
+def processor(path: str = "/proc/cpuinfo") -> str:
+    """Name of the processor with its family and model, as virtual machines often shorten the name."""
+    try:
+        lines = (line.partition(":") for line in Path(path).read_text().split("\n\n")[0].splitlines())
+    except OSError:
+        return "unknown"
+    known = {name.strip(): value.strip() for name, _, value in lines}
+    numbers = "".join(f", {part} {known[key]}" for part, key in (("family", "cpu family"), ("model", "model"))
+                      if key in known)
+    return known.get("model name", "unknown") + numbers
 
 
 def _measure(case: benchmark.Case, options: argparse.Namespace) -> list[benchmark.Row]:
@@ -78,11 +91,12 @@ def _table(rows: list[benchmark.Row]) -> Table:
 
 @command
 def main(argv: list[str] | None = None) -> int:
-    """Run the comparisons, print a table, write JSON and a plot."""
+    """Run the comparisons, print a table, write JSON."""
+    argv = sys.argv[1:] if argv is None else argv
     options = build_parser().parse_args(argv)
     if options.device == "cuda" and not torch.cuda.is_available():
         raise InputError("--device cuda: this torch sees no CUDA device")
-    if options.sweep and (options.quick or options.op not in (None, "sparse_conv2d")):
+    if options.sweep and (options.quick or tuple(options.op) not in (OPERATORS, ("sparse_conv2d",))):
         raise InputError("--sweep: is of the whole sparse convolution: leave --quick and other --op away")
     if options.scaling and (options.threads < 2 or options.device != "cpu"):
         raise InputError("--scaling: compares CPU threads with one: give --threads 2 or more, and no other --device")
@@ -90,16 +104,13 @@ def main(argv: list[str] | None = None) -> int:
     benchmark.keep_freed_memory()
     has_extension()
     console, found = Console(width=None if sys.stdout.isatty() else PIPE_WIDTH), defaultdict(list)
-    rows = []
+    rows, about = [], circumstances(argv)
     with torch.no_grad():
         for turn in range(options.rounds):
-            cases = benchmark.cases_of(options.op, options.device, options.quick, options.sweep)
-            for number, case in enumerate(track(cases, description=f"round {turn + 1}", console=console)):
+            for number, case in enumerate(track(cases(options), description=f"round {turn + 1}", console=console)):
                 found[number].append(_measure(case, options))
                 rows = [row for rounds in found.values() for row in benchmark.median_rows(rounds)]
                 if options.json:
-                    write_json_rows(options.json, [row.as_dict() for row in rows])
+                    write_json_rows(options.json, about, [row.as_dict() for row in rows])
     console.print(_table(rows))
-    if options.plot:
-        _plot(rows, options.plot)
     return 0

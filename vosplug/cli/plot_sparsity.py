@@ -43,7 +43,7 @@ def main(argv: list[str] | None = None) -> int:
     from ..inference.memory_log import need_matplotlib
     from ..inference.model_loading import build_segmentor, session_defaults
     from ..utils.files import write_json
-    from ..visualization.sparsity_plots import plot_layers, plot_maps
+    from ..evaluation.sparsity_plots import plot_layers, plot_maps
     from .demo import progress_bar
     from .model_stats import set_density
 

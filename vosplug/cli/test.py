@@ -175,7 +175,7 @@ def check_outputs(dataset: Any, options: argparse.Namespace) -> None:
 
 def build_baseline(options: argparse.Namespace) -> Any:
     """The baseline that was asked for."""
-    from ..models.baselines import Baseline
+    from ..inference.baselines import Baseline
 
     return Baseline(options.baseline)
 

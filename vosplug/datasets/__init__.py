@@ -1,8 +1,6 @@
 """Data sets of videos and of training clips; importing this package registers them."""
 
-import importlib
-import importlib.util
-
+from . import synthetic
 from .clip_batch_sampler import ClipBatchSampler
 from .davis import DavisDataset
 from .folder_videos import FolderVideos
@@ -15,8 +13,4 @@ from .youtube_vis import YouTubeVISDataset
 from .youtube_vos import YouTubeVOSDataset
 
 __all__ = ["ClipBatchSampler", "ClipRequest", "DavisDataset", "FolderVideos", "MixedClips", "StaticImageClips",
-           "VISClips", "VideoClips", "YouTubeVISDataset", "YouTubeVOSDataset"]
-
-# Last, because the generated clips build on the modules above.
-if importlib.util.find_spec(f"{__name__}.synthetic") is not None:
-    importlib.import_module(f"{__name__}.synthetic")
+           "VISClips", "VideoClips", "YouTubeVISDataset", "YouTubeVOSDataset", "synthetic"]

@@ -7,6 +7,7 @@ from ..registry import DATASETS
 from ..structures import Video
 from ..utils.errors import DataError, did_you_mean
 from ..utils.masks import object_ids, read_mask
+from ..utils.names import read_names
 from .layout import check_choice, choose_sequences, list_images, list_masks, need_folder
 from .named_videos import NamedVideos
 
@@ -32,7 +33,7 @@ class DavisDataset(NamedVideos):
 
     Raises:
         ConfigError: unknown split, year or sequence.
-        DataError: a folder, list or frame is missing or misnamed.
+        DataError: a folder, list or frame is missing or misnamed, or a list has a line that is no name.
     """
 
     metric = "DavisMetric"
@@ -67,7 +68,7 @@ class DavisDataset(NamedVideos):
                 found = sorted(p.stem for p in folder.glob("*.txt"))
                 raise DataError(f"list not found: {path}.{did_you_mean(path.stem, found)} "
                                 f"Lists there: {', '.join(found) or 'none'}. Expected layout: {LAYOUT}")
-            names += read_list(path)
+            names += read_names(path)
         if not names:
             raise DataError(f"{path} lists no sequence")
         return names
@@ -91,18 +92,3 @@ class DavisDataset(NamedVideos):
             paths = [paths[0]] + [None] * (len(images) - 1)
         return Video(name=name, image_paths=images, mask_paths=paths, prompts={0: ids},
                      first_frames=dict.fromkeys(ids, 0), binary=binary, has_reference=scored)
-
-
-def read_list(path: Path) -> list[str]:
-    """Sequences of a list: one name per line, or, as in the first release, one pair of paths per frame.
-
-    Raises:
-        DataError: the file cannot be read.
-    """
-    try:
-        lines = [line.strip() for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"{path}: cannot be read ({error})") from error
-    if any("/" in line for line in lines):
-        return list(dict.fromkeys(Path(line.split()[0]).parent.name for line in lines))
-    return lines

@@ -4,6 +4,7 @@ from abc import abstractmethod
 from collections.abc import Sequence
 
 from ..structures import Video, VideoDataset
+from ..utils.names import check_names
 
 
 class NamedVideos(VideoDataset):
@@ -11,10 +12,14 @@ class NamedVideos(VideoDataset):
 
     Args:
         names: names of the videos, in order.
+
+    Raises:
+        DataError: a name is not one plain part of a path.
     """
 
     def __init__(self, names: Sequence[str]):
         self.names = list(names)
+        check_names(self.names, type(self).__name__)
         self._videos: list[Video] | None = None
 
     def videos(self) -> list[Video]:

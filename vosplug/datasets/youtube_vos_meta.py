@@ -7,6 +7,7 @@ from typing import Any
 
 from ..utils.errors import DataError
 from ..utils.files import read_json
+from ..utils.names import name_fault
 
 TRAINING_CATEGORIES = (
     "airplane", "ape", "bear", "bike", "bird", "boat", "bucket", "bus", "camel", "cat", "cow", "crocodile", "deer",
@@ -60,6 +61,10 @@ def meta_faults(content: Any) -> Iterator[str]:
         yield "expected {\"videos\": {<name>: {\"objects\": ...}}} with at least one video"
         return
     for name, video in videos.items():
+        fault = name_fault(name)
+        if fault:
+            yield fault
+            continue
         objects = video.get("objects") if isinstance(video, dict) else None
         if not isinstance(objects, dict) or not objects:
             yield f"video {name}: expected {{\"objects\": {{<id>: ...}}}} with at least one object"
@@ -83,7 +88,9 @@ def _object_faults(key: str, entry: Any) -> Iterator[str]:
     wrong = [frame for frame in frames if not isinstance(frame, str)]
     if wrong:
         yield f"frames must be names as strings (\"00005\"), got {wrong[0]!r}"
-    elif sorted(set(frames)) != frames:
+        return
+    yield from (fault for frame in frames if (fault := name_fault(frame)))
+    if sorted(set(frames)) != frames:
         yield "frames must be in order, each once"
 
 

@@ -10,10 +10,14 @@ from torch.utils.data import DataLoader, Dataset
 
 from ..datasets import ClipBatchSampler, ClipRequest
 from ..registry import DATASETS
+from ..utils.config_check import declare_keys
 from ..utils.errors import ConfigError, DataError, VosplugError, did_you_mean
 
 LOADER_KEYS = ("dataset", "batch_size", "num_workers", "prefetch_factor", "pin_memory", "clip", "weights")
 CLIP_KEYS = ("length", "max_skip")
+declare_keys("train_dataloader", LOADER_KEYS)
+declare_keys("clip", CLIP_KEYS)
+declare_keys("train_dataloader.clip", CLIP_KEYS)
 
 
 class ErrorsAsItems(Dataset):

@@ -17,9 +17,11 @@ from torch import nn
 from ..registry import check_numbers
 from ..utils.amp import AMP_NAMES, autocast_type
 from ..utils.checkpoint import unwrapped
+from ..utils.config_check import declare_keys
 from ..utils.errors import ConfigError, did_you_mean
 
 BUILDING = ("type", "optimizer", "constructor", "paramwise_cfg", "no_decay")
+declare_keys("optim_wrapper", BUILDING, default_type="VOSOptimWrapper")
 
 
 @OPTIM_WRAPPERS.register_module()

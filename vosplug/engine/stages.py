@@ -10,12 +10,14 @@ from typing import Any
 import numpy as np
 from mmengine.config import Config
 
+from ..utils.config_check import declare_keys
 from ..utils.errors import ConfigError, did_you_mean
 
-STAGE_KEYS = ("name", "max_iters", "init", "model", "train_dataloader", "clip", "curriculum", "optim_wrapper",
+STAGE_KEYS = ("name", "max_iters", "init", "model", "train_dataloader", "clip", "curriculum", "task", "optim_wrapper",
               "param_scheduler", "train_cfg", "val_dataset", "val_evaluator", "val_cfg", "default_hooks",
               "custom_hooks", "load_from")
 REQUIRED = ("model", "train_dataloader", "optim_wrapper", "train_cfg")
+declare_keys("stages.*", STAGE_KEYS)
 
 
 @dataclass(frozen=True)

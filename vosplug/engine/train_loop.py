@@ -11,7 +11,10 @@ from mmengine.runner import BaseLoop
 from torch.utils.data import DataLoader
 
 from ..registry import LOOPS
+from ..utils.config_check import declare_keys
 from ..utils.errors import KILLED_WORKER, ConfigError, TrainingError, VosplugError, worker_was_killed
+
+declare_keys("train_cfg", default_type="ClipTrainLoop")
 
 
 def seed_iteration(seed: int, stage: int, iteration: int, rank: int) -> None:

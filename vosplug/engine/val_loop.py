@@ -10,7 +10,10 @@ from mmengine.runner import BaseLoop
 
 from ..registry import DATASETS, LOOPS, METRICS
 from ..utils.checkpoint import unwrapped
+from ..utils.config_check import declare_keys
 from ..utils.errors import ConfigError
+
+declare_keys("val_cfg", default_type="VideoValLoop")
 
 
 @LOOPS.register_module()

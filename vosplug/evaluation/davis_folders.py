@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..utils.errors import DataError, InputError, did_you_mean
+from ..utils.names import check_names, read_names
 from .functional.davis import SequenceScorer, scored_frames
 from .reading import choose, list_frames, list_sequences, need_folder, predicted_paths, read_ids
 
@@ -96,6 +97,7 @@ def find_davis_jobs(gt: Path, pred: Path, *, protocol: str = PROTOCOLS[0], split
         images = gt / "JPEGImages" / resolution
         year = year or ("2016" if protocol == "semi2016" else "2017")
         names = list_sequences(masks) if split == "all" else _read_split(gt / "ImageSets" / year, split or "val")
+    check_names(names, gt)
     return [DavisJob(name, masks / name, pred / name, protocol, None if images is None else images / name)
             for name in choose(names, sequences, gt)]
 
@@ -120,8 +122,4 @@ def _read_split(folder: Path, split: str) -> list[str]:
         found = sorted(p.stem for p in folder.glob("*.txt"))
         raise DataError(f"list not found: {path}.{did_you_mean(split, found)} Lists there: "
                         f"{', '.join(found) or 'none'}, and 'all' for every annotated sequence")
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"{path}: cannot be read ({error})") from error
-    return sorted({line.split()[0] for line in lines if line.strip()})
+    return sorted(set(read_names(path)))

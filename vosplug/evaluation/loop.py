@@ -20,6 +20,7 @@ from ..inference.writers import FrameWriter, MaskFolderWriter
 from ..structures import Video, VideoDataset
 from ..utils.errors import DataError, InputError, VosplugError
 from ..utils.files import write_json
+from ..utils.names import check_names
 from .metrics.video_metric import VideoMetric
 
 
@@ -88,7 +89,7 @@ class VideoEvaluator:
     def run(self, dataset: VideoDataset, metric: VideoMetric | None) -> dict[str, float] | None:
         """Segment, score and write all videos of ``dataset``."""
         videos = dataset.videos()
-        check_names(videos)
+        check_videos(videos)
         check_out_dir(self.out_dir, videos)
         if metric is not None:
             metric.use_dataset(dataset)
@@ -256,11 +257,12 @@ def check_out_dir(out_dir: Path | None, videos: Sequence[Video]) -> None:
                              "another output folder")
 
 
-def check_names(videos: Sequence[Video]) -> None:
-    """Raise :class:`DataError` unless there are videos and every one has a name of its own."""
+def check_videos(videos: Sequence[Video]) -> None:
+    """Raise :class:`DataError` unless there are videos, and each has a name of its own that can name a folder."""
     if not videos:
         raise DataError("the data set has no videos")
     names = [video.name for video in videos]
+    check_names(names, "the data set")
     if len(set(names)) < len(names):
         twice = next(name for name in names if names.count(name) > 1)
         raise DataError(f"two videos are called {twice}: results and folders are named by the video")

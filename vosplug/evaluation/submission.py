@@ -16,6 +16,7 @@ from ..structures.video import Video
 from ..utils.errors import DataError, InputError, did_you_mean
 from ..utils.files import write_via
 from ..utils.masks import encode_mask, read_mask
+from ..utils.names import check_names, name_fault
 
 KINDS = {"davis": "", "youtube_vos": "Annotations/"}
 """Kind of submission -> folder inside the zip."""
@@ -32,7 +33,7 @@ def write_davis_submission(pred_root: str | Path, videos: Sequence[Video], zip_p
         zip_path: file to write; it is written only if the submission has no fault.
 
     Raises:
-        DataError: the first fault of the predictions, and how many there are.
+        DataError: the first fault of the predictions, and how many there are, or a video has no proper name.
         OutputError: the file cannot be written.
     """
     _write(Path(pred_root), videos, zip_path, "davis")
@@ -51,7 +52,7 @@ def write_youtube_vos_submission(pred_root: str | Path, videos: Sequence[Video],
 def validate_submission(zip_path: str | Path, videos: Sequence[Video], kind: str) -> list[str]:
     """Find what a server would refuse or score wrongly: one line per fault, none if the file is right.
 
-    Checked: names and layout, missing and extra frames, index PNG with a palette, size of the picture, ids.
+    Checked: names of videos, names and layout of files, missing and extra frames, index PNG with a palette, size of the picture, ids.
 
     Args:
         zip_path: the submission.
@@ -77,6 +78,7 @@ def validate_submission(zip_path: str | Path, videos: Sequence[Video], kind: str
 def _write(root: Path, videos: Sequence[Video], zip_path: str | Path, kind: str) -> None:
     if not root.is_dir():
         raise DataError(f"folder of the predictions not found: {root}")
+    check_names([video.name for video in videos], "the data set")
 
     def save(name: str) -> None:
         with zipfile.ZipFile(name, "w", zipfile.ZIP_STORED) as archive:  # PNG files are compressed already
@@ -107,6 +109,7 @@ def _is_index_png(data: bytes) -> bool:
 
 
 def _faults(archive: zipfile.ZipFile, videos: Sequence[Video], prefix: str) -> Iterator[str]:
+    yield from (fault for video in videos if (fault := name_fault(video.name)))
     names = [info.filename for info in archive.infolist() if not info.is_dir()]
     expected = {f"{prefix}{video.name}/{video.frame_name(i)}.png": (video, i) for video in videos
                 for i in _frames(video)}

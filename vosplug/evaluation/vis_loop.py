@@ -16,7 +16,7 @@ from ..utils.files import write_json
 from .loop import (
     Share,
     VideoEvaluator,
-    check_names,
+    check_videos,
     distributed,
     evaluation_mode,
     gather,
@@ -54,7 +54,7 @@ class VISEvaluator(VideoEvaluator):
             VosplugError: a video cannot be read or segmented. What other videos gave is in ``out_dir``.
         """
         videos = dataset.videos()
-        check_names(videos)
+        check_videos(videos)
         classes = getattr(self.model, "num_classes", len(dataset.category_ids))
         if classes != len(dataset.category_ids):
             raise ConfigError(f"the model has {classes} classes, the data set {len(dataset.category_ids)}: set "

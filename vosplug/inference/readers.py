@@ -14,6 +14,7 @@ from ..registry import READERS
 from ..structures import Video
 from ..utils.errors import DataError
 from ..utils.images import IMAGE_SUFFIXES, read_image
+from ..utils.names import check_names
 
 
 @dataclass(frozen=True)
@@ -24,11 +25,17 @@ class Frame:
         index: position in the video, from 0.
         name: name of the frame: that of its file without suffix, or the index with five digits.
         image: (H, W, 3) uint8 RGB.
+
+    Raises:
+        DataError: the name cannot name a file of the results.
     """
 
     index: int
     name: str
     image: np.ndarray
+
+    def __post_init__(self):
+        check_names((self.name,), f"frame {self.index}")
 
 
 class FrameReader(ABC):

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from ..structures import ObjectIds
 from ..utils.amp import AMP_NAMES, autocast_type
+from ..utils.config_check import declare_keys, options_of
 from ..utils.errors import InputError
 from .given_masks import GivenMasks, check_ids, check_image, check_prompt
 from .view import View
@@ -157,6 +158,9 @@ class VOSSession:
     def _autocast(self) -> AbstractContextManager:
         dtype = autocast_type(self.amp, self.device)
         return nullcontext() if dtype is None else torch.autocast(self.device.type, dtype)
+
+
+declare_keys("test_session", options_of(VOSSession))
 
 
 def new_session(model: Any, **options) -> Any:

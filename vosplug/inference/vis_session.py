@@ -12,6 +12,7 @@ from torch import nn
 
 from ..structures import TrackMask
 from ..utils.amp import autocast_type
+from ..utils.config_check import declare_keys, options_of
 from ..utils.errors import InputError, VosplugError
 from .readers import Frame
 from .session import check_amp, prepare_model
@@ -115,6 +116,9 @@ class VISSession:
             tracks = self.model.step(self._state, clip[None], [geometry.size])
         native = self._recorder.size
         return self._recorder.add(tracks, (native[0] / geometry.size[0], native[1] / geometry.size[1]))
+
+
+declare_keys("test_session", options_of(VISSession))
 
 
 def follow(session: VISSession, frames: Iterable[Frame]) -> Iterator[tuple[Frame, list[TrackMask]]]:

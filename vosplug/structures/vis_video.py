@@ -10,6 +10,7 @@ from pycocotools import mask as coco
 
 from ..utils.errors import DataError, InputError
 from ..utils.images import read_image
+from ..utils.rle import segmentation_fault
 
 
 @dataclass(frozen=True)
@@ -54,8 +55,6 @@ class VISTrack:
         segmentation = self.segmentations[index]
         if segmentation is None:
             return np.zeros(self.size, bool)
-        from ..datasets.checks.rle import segmentation_fault
-
         fault = segmentation_fault(segmentation, self.size)
         if fault:
             raise DataError(f"{self.name or f'track {self.id}'}, frame {index}: {fault}")

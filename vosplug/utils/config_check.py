@@ -1,16 +1,76 @@
-"""Checks of a loaded config before anything is built: what mmengine's Runner builds itself has clear errors too."""
+"""Which keys a config may have, and checks of a loaded one before anything is built.
 
-from collections.abc import Collection, Iterator
+Most dicts of a config have a ``type``, whose signature tells its keys. The parts that read the others declare them here
+(:func:`declare_keys`) where they are defined.
+"""
+
+import inspect
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from fnmatch import fnmatchcase
 from typing import Any
 
 from mmengine import registry as mm
 
 from ..registry import DATASETS, HOOKS, LOOPS, METRICS, MODELS, REGISTRIES, TRANSFORMS, Registry
-from .config_keys import TOP_KEYS
 from .errors import ConfigError, did_you_mean
 
+# Keys at the top level of a config; a test compares them with what the package reads.
+TOP_KEYS = (
+    "model", "data_root", "work_dir", "default_scope", "custom_imports", "load_from", "seed", "deterministic",
+    "cudnn_benchmark", "channels_last", "sync_bn", "find_unused_parameters", "stages", "clip", "curriculum", "task",
+    "train_dataloader", "train_cfg", "optim_wrapper", "param_scheduler", "val_dataset", "val_evaluator", "val_cfg",
+    "test_dataset", "test_evaluator", "test_session", "default_hooks", "custom_hooks", "vis_backends",
+)
 # Keys that mmengine takes out of such a dict before it calls the type.
 TAKEN_OUT = {"hook": {"priority"}}
+# Section of a config ("*" for any one key) -> keys that something reads there, and the type of its parts without one.
+SECTIONS: dict[str, set[str]] = {}
+DEFAULT_TYPES: dict[str, str] = {}
+
+
+def declare_keys(section: str, keys: Iterable[str] = (), *, default_type: str | None = None) -> None:
+    """Say which keys are read in a section of configs; called by the part that reads them.
+
+    Args:
+        section: dotted, ``"*"`` for any one key: ``"clip"``, ``"curriculum.*"``.
+        keys: that are read there.
+        default_type: registered type that is built of the section where it names none.
+    """
+    SECTIONS.setdefault(section, set()).update(keys)
+    if default_type is not None:
+        DEFAULT_TYPES[section] = default_type
+
+
+def accepted_keys(parts: list[str], node: Any) -> list[str]:
+    """Keys that something reads in the dict ``node`` at ``parts`` of a config; ``"**"`` stands for any.
+
+    Args:
+        parts: keys that lead to the dict; empty for the config itself.
+        node: the dict, whose ``type`` may be registered anywhere.
+    """
+    if not parts:
+        return list(TOP_KEYS)
+    for registry in (MODELS, *REGISTRIES.values()):
+        registry.import_from_location()  # the parts that declare keys are imported
+    if parts[0] == "stages" and len(parts) > 2:
+        parts = parts[2:]
+    section = ".".join(parts)
+    typed = options_of(node.get("type")) if isinstance(node, Mapping) else []
+    declared = [key for pattern, keys in SECTIONS.items() if fnmatchcase(section, pattern)
+                and pattern.count(".") == section.count(".") for key in sorted(keys)]
+    return [*typed, *options_of(DEFAULT_TYPES.get(section)), *declared]
+
+
+def options_of(kind: Any) -> list[str]:
+    """Options of a registered type or of a class; ``"**"`` is among them if it takes any; empty if it is unknown."""
+    found = find_type(kind) if isinstance(kind, str) else kind
+    if found is None:
+        return []
+    try:
+        parameters = inspect.signature(found).parameters.values()
+    except (TypeError, ValueError):
+        return []
+    return ["**" if item.kind is item.VAR_KEYWORD else item.name for item in parameters]
 
 
 def find_type(name: str) -> Any:
@@ -77,9 +137,9 @@ def _sections(cfg: Any) -> Iterator[tuple[str, dict, Registry]]:
 
 
 def _default_type(hook: str) -> dict:
-    from ..engine.hooks.defaults import HOOK_TYPES  # here, as the engine itself reads configs
-
-    return {"type": HOOK_TYPES[hook]} if hook in HOOK_TYPES else {}
+    HOOKS.import_from_location()
+    name = DEFAULT_TYPES.get(f"default_hooks.{hook}")
+    return {} if name is None else {"type": name}
 
 
 def _typed(key: str, value: Any, registry: Registry) -> Iterator[tuple[str, dict, Registry]]:

@@ -7,7 +7,7 @@ from typing import Any
 
 from mmengine.config import Config, ConfigDict, DictAction
 
-from .config_keys import TOP_KEYS, accepted_keys
+from .config_check import TOP_KEYS, accepted_keys
 from .errors import ConfigError, did_you_mean
 
 

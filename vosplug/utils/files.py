@@ -3,7 +3,7 @@
 import json
 import os
 import tempfile
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -84,10 +84,11 @@ def write_json(path: str | os.PathLike, value: Any) -> None:
     write_text(path, json.dumps(value, indent=2, allow_nan=False) + "\n")
 
 
-def write_json_rows(path: str | os.PathLike, rows: Iterable[Any]) -> None:
-    """Write a list as JSON with one entry per line, atomically: for long tables of numbers."""
+def write_json_rows(path: str | os.PathLike, about: Mapping[str, Any], rows: Iterable[Any]) -> None:
+    """Write ``about`` and, under ``rows``, a list with one entry per line, atomically: for long tables of numbers."""
+    head = "".join(f"{json.dumps(key)}: {json.dumps(value, allow_nan=False)},\n" for key, value in about.items())
     lines = ",\n".join(json.dumps(row, allow_nan=False) for row in rows)
-    write_text(path, f"[\n{lines}\n]\n")
+    write_text(path, f'{{\n{head}"rows": [\n{lines}\n]\n}}\n')
 
 
 def read_json(path: str | os.PathLike) -> Any:

@@ -8,6 +8,7 @@ from typing import Any
 
 from .errors import DataError, did_you_mean
 from .files import read_json
+from .names import path_fault
 
 RESULT_HINT = "a result is {'video_id', 'category_id', 'score', 'segmentations'}"
 
@@ -142,6 +143,9 @@ def _video(path: str | Path, video: dict) -> dict:
     for side in ("height", "width"):
         if not is_int(video.get(side)) or video[side] < 1:
             raise DataError(f"{where}: {side} must be a whole number above 0, got {video.get(side)!r}")
+    fault = next((fault for name in names if (fault := path_fault(name))), None)
+    if fault:
+        raise DataError(f"{where}: {fault}")
     folder = Path(names[0]).parent
     return {**video, "name": folder.name or f"video{video['id']}"}
 

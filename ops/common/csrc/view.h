@@ -1,4 +1,4 @@
-// A tensor as the operators see it, whoever hands it in: torch's dispatcher, or Python itself (direct_call.cpp).
+// A tensor as the operators see it: address, type, sizes and strides.
 #pragma once
 #include <torch/headeronly/core/ScalarType.h>
 

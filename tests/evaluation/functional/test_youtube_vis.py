@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.evaluation.tiny_vis import SIZE, pack, random_case, random_track, unpack
+from tests.evaluation.tiny_vis import SIZE, pack, plain_scores, random_case, random_track, unpack
 from vosplug.evaluation.functional.track_masks import mean_area, read_tracks
 from vosplug.evaluation.functional.youtube_vis import (
     KEYS,
@@ -17,7 +17,6 @@ from vosplug.evaluation.functional.youtube_vis import (
     threshold_scores,
     track_ious,
 )
-from vosplug.evaluation.functional.youtube_vis_plain import plain_scores
 from vosplug.utils.errors import DataError
 
 

@@ -9,9 +9,8 @@ import pytest
 from pycocotools import mask as coco
 from rich.console import Console
 
-from tests.evaluation.tiny_vis import SIZE, random_case
+from tests.evaluation.tiny_vis import SIZE, plain_scores, random_case
 from vosplug.evaluation.functional.youtube_vis import KEYS
-from vosplug.evaluation.functional.youtube_vis_plain import plain_scores
 from vosplug.registry import METRICS
 from vosplug.structures import VISTrack, VISVideo
 from vosplug.utils.errors import DataError, InputError

@@ -6,7 +6,7 @@ from torch import nn
 
 from vosplug.models.decoders import MaskDecoder
 from vosplug.models.encoders import FrameFeatures
-from vosplug.structures import Level, Pairs
+from vosplug.structures import Level, Rows
 from vosplug.utils.errors import ConfigError
 
 LEVELS = {"c2": Level(3, 4), "c3": Level(4, 8), "c4": Level(6, 16)}
@@ -27,12 +27,12 @@ def features_of(batch, stride=16):
     return FrameFeatures(frame=None, pyramid=pyramid, context=context)
 
 
-def decode(decoder, readout, features, pairs, previous=None):
-    return decoder.fine(decoder.coarse(readout, features, pairs, previous=previous), features, pairs, SIZE)
+def decode(decoder, readout, features, rows, previous=None):
+    return decoder.fine(decoder.coarse(readout, features, rows, previous=previous), features, rows, SIZE)
 
 
-def pairs_of(active):
-    return Pairs.of(torch.tensor(active), torch.device("cpu"))
+def rows_of(active):
+    return Rows.of_table(torch.tensor(active), range(1, 1 + len(active[0])))
 
 
 def test_one_object_is_the_formula():
@@ -42,7 +42,7 @@ def test_one_object_is_the_formula():
         x = nn.functional.interpolate(x, scale_factor=2, mode="bilinear", align_corners=False)
         x = up.out_conv(x + up.skip_conv(features.pyramid[level]))
     x = nn.functional.interpolate(decoder.pred(x.relu()), scale_factor=4, mode="bilinear", align_corners=False)
-    assert torch.allclose(decode(decoder, readout, features, pairs_of([[True]])), x, atol=1e-6)
+    assert torch.allclose(decode(decoder, readout, features, rows_of([[True]])), x, atol=1e-6)
 
 
 @pytest.mark.parametrize("active", [[[True]], [[True] * 5], [[True, True], [True, False]], [[False, True]] * 3])
@@ -50,54 +50,54 @@ def test_skip_convolutions_run_once_per_frame(active):
     decoder, seen = decoder_of(), []
     for up in decoder.ups:
         up.skip_conv.register_forward_pre_hook(lambda _m, inputs: seen.append(len(inputs[0])))
-    pairs = pairs_of(active)
-    logits = decode(decoder, torch.randn(len(pairs), 5, 2, 3), features_of(len(active)), pairs)
-    assert seen == [len(active)] * 2 and logits.shape == (len(pairs), 1, *SIZE)
+    rows = rows_of(active)
+    logits = decode(decoder, torch.randn(len(rows), 5, 2, 3), features_of(len(active)), rows)
+    assert seen == [len(active)] * 2 and logits.shape == (len(rows), 1, *SIZE)
 
 
 def test_objects_are_decoded_as_if_alone():
-    decoder, features, pairs = decoder_of(), features_of(2), pairs_of([[True, True], [False, True]])
+    decoder, features, rows = decoder_of(), features_of(2), rows_of([[True, True], [False, True]])
     readout = torch.randn(3, 5, 2, 3)
-    together = decode(decoder, readout, features, pairs)
+    together = decode(decoder, readout, features, rows)
     for p, b in enumerate((0, 0, 1)):
         own = FrameFeatures(frame=None, pyramid={name: f[b : b + 1] for name, f in features.pyramid.items()},
                             context=features.context[b : b + 1])
-        assert torch.allclose(together[p], decode(decoder, readout[p : p + 1], own, pairs_of([[True]]))[0], atol=1e-5)
+        assert torch.allclose(together[p], decode(decoder, readout[p : p + 1], own, rows_of([[True]]))[0], atol=1e-5)
 
 
 def test_previous_masks_are_further_inputs():
-    decoder, features, pairs = decoder_of(previous_masks=True), features_of(2), pairs_of([[True, True], [False, True]])
+    decoder, features, rows = decoder_of(previous_masks=True), features_of(2), rows_of([[True, True], [False, True]])
     seen = []
     decoder.compress.register_forward_pre_hook(lambda _m, inputs: seen.append(inputs[0]))
     previous, readout = torch.rand(2, 2, *SIZE), torch.randn(3, 5, 2, 3)
-    logits = decode(decoder, readout, features, pairs, previous)
+    logits = decode(decoder, readout, features, rows, previous)
     small = previous.view(2, 2, 2, 16, 3, 16).mean(dim=(3, 5))
     for p, (b, o) in enumerate(((0, 0), (0, 1), (1, 1))):
         assert torch.allclose(seen[0][p, -2], small[b, o], atol=1e-6)
         assert torch.allclose(seen[0][p, -1], small[b, 1 - o], atol=1e-6)
-    assert not torch.allclose(logits, decode(decoder, readout, features, pairs, 1 - previous))
+    assert not torch.allclose(logits, decode(decoder, readout, features, rows, 1 - previous))
 
 
 def test_previous_masks_are_not_used_without_being_asked_for():
     decoder, features, readout = decoder_of(), features_of(1), torch.randn(1, 5, 2, 3)
-    first = decode(decoder, readout, features, pairs_of([[True]]), torch.zeros(1, 1, *SIZE))
-    assert torch.equal(first, decode(decoder, readout, features, pairs_of([[True]]), torch.ones(1, 1, *SIZE)))
+    first = decode(decoder, readout, features, rows_of([[True]]), torch.zeros(1, 1, *SIZE))
+    assert torch.equal(first, decode(decoder, readout, features, rows_of([[True]]), torch.ones(1, 1, *SIZE)))
 
 
 def test_keys_at_a_finer_stride_need_fewer_steps():
     decoder = decoder_of(stride=8, up_channels=(6,))
     assert decoder.skip_levels == ["c2"]
-    logits = decode(decoder, torch.randn(2, 5, 4, 6), features_of(1, stride=8), pairs_of([[True, True]]))
+    logits = decode(decoder, torch.randn(2, 5, 4, 6), features_of(1, stride=8), rows_of([[True, True]]))
     assert logits.shape == (2, 1, *SIZE)
 
 
 def test_the_fine_half_reads_nothing_but_finer_levels_and_gives_its_scales():
-    decoder, features, pairs = decoder_of(), features_of(1), pairs_of([[True, True]])
-    coarse = decoder.coarse(torch.randn(2, 5, 2, 3), features, pairs)
+    decoder, features, rows = decoder_of(), features_of(1), rows_of([[True, True]])
+    coarse = decoder.coarse(torch.randn(2, 5, 2, 3), features, rows)
     assert coarse.shape == (2, 8, 2, 3)
     shallow = FrameFeatures(frame=None, pyramid={name: features.pyramid[name] for name in ("c2", "c3")})
-    logits, scales = decoder.fine(coarse, shallow, pairs, SIZE, return_scales=True)
-    assert torch.equal(logits, decoder.fine(coarse, features, pairs, SIZE)) and scales[0] is coarse
+    logits, scales = decoder.fine(coarse, shallow, rows, SIZE, return_scales=True)
+    assert torch.equal(logits, decoder.fine(coarse, features, rows, SIZE)) and scales[0] is coarse
     assert [tuple(x.shape) for x in scales] == [(2, 8, 2, 3), (2, 7, 4, 6), (2, 6, 8, 12), (2, 1, 8, 12)]
     assert decoder.scale_channels == [8, 7, 6] and torch.equal(scales[-1], decoder.pred(scales[-2].relu()))
 

@@ -6,15 +6,15 @@ from torch import nn
 
 from vosplug.models.encoders import CBAMFuser, KeyEncoder, ResidualFuser, ValueEncoder
 from vosplug.models.layers import CBAM, LastStage, PreActBlock, TopDownFusion
-from vosplug.structures import Level, Pairs
+from vosplug.structures import Level, Rows
 from vosplug.utils.errors import ConfigError
 
 BACKBONE = dict(type="ResNet", depth=None, block="basic", blocks=(1, 1, 1), stem_channels=4, widths=(4, 6, 8))
 FUSER = dict(type="ResidualFuser", channels=5)
 
 
-def pairs_of(active):
-    return Pairs.of(torch.tensor(active), torch.device("cpu"))
+def rows_of(active):
+    return Rows.of_table(torch.tensor(active), range(1, 1 + len(active[0])))
 
 
 def test_key_encoder_projects_the_last_stage():
@@ -90,30 +90,30 @@ class TestValueEncoder:
         seen = []
         encoder.backbone.register_forward_pre_hook(lambda _m, inputs: seen.append(inputs[0]))
         frame, base, masks = torch.randn(2, 3, 32, 32), torch.randn(2, 8, 2, 2), torch.rand(2, 3, 32, 32)
-        pairs = pairs_of(active)
-        value = encoder(frame, base, masks, pairs)
-        assert value.shape == (len(pairs), 5, 2, 2)
-        for p, (b, o) in enumerate(zip(pairs.batch.tolist(), pairs.channel.tolist(), strict=True)):
+        rows = rows_of(active)
+        value = encoder(frame, base, masks, rows)
+        assert value.shape == (len(rows), 5, 2, 2)
+        for p, (b, o) in enumerate(zip(rows.batch.tolist(), rows.channel.tolist(), strict=True)):
             others = sum(masks[b, k] for k in range(3) if k != o)
             assert torch.equal(seen[0][p, :3], frame[b]) and torch.equal(seen[0][p, 3], masks[b, o])
             assert torch.allclose(seen[0][p, 4], others, atol=1e-6)
 
     def test_an_object_is_encoded_as_if_alone_in_its_batch(self, encoder):
         frame, base, masks = torch.randn(2, 3, 32, 32), torch.randn(2, 8, 2, 2), torch.rand(2, 2, 32, 32)
-        together = encoder(frame, base, masks, pairs_of([[True, True], [False, True]]))
-        alone = encoder(frame[1:], base[1:], masks[1:], pairs_of([[False, True]]))
+        together = encoder(frame, base, masks, rows_of([[True, True], [False, True]]))
+        alone = encoder(frame[1:], base[1:], masks[1:], rows_of([[False, True]]))
         assert torch.allclose(together[2:], alone, atol=1e-5)
 
     def test_a_single_object_has_no_others(self, encoder):
         seen = []
         encoder.backbone.register_forward_pre_hook(lambda _m, inputs: seen.append(inputs[0]))
-        encoder(torch.randn(1, 3, 32, 32), torch.randn(1, 8, 2, 2), torch.rand(1, 1, 32, 32), pairs_of([[True]]))
+        encoder(torch.randn(1, 3, 32, 32), torch.randn(1, 8, 2, 2), torch.rand(1, 1, 32, 32), rows_of([[True]]))
         assert seen[0][:, 4].abs().sum() == 0
 
     def test_masks_take_the_type_of_the_frame(self, encoder):
         encoder.double()
         value = encoder(torch.randn(1, 3, 32, 32).double(), torch.randn(1, 8, 2, 2).double(),
-                        torch.ones(1, 1, 32, 32), pairs_of([[True]]))
+                        torch.ones(1, 1, 32, 32), rows_of([[True]]))
         assert value.dtype == torch.float64
 
     def test_strides_and_channels_are_published(self):

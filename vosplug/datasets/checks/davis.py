@@ -7,7 +7,8 @@ import numpy as np
 
 from ...utils.errors import DataError, did_you_mean
 from ...utils.masks import object_ids
-from ..davis import LAYOUT, PROMPT_ONLY, SPLITS, read_list
+from ...utils.names import listed_names, name_fault
+from ..davis import LAYOUT, PROMPT_ONLY, SPLITS
 from ..layout import check_choice, list_folders, list_images, list_masks
 from .base import Job, Result, folders_or_faults, job_of_faults, lists_agree
 
@@ -45,7 +46,7 @@ def _listed(layout: Result, root: Path, split: str | None) -> dict[str, set[tupl
         if path.stem not in known:
             layout.fault(path, f"unknown split.{did_you_mean(path.stem, known)} Known: {', '.join(known)}")
         try:
-            names = read_list(path)
+            names = listed_names(path)
         except DataError as error:
             layout.faults.append(str(error))
             continue
@@ -54,7 +55,11 @@ def _listed(layout: Result, root: Path, split: str | None) -> dict[str, set[tupl
         for name in names:
             if names.count(name) > 1 and f"{path}: lists {name} twice" not in layout.faults:
                 layout.fault(path, f"lists {name} twice")
-            sequences.setdefault(name, set()).add((path.parent.name, path.stem))
+            fault = name_fault(name)
+            if fault:
+                layout.fault(path, fault)
+            else:
+                sequences.setdefault(name, set()).add((path.parent.name, path.stem))
     return sequences
 
 

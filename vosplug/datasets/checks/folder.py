@@ -5,6 +5,7 @@ from pathlib import Path
 
 from ...utils.errors import DataError
 from ...utils.masks import object_ids
+from ...utils.names import name_fault
 from ..folder_videos import LAYOUT, video_files, video_folders
 from .base import Job, Result, folders_or_faults, job_of_faults, lists_agree
 
@@ -17,13 +18,16 @@ def check_folder(root: Path) -> list[Job]:
         folders = video_folders(root)
         if not folders:
             layout.fault(root, f"has no videos. Expected layout: {LAYOUT}")
-        jobs += [Job(name, partial(_check_video, folder)) for name, folder in folders.items()]
+        jobs += [Job(name, partial(_check_video, name, folder)) for name, folder in folders.items()]
     return jobs
 
 
-def _check_video(folder: Path) -> Result:
+def _check_video(name: str, folder: Path) -> Result:
     result = Result()
     result.counts["videos"] += 1
+    fault = name_fault(name)
+    if fault:
+        result.fault(folder, fault)
     try:
         frames, masks = video_files(folder)
     except DataError as error:

@@ -6,8 +6,8 @@ from typing import Any
 
 from ...utils.errors import DataError, did_you_mean
 from ...utils.files import read_json
+from ...utils.names import path_fault
 from .base import Job, Result, job_of_faults
-from .rle import segmentation_fault
 
 LAYOUT = "<split>.json and <split>/JPEGImages/<video>/00000.jpg with split = train, valid or test"
 
@@ -102,6 +102,10 @@ def _check_video(path: Path, folder: Path, video: dict, instances: list[dict]) -
     if "length" in video and (not _is_int(video["length"]) or video["length"] != len(names)):
         result.fault(where, f"length is {video['length']!r}, but there are {len(names)} file names")
     for name in names:
+        fault = path_fault(name)
+        if fault:
+            result.fault(where, fault)
+            continue
         found = result.image(folder / name)
         if found is not None and size is not None and found != size:
             result.fault(folder / name, f"the picture is {found[1]} x {found[0]}, but {path.name} says "

@@ -7,6 +7,7 @@ from typing import Any
 from ...utils.errors import DataError, did_you_mean
 from ...utils.files import read_json
 from ...utils.masks import object_ids
+from ...utils.names import name_fault
 from ..layout import list_folders, list_images, list_masks
 from ..youtube_vos import LAYOUT
 from ..youtube_vos_meta import meta_faults, read_seen_unseen
@@ -71,7 +72,7 @@ def _meta(layout: Result, path: Path) -> dict[str, dict[int, list[str]]] | None:
     videos = content.get("videos") if isinstance(content, dict) else None
     if not isinstance(videos, dict):
         return None
-    return {name: _usable_objects(video) for name, video in videos.items()}
+    return {name: _usable_objects(video) for name, video in videos.items() if name_fault(name) is None}
 
 
 def _usable_objects(video: Any) -> dict[int, list[str]]:
@@ -80,7 +81,7 @@ def _usable_objects(video: Any) -> dict[int, list[str]]:
     for key, entry in objects.items() if isinstance(objects, dict) else ():
         frames = entry.get("frames") if isinstance(entry, dict) else None
         if key.isdecimal() and isinstance(frames, list):
-            names = [frame for frame in frames if isinstance(frame, str)]
+            names = [frame for frame in frames if name_fault(frame) is None]
             usable.update({int(key): names} if names else {})
     return usable
 

@@ -7,7 +7,10 @@ from typing import Any
 from mmengine.hooks import Hook
 
 from ...registry import HOOKS
+from ...utils.config_check import declare_keys
 from ...utils.errors import ConfigError
+
+declare_keys("curriculum.*", ("begin", "max_skip", "length", "batch_size", "weights"))
 
 
 @HOOKS.register_module()

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+from ...utils.config_check import declare_keys
 from ...utils.errors import ConfigError, did_you_mean
 
 DEFAULT_HOOKS: dict[str, dict | None] = dict(
@@ -16,6 +17,9 @@ DEFAULT_HOOKS: dict[str, dict | None] = dict(
     checkpoint=dict(type="CheckpointHook"),
 )
 HOOK_TYPES = {name: hook["type"] for name, hook in DEFAULT_HOOKS.items() if hook} | {"ema": "EMAHook"}
+declare_keys("default_hooks", HOOK_TYPES)
+for _name, _type in HOOK_TYPES.items():
+    declare_keys(f"default_hooks.{_name}", ("type", "priority"), default_type=_type)
 
 
 def choose_hooks(changes: Mapping[str, Any] | None) -> list[dict]:

@@ -2,6 +2,7 @@
 
 from . import sparse_convs
 from .base import Backbone
+from .mobilenet_v2 import MobileNetV2
 from .resnet import ResNet
 
-__all__ = ["Backbone", "ResNet", "sparse_convs"]
+__all__ = ["Backbone", "MobileNetV2", "ResNet", "sparse_convs"]

@@ -53,21 +53,24 @@ class VOSSegmentor(BaseModel):
         """Whose rows object-wise networks have: by default those of the objects that are active, one each."""
         return Rows.of_table(state.active, state.ids.ids, self.device)
 
-    @abstractmethod
     def encode_shallow(self, frame: Tensor) -> Any:
-        """Features of a frame (B, 3, H, W) that are cheap enough to look at before anything is decided."""
+        """Features of a frame (B, 3, H, W) that are cheap enough to look at before anything is decided.
 
-    @abstractmethod
+        What they are is the method's own affair; one that has nothing cheap leaves the frame.
+        """
+        return frame
+
     def encode_deep(self, features: Any) -> Any:
         """All features of the frame, from the shallow ones; asking twice costs nothing."""
+        return features
 
     @abstractmethod
     def decode_coarse(self, state: VideoState, features: Any, rows: Rows) -> Tensor:
-        """(R, C, h, w): all that needs the memory or deep features."""
+        """(R, C, h, w): all that needs the memory or deep features; everything, where a method cannot be cut."""
 
-    @abstractmethod
     def decode_fine(self, state: VideoState, features: Any, coarse: Tensor, rows: Rows) -> Tensor:
         """(R, K, h', w') logits of each row, from shallow features and what :meth:`decode_coarse` gave."""
+        return coarse
 
     def compose(self, state: VideoState, logits: Tensor, rows: Rows) -> Tensor:
         """One distribution over background and objects, (B, O + 1, h', w') logits, from the rows' own (R, K, h', w').
@@ -80,7 +83,6 @@ class VOSSegmentor(BaseModel):
         """Masks (B, O, H, W) to memorise and to keep as the previous ones: by default the probabilities."""
         return logits.softmax(dim=1)[:, 1:]
 
-    @abstractmethod
     def memorize(self, state: VideoState, features: Any, masks: Tensor, rows: Rows, run: FrameRun) -> None:
         """Write what the method keeps of this frame; ``rows`` are those that were computed anew or that started."""
 

@@ -1,4 +1,4 @@
-// The sparse convolution on the CPU: checks, site lists, choice of the kernel, threads.
+// The sparse convolution on the CPU: checks, choice of the kernel, threads.
 #include "conv.h"
 
 #include <torch/headeronly/util/Exception.h>
@@ -14,11 +14,8 @@
 namespace vosplug {
 namespace {
 
-// Work-memory slots of the calling thread; the kernels use 0 to 3 and 13.
-enum Slot {
-  SLOT_ZERO = 4, SLOT_SITES, SLOT_TILES, SLOT_BITS, SLOT_MAP, SLOT_STAGED, SLOT_OPERAND, SLOT_POSITION, SLOT_TRANSFORMED,
-  SLOT_MIDDLE = 14
-};
+// Work-memory slots of the calling thread; the kernels use 0 to 3 and 13, sites.cpp 5 to 7.
+enum Slot { SLOT_ZERO = 4, SLOT_MAP = 8, SLOT_STAGED, SLOT_OPERAND, SLOT_TRANSFORMED };
 
 #if defined(__x86_64__)
 #if VOSPLUG_EMULATE_AVX512
@@ -79,119 +76,6 @@ Rows rows_of(const View& t, const char* name) {
   r.batch = t.stride[0], r.channel = t.size[1] == 1 ? 1 : t.stride[1], r.row = t.stride[2], r.column = t.stride[3];
   r.type = type_of(t, name);
   return r;
-}
-
-// Appends nothing and allocates nothing: writes active sites in rising order, returns how many. -1: a value above 2.
-int64_t find_sites(const uint8_t* policy, int64_t n, int32_t* sites) {
-  constexpr uint64_t ones = 0x0101010101010101u;
-  int64_t count = 0, i = 0;
-  uint64_t bad = 0;
-  for (; i + 8 <= n; i += 8) {
-    uint64_t u;
-    std::memcpy(&u, policy + i, 8);
-    bad |= (u & (0xfc * ones)) | ((u >> 1) & u & ones);
-    if (!(u & (2 * ones))) continue;
-    for (int b = 0; b < 8; ++b) {
-      sites[count] = (int32_t)(i + b);
-      count += policy[i + b] == 2;
-    }
-  }
-  for (; i < n; ++i) {
-    bad |= policy[i] > 2;
-    sites[count] = (int32_t)i;
-    count += policy[i] == 2;
-  }
-  return bad ? -1 : count;
-}
-}  // namespace
-
-// How many sites are active; -1: a value above 2.
-int64_t count_sites(const uint8_t* policy, int64_t n) {
-  int64_t active = 0, bad = 0;
-  for (int64_t i = 0; i < n; ++i) active += policy[i] == 2, bad += policy[i] > 2;
-  return bad ? -1 : active;
-}
-
-namespace {
-
-// 2x2 tiles with an active pixel; bit 2*dy+dx of `bits` tells which.
-int64_t find_tiles(const uint8_t* policy, int64_t B, int64_t H, int64_t W, int32_t* tiles, uint8_t* bits) {
-  const int64_t th = (H + 1) / 2, tw = (W + 1) / 2;
-  int64_t count = 0;
-  for (int64_t b = 0; b < B; ++b)
-    for (int64_t ty = 0; ty < th; ++ty) {
-      const uint8_t* top = policy + (b * H + ty * 2) * W;
-      const uint8_t* low = ty * 2 + 1 < H ? top + W : nullptr;
-      for (int64_t x = 0; x < W;) {
-        if (x + 8 <= W) {
-          uint64_t u, l = 0;
-          std::memcpy(&u, top + x, 8);
-          if (low) std::memcpy(&l, low + x, 8);
-          if (!((u | l) & 0x0202020202020202u)) {
-            x += 8;
-            continue;
-          }
-        }
-        for (int64_t stop = x + 8 < W ? x + 8 : W; x < stop; x += 2) {
-          const bool right = x + 1 < W;
-          const int active = (top[x] == 2) | (right && top[x + 1] == 2) << 1 | (low && low[x] == 2) << 2 |
-                             (low && right && low[x + 1] == 2) << 3;
-          tiles[count] = (int32_t)((b * th + ty) * tw + x / 2);
-          bits[count] = (uint8_t)active;
-          count += active != 0;
-        }
-      }
-    }
-  return count;
-}
-}  // namespace
-
-void check_policy(const View& policy) {
-  STD_TORCH_CHECK(policy.type == ScalarType::Byte && policy.dim == 3 && policy.contiguous,
-                  "policy: expected a contiguous uint8 tensor of shape (B, H_out, W_out)");
-  STD_TORCH_CHECK(policy.count < (int64_t(1) << 31), "policy: expected fewer than 2^31 sites, got ", policy.count);
-}
-void check_values(int64_t count) {
-  STD_TORCH_CHECK(count >= 0, "policy: expected values 0 (zero), 1 (reuse) and 2 (compute), got a larger one");
-}
-
-void find_sites(const View& policy, Sites& s) {
-  int32_t* list = (int32_t*)scratch(SLOT_SITES, (policy.count + 8) * 4);
-  s.count = find_sites(policy.as<uint8_t>(), policy.count, list);
-  check_values(s.count);
-  s.sites = list;
-}
-void find_tiles(const View& policy, Sites& s) {
-  const int64_t B = policy.size[0], H = policy.size[1], W = policy.size[2];
-  const int64_t most = B * ((H + 1) / 2) * ((W + 1) / 2) + 8;
-  int32_t* list = (int32_t*)scratch(SLOT_TILES, most * 4);
-  uint8_t* active = (uint8_t*)scratch(SLOT_BITS, most);
-  s.tile_count = find_tiles(policy.as<uint8_t>(), B, H, W, list, active);
-  s.tiles = list, s.bits = active;
-}
-
-namespace {
-
-bool is_list(const View& t, ScalarType type) { return t.type == type && t.contiguous; }
-
-Sites sites_of(const SiteLists& lists, bool want_tiles) {
-  Sites s;
-  if (lists.sites) {
-    STD_TORCH_CHECK(is_list(lists.sites, ScalarType::Int), "sites: expected int32, as active_sites gives them");
-    s.sites = lists.sites.as<int32_t>(), s.count = lists.sites.count;
-  } else {
-    find_sites(lists.policy, s);
-  }
-  if (!want_tiles) return s;
-  if (lists.tiles) {
-    STD_TORCH_CHECK(is_list(lists.tiles, ScalarType::Int) && is_list(lists.bits, ScalarType::Byte) &&
-                        lists.bits.count == lists.tiles.count,
-                    "tiles, bits: expected int32 and uint8 of one length, as active_tiles gives them");
-    s.tiles = lists.tiles.as<int32_t>(), s.bits = lists.bits.as<uint8_t>(), s.tile_count = lists.tiles.count;
-  } else {
-    find_tiles(lists.policy, s);
-  }
-  return s;
 }
 
 int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
@@ -310,13 +194,12 @@ void run_conv(ConvJob& j, const View& winograd, const View& weight, int64_t flag
   else if (!plain && j.site_count)
     stage_input(j, element);
   const bool can = winograd && j.out.channel == 1 && (!j.residual.data || j.residual.channel == 1);
-  const bool must = (flags & Plan::ONLY_WINOGRAD) || !weight.count;
-  const bool transforms = can && !(flags & Plan::ONLY_DIRECT) && (must || winograd_pays(j));
+  const bool transforms = can && (!weight.count || winograd_pays(j));
   STD_TORCH_CHECK(transforms || weight.count,
                   "weight: only the Winograd form was kept, which needs an output in channels_last");
   j.weight = transforms ? winograd.data : weight.data;
   j.far_weights = transforms ? weights_dominate(j, element) : j.kh * j.kw == 1 && weight.count * element >= half_cache();
-  const Range fill{k.fill, flags & Plan::NO_FILL ? 0 : j.B * j.HO * j.WO, fill_block_of(j)};
+  const Range fill{k.fill, j.B * j.HO * j.WO, fill_block_of(j)};
   j.site_block = site_block_of(j, element);
   Range compute{k.direct, ceil_div(j.site_count, j.site_block), 1};
   if (flags & Plan::DEPTHWISE) {
@@ -339,10 +222,6 @@ void set_geometry(ConvJob& j, const Plan& p) {
   j.kh = (int)p[Plan::KERNEL_H], j.kw = (int)p[Plan::KERNEL_W], j.stride_h = (int)p[Plan::STRIDE_H];
   j.stride_w = (int)p[Plan::STRIDE_W], j.pad_h = (int)p[Plan::PAD_H], j.pad_w = (int)p[Plan::PAD_W];
   j.dil_h = (int)p[Plan::DIL_H], j.dil_w = (int)p[Plan::DIL_W], j.groups = (int)p[Plan::GROUPS];
-}
-void set_square(ConvJob& j, int kernel) {  // stride and dilation 1, one group, an output of the input's size
-  j.kh = j.kw = kernel, j.pad_h = j.pad_w = kernel / 2;
-  j.stride_h = j.stride_w = j.dil_h = j.dil_w = j.groups = 1;
 }
 
 void set_output(ConvJob& j, const View& policy, const View& out) {
@@ -382,7 +261,7 @@ void check_packed(const ConvJob& j, const Weights& packed, bool depthwise) {
   STD_TORCH_CHECK(fits && weight.contiguous && bias.count == b && bias.contiguous,
                   "weight: was packed for another layer or another processor");
   STD_TORCH_CHECK(bias.type == ScalarType::Float, "bias: expected float32");
-  STD_TORCH_CHECK(!packed.winograd || is_list(packed.winograd, weight.type), "winograd: expected the type of weight");
+  STD_TORCH_CHECK(!packed.winograd || (packed.winograd.type == weight.type && packed.winograd.contiguous), "winograd: expected the type of weight");
   STD_TORCH_CHECK(weight.type == ScalarType::Float ||
                       (weight.type == ScalarType::BFloat16 && kernels().dot_bf16 && !depthwise),
                   "weight: expected packed float32, or bfloat16 on a processor with such dot products");
@@ -438,50 +317,6 @@ void sparse_conv2d(const Weights& weights, const Plan& plan, const SiteLists& li
   j.bias = weights.bias.as<float>();
   j.relu = flags & Plan::RELU;
   run_conv(j, weights.winograd, weights.direct, flags);
-}
-
-void sparse_bottleneck(const Weights (&weights)[3], const SiteLists& lists, const View& x, const View& hidden,
-                       const View& out, int64_t flags) {
-  const View& policy = lists.policy;
-  check_policy(policy);
-  const Sites s = sites_of(lists, (bool)weights[1].winograd);
-  ConvJob first{};
-  set_square(first, 1);
-  set_shapes(first, x, policy, hidden);
-  first.in = rows_of(x, "x"), first.out = rows_of(hidden, "hidden");
-  const Rows target = rows_of(out, "out");
-  STD_TORCH_CHECK(first.out.channel == 1 && target.channel == 1, "hidden and out: expected channels_last");
-  STD_TORCH_CHECK(first.in.type == first.out.type && target.type == first.in.type, "x, hidden, out: expected one dtype");
-  check_packed(first, weights[0], false);
-  set_sites(first, s, policy);
-  first.bias = weights[0].bias.as<float>(), first.relu = true;
-  run_conv(first, {}, weights[0].direct, 0);
-
-  const bool pairs = weights[2].direct.type == ScalarType::BFloat16;
-  ConvJob second{};
-  set_square(second, 3);
-  set_shapes(second, hidden, policy, hidden);
-  check_packed(second, weights[1], false);
-  void* middle = scratch(SLOT_MIDDLE, (size_t)((s.count + 1) * second.CO * (pairs ? 2 : 4)));
-  second.in = rows_of(hidden, "hidden");
-  second.out.data = middle, second.out.column = second.CO, second.out.type = pairs ? Type::bf16 : Type::f32;
-  second.compact_out = true;
-  set_sites(second, s, policy);
-  second.bias = weights[1].bias.as<float>(), second.relu = true;
-  int32_t* position = (int32_t*)scratch(SLOT_POSITION, policy.count * 4 + 64);
-  for (int64_t i = 0; i < s.count; ++i) position[s.sites[i]] = (int32_t)i;
-  second.position = position;
-  run_conv(second, weights[1].winograd, weights[1].direct, Plan::NO_FILL | (flags & (Plan::ONLY_DIRECT | Plan::ONLY_WINOGRAD)));
-
-  ConvJob third{};
-  set_square(third, 1);
-  set_shapes(third, hidden, policy, out);
-  check_packed(third, weights[2], false);
-  third.in = second.out, third.compact_in = true;
-  third.out = target, third.residual = rows_of(x, "x");
-  set_sites(third, s, policy);
-  third.bias = weights[2].bias.as<float>(), third.relu = true;
-  run_conv(third, {}, weights[2].direct, 0);
 }
 
 }  // namespace vosplug

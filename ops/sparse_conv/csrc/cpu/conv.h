@@ -1,4 +1,4 @@
-// The sparse convolution on the CPU, for those who call it: the torch operators and the direct call from Python.
+// The sparse convolution on the CPU, as the torch operators call it.
 #pragma once
 #include "job.h"
 #include "view.h"
@@ -12,7 +12,7 @@ int64_t instruction_set();
 // What a layer is.
 struct Plan {
   enum Entry { KERNEL_H, KERNEL_W, STRIDE_H, STRIDE_W, PAD_H, PAD_W, DIL_H, DIL_W, GROUPS, C_IN, C_OUT, FLAGS, LENGTH };
-  enum Flag : int64_t { RELU = 1, ONLY_DIRECT = 2, ONLY_WINOGRAD = 4, NO_FILL = 8, DEPTHWISE = 16, COMPACT = 32 };
+  enum Flag : int64_t { RELU = 1, DEPTHWISE = 16, COMPACT = 32 };
   explicit Plan(const View& t);
   int64_t operator[](Entry e) const { return value[e]; }
   const int64_t* value;
@@ -34,11 +34,6 @@ struct ConvCall {
 };
 void sparse_conv2d(const Weights& weights, const Plan& plan, const SiteLists& lists, const ConvCall& call);
 
-// Residual bottleneck (1x1, 3x3, 1x1) whose three convolutions share the active sites; `hidden` (output of the first
-// convolution) and `out` persist between frames. The output of the 3x3 exists only at active sites, side by side.
-void sparse_bottleneck(const Weights (&weights)[3], const SiteLists& lists, const View& x, const View& hidden,
-                       const View& out, int64_t flags);
-
 void check_policy(const View& policy);
 void check_values(int64_t count);
 int64_t count_sites(const uint8_t* policy, int64_t n);  // how many are active; -1: a value above 2
@@ -52,5 +47,6 @@ struct Sites {
 };
 void find_sites(const View& policy, Sites& s);  // lists in work memory, which hold until the next call
 void find_tiles(const View& policy, Sites& s);
+Sites sites_of(const SiteLists& lists, bool want_tiles);  // those given, checked, or found on the way
 
 }  // namespace vosplug

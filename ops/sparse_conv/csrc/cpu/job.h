@@ -35,8 +35,6 @@ struct ConvJob {
   const float* skipped = nullptr;  // [CO]: zeroed sites hold act(skipped + residual); null: zero
   bool relu = false;
   Rows out;
-  bool compact_out = false;        // row of site i is out.data + i * out.column
-  const int32_t* position = nullptr;  // compact_out with Winograd: output pixel -> i
 
   const int32_t* sites = nullptr;  // active output pixels b*HO*WO + y*WO + x, rising
   int64_t site_count = 0;

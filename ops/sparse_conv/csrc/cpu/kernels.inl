@@ -351,8 +351,7 @@ struct SiteRows {
       } else {
         find_rows<T>(j, i0 + i, p, in + (i / MR) * MR * taps + i % MR, MR);
       }
-      out[i] = block_out ? block_out + i * j.CO
-               : j.compact_out ? (O*)j.out.data + (i0 + i) * j.out.column : pixel<O>(j.out, p.b, p.y, p.x);
+      out[i] = block_out ? block_out + i * j.CO : pixel<O>(j.out, p.b, p.y, p.x);
       if (!j.residual.data) continue;
       residual[i] = block_residual ? block_residual + i * j.CO : pixel<const O>(j.residual, p.b, p.y, p.x);
     }
@@ -518,8 +517,7 @@ static void transform_back(const ConvJob& j, int64_t tile, unsigned active, cons
   for (int p = 0; p < 4; ++p) {
     const int64_t y = ty * 2 + p / 2, x = tx * 2 + p % 2;
     if (!(active >> p & 1)) continue;
-    out[p] = panel * NR + (j.compact_out ? (O*)j.out.data + j.position[(b * j.HO + y) * j.WO + x] * j.out.column
-                                         : pixel<O>(j.out, b, y, x));
+    out[p] = pixel<O>(j.out, b, y, x) + panel * NR;
     if (j.residual.data) res[p] = pixel<const O>(j.residual, b, y, x) + panel * NR;
   }
   for (int64_t c = 0; c < NR; c += VW) {

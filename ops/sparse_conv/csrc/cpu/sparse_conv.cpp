@@ -7,7 +7,6 @@
 #include <cstring>
 #include <optional>
 #include <tuple>
-#include <vector>
 
 #include "conv.h"
 
@@ -60,18 +59,6 @@ void conv2d(const Tensor& x, const std::optional<Tensor>& x_prev, const Tensor& 
                 {view_of(x), view_of(x_prev), view_of(prev), view_of(residual), view_of(skipped), view_of(out)});
 }
 
-void bottleneck(const Tensor& x, const std::vector<Tensor>& weights, const std::vector<Tensor>& biases,
-                const std::optional<Tensor>& winograd, const Tensor& policy, const std::optional<Tensor>& sites,
-                const std::optional<Tensor>& tiles, const std::optional<Tensor>& bits, Tensor hidden, Tensor out,
-                int64_t flags) {
-  STD_TORCH_CHECK(weights.size() == 3 && biases.size() == 3, "weights: expected three convolutions");
-  Weights packed[3];
-  for (int i = 0; i < 3; ++i) packed[i].direct = view_of(weights[i]), packed[i].bias = view_of(biases[i]);
-  packed[1].winograd = view_of(winograd);
-  sparse_bottleneck(packed, {view_of(policy), view_of(sites), view_of(tiles), view_of(bits)}, view_of(x), view_of(hidden),
-                    view_of(out), flags);
-}
-
 // 64-bit fingerprint of the bytes of a contiguous tensor: tells whether a packed weight is still up to date.
 int64_t fingerprint(const Tensor& t) {
   STD_TORCH_CHECK(t.is_contiguous() || t.numel() == 0, "fingerprint: expected a contiguous tensor");
@@ -107,9 +94,6 @@ STABLE_TORCH_LIBRARY_FRAGMENT(vosplug_cpu, m) {
   m.def(
       "sparse_conv2d(Tensor x, Tensor? x_prev, Tensor weight, Tensor? winograd, Tensor bias, Tensor policy, Tensor? sites, "
       "Tensor? tiles, Tensor? bits, Tensor? prev, Tensor? residual, Tensor? skipped, Tensor(a!) out, Tensor plan) -> ()");
-  m.def(
-      "sparse_bottleneck(Tensor x, Tensor[] weights, Tensor[] biases, Tensor? winograd, Tensor policy, Tensor? sites, "
-      "Tensor? tiles, Tensor? bits, Tensor(a!) hidden, Tensor(b!) out, int flags) -> ()");
 }
 STABLE_TORCH_LIBRARY_IMPL(vosplug_cpu, CompositeExplicitAutograd, m) {
   m.impl("conv_panel", TORCH_BOX(&conv_panel));
@@ -122,7 +106,6 @@ STABLE_TORCH_LIBRARY_IMPL(vosplug_cpu, CPU, m) {
   m.impl("active_tiles", TORCH_BOX(&active_tiles));
   m.impl("active_count", TORCH_BOX(&active_count));
   m.impl("sparse_conv2d", TORCH_BOX(&conv2d));
-  m.impl("sparse_bottleneck", TORCH_BOX(&bottleneck));
 }
 
 }  // namespace vosplug

@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ...layers.build import FrozenBN
 from .gates import COMPUTE, REUSE, SKIP
 
 if TYPE_CHECKING:
@@ -42,7 +43,7 @@ class FoldedConv:
         self.dtype = working_type(x)
         weight, bias = layer.weight.detach(), None if layer.bias is None else layer.bias.detach()
         self.skipped = weight.new_zeros(layer.out_channels)
-        if isinstance(norm, nn.BatchNorm2d):
+        if not isinstance(norm, nn.Identity):
             weight, bias = ops.fold_batch_norm(weight, bias, norm)
             self.skipped = F.batch_norm(self.skipped[None, :, None, None], norm.running_mean, norm.running_var,
                                         norm.weight, norm.bias, eps=norm.eps).flatten().detach()
@@ -58,7 +59,7 @@ class FoldedConv:
         """Whether what follows the convolution can be folded into it."""
         if isinstance(norm, nn.BatchNorm2d):
             return not norm.training and norm.running_mean is not None
-        return isinstance(norm, nn.Identity)
+        return isinstance(norm, (nn.Identity, FrozenBN))
 
     @staticmethod
     def stamp(layer: nn.Module, x: Tensor, norm: nn.Module, relu: bool) -> tuple:

@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from ..evaluation.sparsity import LayerCounts
 from ..inference.memory_log import need_matplotlib
 from ..utils.files import write_via
+from .sparsity import LayerCounts
 
 POLICIES = (("computed", "#d62728"), ("reused", "#1f77b4"), ("skipped", "#d9d9d9"))
 

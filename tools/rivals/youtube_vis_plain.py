@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from pycocotools import mask as coco
 
-from .youtube_vis import ALL, AREAS, KEYS, MOST, RECALLS, THRESHOLDS
+from vosplug.evaluation.functional.youtube_vis import ALL, AREAS, KEYS, MOST, RECALLS, THRESHOLDS
 
 
 def plain_track_iou(prediction: Sequence, reference: Sequence) -> float:

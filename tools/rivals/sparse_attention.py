@@ -1,12 +1,24 @@
-"""Sparse attention as PyTorch alone can do it, for benchmarks. All in (B, C, T, H, W), one head, scale 1."""
+"""Sparse attention as PyTorch alone can do it, all in (B, C, T, H, W), one head, scale 1; and the cases to compare:
+
+SST's grids (three frames, 128 channels).
+"""
 
 import functools
+from collections.abc import Callable, Iterator
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from vosplug.ops import grid_attention, local_attention, strided_attention
+from vosplug.ops.benchmark import Case
+from vosplug.ops.sparse_attention import op
+
+SIZES = ((3, 30, 54), (3, 59, 59), (3, 117, 117))
+RADIUS, STRIDE = 7, 8
 _NONE = float("-inf")
+
+Call = Callable[..., Tensor]
 
 
 def _diagonal(size: int, device: torch.device) -> Tensor:
@@ -127,3 +139,87 @@ def _tile_mask(t: int, h: int, w: int, radius: int, tile: int, device: torch.dev
     near = (near >= 0) & (near <= 2 * radius)
     near = near[:, None, :, None] & near[None, :, None, :]  # (tile, tile, wide, wide)
     return (inside[:, None, None] & near[None]).flatten(3).flatten(1, 2).repeat(1, t, t)
+
+
+def without_kernel(call: Call) -> Call:
+    """Return ``call`` so that it runs as this package's PyTorch code."""
+
+    def run(*tensors: Tensor) -> Tensor:
+        keep = op.has_extension, op.cuda.uses_cuda_kernels
+        op.has_extension = op.cuda.uses_cuda_kernels = lambda: False
+        try:
+            return call(*tensors)
+        finally:
+            op.has_extension, op.cuda.uses_cuda_kernels = keep
+
+    return run
+
+
+def _with_backward(call: Call) -> Call:
+    def run(*tensors: Tensor) -> Tensor:
+        with torch.enable_grad():
+            leaves = [t.detach().requires_grad_() for t in tensors]
+            call(*leaves).sum().backward()
+        return leaves[0].grad
+
+    return run
+
+
+def _local(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    return local_attention(q, k, v, (q.shape[2] - 1, RADIUS, RADIUS))
+
+
+def _strided(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    return strided_attention(q, k, v, (1, STRIDE, STRIDE))
+
+
+# Form, our call, rivals by name. The first rival is the plain form, the others are the best of PyTorch.
+FORMS = (
+    ("grid", grid_attention, {
+        "einsum": grid_einsum, "matmul on channels-last views": grid_matmul,
+        "fused attention per axis, merged": grid_merged,
+    }),
+    (f"local {2 * RADIUS + 1}x{2 * RADIUS + 1}, all frames", _local, {
+        "SDPA with a mask on tiles": lambda q, k, v: local_sdpa(q, k, v, RADIUS),
+        "our tiles in PyTorch": without_kernel(_local),
+    }),
+    (f"strided {STRIDE}x{STRIDE}, all frames", _strided, {
+        "SDPA per residue class": lambda q, k, v: strided_sdpa(q, k, v, STRIDE),
+        "matmul per residue class": lambda q, k, v: strided_matmul(q, k, v, STRIDE),
+    }),
+)  # fmt: skip
+_NO_BACKWARD = ("fused attention per axis, merged",)  # its log-sum-exp has no gradient
+
+
+def _tensors(size: tuple[int, int, int], dtype: torch.dtype, device: str, last: bool) -> list[Tensor]:
+    torch.manual_seed(0)
+    kind = torch.channels_last_3d if last else torch.contiguous_format
+    return [(torch.randn(1, 128, *size) * 0.3).to(device, dtype).to(memory_format=kind) for _ in range(3)]
+
+
+def _case(form: str, ours: Call, name: str, rival: Call, tensors: list[Tensor], layout: str) -> Case:
+    size = ",".join(map(str, tensors[0].shape[2:]))
+    dtype = str(tensors[0].dtype).removeprefix("torch.")
+    return Case(
+        "sparse_attention", f"(1,128,{size})", dtype, 1.0, name, lambda: ours(*tensors), lambda: rival(*tensors),
+        f"{form}, {layout}",
+    )  # fmt: skip
+
+
+def cases(device: str, quick: bool) -> Iterator[Case]:
+    """Yield the comparisons of docs/benchmarks.md; ``quick`` keeps the smallest grid."""
+    dtype = torch.bfloat16 if device == "cuda" else torch.float32
+    for size in SIZES[:1] if quick else SIZES:
+        for form, ours, others in FORMS:
+            tensors = _tensors(size, dtype, device, last=True)
+            for name, rival in others.items():
+                if device == "cuda" and name in _NO_BACKWARD:
+                    continue  # a CPU operator
+                yield _case(form, ours, name, rival, tensors, "channels last")
+            if form == "grid":  # the layout of convolutions, and of the paper's public code
+                rest = _tensors(size, dtype, device, last=False)
+                yield _case(form, ours, "einsum", grid_einsum, rest, "channels first")
+            for name, rival in others.items():
+                if name not in _NO_BACKWARD:
+                    pair = (_with_backward(ours), name, _with_backward(rival))
+                    yield _case(f"{form}, forward and backward", *pair, tensors, "channels last")

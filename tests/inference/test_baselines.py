@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from tests.inference.colour_segmentor import moving_squares
-from vosplug.models.baselines import Baseline
+from vosplug.inference.baselines import Baseline
 from vosplug.utils.errors import InputError
 
 CLIP = list(moving_squares(frames=4, size=(120, 160), noise=20))

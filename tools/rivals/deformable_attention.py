@@ -5,8 +5,8 @@ from collections.abc import Iterator
 import torch
 import torch.nn.functional as F
 
-from ..benchmark import Case
-from .functions import deformable_attention, reference_points
+from vosplug.ops import deformable_attention, reference_points
+from vosplug.ops.benchmark import Case
 
 
 def plain(q, x, offsets, key_weight, value_weight, heads):
