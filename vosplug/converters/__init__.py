@@ -2,9 +2,10 @@
 
 from .base import Conversion, Converter
 from .efficientvis import EfficientVISConverter
+from .frtm import FRTMConverter
 from .queryinst import MaskRCNNConverter, QueryInstConverter, SparseRCNNConverter
 from .stcn import STCNConverter
 from .xmem import XMemConverter
 
-__all__ = ["Conversion", "Converter", "EfficientVISConverter", "MaskRCNNConverter", "QueryInstConverter",
+__all__ = ["Conversion", "Converter", "EfficientVISConverter", "FRTMConverter", "MaskRCNNConverter", "QueryInstConverter",
            "STCNConverter", "SparseRCNNConverter", "XMemConverter"]

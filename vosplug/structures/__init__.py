@@ -3,7 +3,7 @@
 from .clip import ClipSample
 from .clip_record import ClipRecord, FrameRecord
 from .level import Level
-from .notes import Decision, Tap, Work
+from .notes import Decision, RowLogits, Tap, Work
 from .object_ids import ObjectIds
 from .row_store import RowStore
 from .rows import Rows
@@ -13,6 +13,6 @@ from .video import Video, VideoDataset
 from .vis_clip import VISClipSample
 from .vis_video import VISTrack, VISVideo
 
-__all__ = ["ClipRecord", "ClipSample", "Decision", "FrameRecord", "Level", "ObjectIds", "Prompt", "RowStore", "Rows",
-           "StepOutput", "Tap", "TrackMask", "VISClipSample", "VISTrack", "VISVideo", "Video", "VideoDataset",
-           "VideoState", "Work"]
+__all__ = ["ClipRecord", "ClipSample", "Decision", "FrameRecord", "Level", "ObjectIds", "Prompt", "RowLogits",
+           "RowStore", "Rows", "StepOutput", "Tap", "TrackMask", "VISClipSample", "VISTrack", "VISVideo", "Video",
+           "VideoDataset", "VideoState", "Work"]

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from .rows import Key
+from .rows import Key, Rows
 
 
 @dataclass
@@ -63,6 +63,19 @@ class Decision:
     reused: Tensor
     probability: Tensor | None = None
     forced: Tensor | None = None
+
+
+@dataclass
+class RowLogits:
+    """The logits of each row before they are composed, for losses on single objects.
+
+    Attributes:
+        rows: the R rows.
+        logits: (R, K, h, w).
+    """
+
+    rows: Rows
+    logits: Tensor
 
 
 @dataclass

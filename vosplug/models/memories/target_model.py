@@ -14,7 +14,6 @@ from ...utils.seeds import generator_of
 from ..layers.aggregate import full_precision
 from ..online import Direction, FilterProblem, GaussNewtonCG, LayersProblem, filter_scores, label_stencil
 
-FOREGROUND_SHARE = 0.1  # of the frame: what pixel weights raise a smaller object to
 FIRST_WEIGHT = 2.0  # of the frame itself among the samples made of it
 WEIGHTINGS = ("hinge", "none")
 
@@ -40,13 +39,13 @@ class TargetModel:
         learning_rate: how much a new sample weighs.
         filter_reg, precond: penalties and preconditioners of the two layers.
         formula, forgetting, reset_direction: see :class:`~..online.GaussNewtonCG`.
-        pixel_weighting: ``hinge`` makes an object count like a tenth of the frame if it is smaller; ``none``.
+        pixel_weighting: ``hinge`` makes an object that is smaller count like ``foreground_share`` of the frame; ``none``.
         min_pixels: frames with fewer pixels of the object leave no sample.
         count_first: the first frame counts as classified, so that updates come one frame earlier.
         keep_first: samples of the given mask are never overwritten and keep the share ``first_share`` of the weight; the
             published rule forgets them after some ninety samples.
         first_share: see ``keep_first``.
-        seed: of the random numbers, which also depend on video, object and frame, and on nothing else.
+        seed: of the random numbers, which also depend on object id and frame, and on nothing else.
         train: options that are different for training clips.
     """
 
@@ -55,12 +54,13 @@ class TargetModel:
                  update_every: int | None = 8, capacity: int = 80, learning_rate: float = 0.1,
                  filter_reg: tuple[float, float] = (1e-4, 1e-2), precond: tuple[float, float] = (1e-4, 1e-2),
                  formula: str = "polak_ribiere", forgetting: float = 750, reset_direction: bool = False,
-                 pixel_weighting: str = "hinge", min_pixels: int = 10, count_first: bool = False,
+                 pixel_weighting: str = "hinge", foreground_share: float = 0.1, min_pixels: int = 10, count_first: bool = False,
                  keep_first: bool = False, first_share: float = 0.25, seed: int = 0, train: dict | None = None):
         options = {name: value for name, value in locals().items() if name not in ("self", "train")}
         if update_every is not None and update_every < 1:
             raise ConfigError(f"TargetModel.update_every must be at least 1, or None for never, got {update_every}")
-        for name, value in (("learning_rate", learning_rate), ("first_share", first_share)):
+        for name, value in (("learning_rate", learning_rate), ("first_share", first_share),
+                            ("foreground_share", foreground_share)):
             if not 0 < value < 1:
                 raise ConfigError(f"TargetModel.{name} must lie between 0 and 1, got {value}")
         if pixel_weighting not in WEIGHTINGS:
@@ -72,6 +72,7 @@ class TargetModel:
                               f"frame, got {capacity}")
         self.channels, self.capacity, self.learning_rate = channels, capacity, learning_rate
         self.init_iters, self.update_iters, self.update_every = tuple(init_iters), tuple(update_iters), update_every
+        self.foreground_share = foreground_share
         self.filter_reg, self.pixel_weighting, self.min_pixels = tuple(filter_reg), pixel_weighting, min_pixels
         self.count_first, self.keep_first, self.first_share, self.seed = count_first, keep_first, first_share, seed
         both = dict(formula=formula, forgetting=forgetting, reset_direction=reset_direction)
@@ -89,8 +90,8 @@ class TargetModel:
             return torch.ones_like(masks)
         pixels = masks.sum(dim=(1, 2))
         share = pixels / masks[0].numel()
-        share = torch.where(pixels < self.min_pixels, FOREGROUND_SHARE, share)
-        wanted = share.clamp(min=FOREGROUND_SHARE)
+        share = torch.where(pixels < self.min_pixels, self.foreground_share, share)
+        wanted = share.clamp(min=self.foreground_share)
         inside = (wanted / share).sqrt()
         outside = ((1 - wanted) / (1 - share).clamp(min=torch.finfo(share.dtype).tiny)).sqrt()
         return torch.where(masks > 0.5, inside[:, None, None], outside[:, None, None])
@@ -191,7 +192,7 @@ class TargetModelState:
 
         Args:
             cell: video and channel of the object.
-            name: what random numbers are made of: (video, object id, frame).
+            name: what random numbers are made of: (object id, frame).
             features: (N, Cin, h, w) of the samples.
             masks: (N, H, W) of 0 and 1.
         """
@@ -215,7 +216,7 @@ class TargetModelState:
         self.learn(model)
 
     def initial(self, name: tuple, in_channels: int) -> list[Tensor]:
-        """Projection and filter to start from, drawn for this video, object and frame: uniform, by fan-in."""
+        """Projection and filter to start from, drawn for this object and frame: uniform, by fan-in."""
         random = generator_of(self.policy.seed, *name)
         shapes = ((self.policy.channels, in_channels, 1, 1), (1, self.policy.channels, 3, 3))
         bounds = (shape[1] * shape[2] * shape[3] for shape in shapes)

@@ -79,6 +79,10 @@ class VOSSegmentor(BaseModel):
         """
         return soft_aggregate(rows.scatter(full_precision(logits[:, 0]).sigmoid()), state.active)
 
+    def give(self, state: VideoState, logits: Tensor, prompt: Prompt, run: FrameRun) -> Tensor:
+        """Make given masks certain in composed ``logits`` (B, O_before + 1, h', w'): (B, O + 1, h', w')."""
+        return write_prompt(logits, prompt, state.ids.ids, state.active)
+
     def feedback(self, state: VideoState, logits: Tensor) -> Tensor:
         """Masks (B, O, H, W) to memorise and to keep as the previous ones: by default the probabilities."""
         return logits.softmax(dim=1)[:, 1:]
@@ -139,7 +143,7 @@ class VOSSegmentor(BaseModel):
             if prompt is not None:
                 before = set(self.rows(state).keys)
                 state.start_objects(prompt)
-                logits = write_prompt(logits, prompt, state.ids.ids, state.active)
+                logits = self.give(state, logits, prompt, run)
                 rows = self.rows(state)
                 run.started = rows.having(set(rows.keys) - before)
                 fresh = rows.having({*fresh.keys, *run.started.keys})
