@@ -3,7 +3,7 @@
 from .clip import ClipSample
 from .clip_record import ClipRecord, FrameRecord
 from .level import Level
-from .notes import Decision, RowLogits, Tap, Work
+from .notes import Decision, RowLogits, ScoreChange, Tap, Work
 from .object_ids import ObjectIds
 from .row_store import RowStore
 from .rows import Rows
@@ -14,5 +14,5 @@ from .vis_clip import VISClipSample
 from .vis_video import VISTrack, VISVideo
 
 __all__ = ["ClipRecord", "ClipSample", "Decision", "FrameRecord", "Level", "ObjectIds", "Prompt", "RowLogits",
-           "RowStore", "Rows", "StepOutput", "Tap", "TrackMask", "VISClipSample", "VISTrack", "VISVideo", "Video",
-           "VideoDataset", "VideoState", "Work"]
+           "RowStore", "Rows", "ScoreChange", "StepOutput", "Tap", "TrackMask", "VISClipSample", "VISTrack", "VISVideo",
+           "Video", "VideoDataset", "VideoState", "Work"]

@@ -66,6 +66,21 @@ class Decision:
 
 
 @dataclass
+class ScoreChange:
+    """How the score of each row was predicted to change since the frame that was last computed for it.
+
+    Attributes:
+        rows: the R rows.
+        delta: (R, 1, h, w) predicted change.
+        score: (R, 1, h, w) of the frame that was last computed.
+    """
+
+    rows: Rows
+    delta: Tensor
+    score: Tensor
+
+
+@dataclass
 class RowLogits:
     """The logits of each row before they are composed, for losses on single objects.
 

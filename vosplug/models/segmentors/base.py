@@ -3,6 +3,7 @@
 from abc import abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -10,11 +11,27 @@ from mmengine.model import BaseModel
 from torch import Tensor, nn
 
 from ...registry import LOSSES, MEMORIES, PREPROCESSORS
-from ...structures import ClipSample, Prompt, Rows, StepOutput, VideoState
+from ...structures import ClipSample, Level, Prompt, Rows, StepOutput, VideoState
 from ...utils.errors import ConfigError, InputError
 from ..frame_run import FramePolicy, FrameRun
 from ..layers.aggregate import full_precision, soft_aggregate, write_prompt
 from ..tasks import SupervisedClips
+
+
+@dataclass(frozen=True)
+class Cut:
+    """Where a reuse gate cuts a segmentor in two.
+
+    Attributes:
+        early: channels and stride of what :meth:`VOSSegmentor.early` gives.
+        coarse: channels and stride of what :meth:`VOSSegmentor.decode_coarse` gives, without the score.
+        scored: its last channel is a score of the row, 1 on the object and 0 elsewhere. Where there is none, the mask of
+            the row stands for it.
+    """
+
+    early: Level
+    coarse: Level
+    scored: bool = False
 
 
 class VOSSegmentor(BaseModel):
@@ -33,7 +50,10 @@ class VOSSegmentor(BaseModel):
         task: how the model is trained (kind ``task``); :class:`~..tasks.SupervisedClips` unless training sets another.
         frame_policies: what decides about frames before they are processed, see :class:`~..frame_run.FramePolicy`.
         observers: called with every :class:`StepOutput`, for statistics and plots.
+        cut: where a reuse gate may cut the method in two; None if it cannot be cut.
     """
+
+    cut: Cut | None = None
 
     def __init__(self, preprocessor: dict, memory: dict | None = None, losses: list[dict] | None = None,
                  init_cfg: dict | None = None):
@@ -78,6 +98,14 @@ class VOSSegmentor(BaseModel):
         By default K is 1 and objects are independent: soft aggregation. There may be no row.
         """
         return soft_aggregate(rows.scatter(full_precision(logits[:, 0]).sigmoid()), state.active)
+
+    def early(self, features: Any) -> Tensor:
+        """(B, C, h, w) map of the shallow features that a reuse gate looks at; only of methods with a ``cut``."""
+        raise NotImplementedError(f"{type(self).__name__} has no early features")
+
+    def row_masks(self, masks: Tensor, rows: Rows) -> Tensor:
+        """(B, O, H, W) masks of objects -> (R, 1, H, W) masks of rows."""
+        return rows.gather(masks)[:, None]
 
     def give(self, state: VideoState, logits: Tensor, prompt: Prompt, run: FrameRun) -> Tensor:
         """Make given masks certain in composed ``logits`` (B, O_before + 1, h', w'): (B, O + 1, h', w')."""

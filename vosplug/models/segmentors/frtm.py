@@ -8,12 +8,12 @@ import torch
 from torch import Tensor
 
 from ...registry import BACKBONES, DECODERS, SEGMENTORS
-from ...structures import Prompt, RowLogits, Rows, VideoState
+from ...structures import Level, Prompt, RowLogits, Rows, VideoState
 from ...utils.errors import ConfigError
 from ..frame_run import FrameRun, current_run
 from ..layers.aggregate import full_precision, keep_winners, odds
 from ..memories import TargetModel
-from .base import VOSSegmentor
+from .base import Cut, VOSSegmentor
 
 LOGGER = logging.getLogger("vosplug")
 SLOW_START = 5.0  # seconds of learning, after which the log says what takes so long
@@ -54,14 +54,7 @@ class FRTM(VOSSegmentor):
         protocol: how objects are merged: ``davis`` merges the winners of a first merging once more for the label, so that
             a pixel of several unsure objects becomes background; ``youtube_vos`` merges once. Target models learn from the
             winners either way.
-
-    Attributes:
-        score_channels: number of last channels of the coarse half that are the score.
-        coarse_channels, coarse_stride: of the coarse half without the score.
-        shallow: level -> (channels, stride) of what :meth:`encode_shallow` gives.
     """
-
-    score_channels = 1
 
     def __init__(self, preprocessor: dict, backbone: dict, memory: dict, decoder: dict, protocol: str = "davis",
                  losses: list[dict] | None = None, init_cfg: dict | None = None):
@@ -75,15 +68,19 @@ class FRTM(VOSSegmentor):
         levels = self.backbone.levels
         self.target_level = level_of_stride(levels, TARGET_STRIDE)
         self.shallow_level = level_of_stride(levels, SHALLOW_STRIDE)
-        self.shallow = {self.shallow_level: levels[self.shallow_level]}
         self.decoder = DECODERS.build(decoder, levels=levels)
-        self.coarse_channels, self.coarse_stride = self.decoder.out_channels, self.decoder.stride
+        self.cut = Cut(early=levels[self.shallow_level], scored=True,
+                       coarse=Level(self.decoder.out_channels, self.decoder.stride))
 
     # Stages -----------------------------------------------------------------------------------------------------------
 
     def encode_shallow(self, frame: Tensor) -> PyramidFeatures:
         """The levels up to stride 8."""
         return PyramidFeatures(frame, self.backbone(frame, upto=self.shallow_level))
+
+    def early(self, features: PyramidFeatures) -> Tensor:
+        """The level of stride 8."""
+        return features.pyramid[self.shallow_level]
 
     def encode_deep(self, features: PyramidFeatures) -> PyramidFeatures:
         """All levels."""

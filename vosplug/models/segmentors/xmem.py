@@ -6,11 +6,11 @@ import torch
 from torch import Tensor
 
 from ...registry import DECODERS, LAYERS, MATCHING_HEADS, SEGMENTORS
-from ...structures import Rows, VideoState
+from ...structures import Level, Rows, VideoState
 from ...utils.errors import ConfigError
-from ..encoders import FrameFeatures, build_encoders
+from ..encoders import SHALLOW, FrameFeatures, build_encoders
 from ..frame_run import FrameRun
-from .base import VOSSegmentor
+from .base import Cut, VOSSegmentor
 from .stcn import memory_entry
 
 SENSORY, LAST_DEEP_UPDATE = "sensory", "last_deep_update"
@@ -73,6 +73,7 @@ class XMem(VOSSegmentor):
                                                   value_channels=values.out_channels, stride=keys.stride)
         self.decoder = DECODERS.build(decoder, value_channels=self.matching_head.out_channels + sensory_channels,
                                       context_channels=keys.context_channels, levels=keys.levels, stride=keys.stride)
+        self.cut = Cut(early=keys.levels[SHALLOW], coarse=Level(self.decoder.scale_channels[0], keys.stride))
         self.normal_update = LAYERS.build(normal_update or dict(type="MultiScaleUpdate"),
                                           in_channels=self.decoder.scale_channels, hidden_channels=sensory_channels)
         self.deep_update = LAYERS.build(deep_update or dict(type="SensoryGRU"), in_channels=values.out_channels,
@@ -84,6 +85,10 @@ class XMem(VOSSegmentor):
     def encode_shallow(self, frame: Tensor) -> FrameFeatures:
         """The finer levels of the pyramid."""
         return self.key_encoder.shallow(frame)
+
+    def early(self, features: FrameFeatures) -> Tensor:
+        """The last of the finer levels."""
+        return features.pyramid[SHALLOW]
 
     def encode_deep(self, features: FrameFeatures) -> FrameFeatures:
         """Keys, shrinkage, selection, context and the whole pyramid."""
