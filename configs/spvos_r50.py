@@ -2,6 +2,5 @@
 # Start from a trained STCN with --cfg-options model.sparse.dense_weights=stcn.pth (gates start from scratch).
 _base_ = ["stcn_r50.py"]
 model = dict(
-    sparse=dict(conv=dict(type="TripleSparseConv", tau=1.0), where="QD", policy="mixed",
-                losses=[dict(type="SparsityLoss", target=0.1)],
-                everywhere=False, fold=True, dense_kernels=False, lean=False, dense_weights=None))
+    sparse=dict(conv=dict(type="TripleSparseConv", tau=1.0), where="QD", policy=dict(type="Mixed"),
+                losses=[dict(type="SparsityLoss", target=0.1)]))

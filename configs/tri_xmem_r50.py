@@ -4,6 +4,5 @@
 _base_ = ["xmem_r50.py"]
 model = dict(
     memory=dict(train_candidates=2),
-    sparse=dict(conv=dict(type="TripleSparseConv", tau=1.0), where="QD", policy="mixed",
-                losses=[dict(type="SparsityLoss", target=0.1)],
-                everywhere=False, fold=True, dense_kernels=False, lean=False, dense_weights=None))
+    sparse=dict(conv=dict(type="TripleSparseConv", tau=1.0), where="QD", policy=dict(type="Mixed"),
+                losses=[dict(type="SparsityLoss", target=0.1)]))

@@ -174,8 +174,8 @@ def check_bad(bad: Bad, world: World, capfd: Any) -> None:
     lines = said.err.splitlines()
     if bad.usage:
         assert lines[0].startswith("usage: ") and "error: " in lines[-1], said.err
-    elif bad.status == 130:
-        assert lines == ["interrupted"]
+    elif bad.status in (130, 143):
+        assert lines == ["interrupted" if bad.status == 130 else "terminated"]
     else:
         assert len(lines) == 1 and lines[0].startswith("error: "), said.err
     for piece in bad.says:
@@ -336,8 +336,23 @@ def interrupt(module: str, name: str, call: int = 1) -> Callable[[World], None]:
     return failing(module, name, KeyboardInterrupt(), call)
 
 
+def terminate(module: str, name: str, call: int = 1) -> Callable[[World], None]:
+    """SIGTERM at the ``call``-th call of ``module.name``, twice, as ``timeout`` sends it."""
+    def send() -> None:
+        for _ in range(2):
+            os.kill(os.getpid(), signal.SIGTERM)
+    return at_call(module, name, send, call)
+
+
 def failing(module: str, name: str, error: BaseException, call: int = 1) -> Callable[[World], None]:
     """The ``call``-th call of ``module.name`` raises ``error``."""
+    def fail() -> None:
+        raise error
+    return at_call(module, name, fail, call)
+
+
+def at_call(module: str, name: str, happens: Callable[[], None], call: int) -> Callable[[World], None]:
+    """Before the ``call``-th call of ``module.name`` something happens."""
     def act(world: World) -> None:
         owner = import_module(module)
         *path, last = name.split(".")
@@ -348,7 +363,7 @@ def failing(module: str, name: str, error: BaseException, call: int = 1) -> Call
         def patched(*args, **options):
             calls.append(1)
             if len(calls) == call:
-                raise error
+                happens()
             return original(*args, **options)
 
         world.monkeypatch.setattr(owner, last, patched)

@@ -31,6 +31,7 @@ from tests.bad_inputs_helpers import (
     rename,
     run_line,
     smoothed,
+    terminate,
     text,
     without_torchrun,
 )
@@ -145,6 +146,9 @@ TRAINING = [
         full_disk(call=2)),
     Bad("interrupted-training", TRAIN, ("interrupted",),
         interrupt("vosplug.engine.train_loop", "seed_iteration", call=4), status=130, keeps=("run/iter_2.pth",)),
+    Bad("terminated-training", TRAIN, ("terminated",),
+        terminate("vosplug.engine.train_loop", "seed_iteration", call=4), status=143,
+        keeps=("run/iter_2.pth", "run/iter_4.pth")),
 ]
 
 CHECKPOINTS = [
@@ -224,8 +228,14 @@ DATA = [
     Bad("interrupted-test", f"{TEST} --out out", ("interrupted",),
         interrupt("vosplug.inference.session", "VOSSession.step", call=7), status=130,
         keeps=(*MASKS_OF_ONE, "out/results/one.json", "out/two/00001.png")),
+    Bad("terminated-test", f"{TEST} --out out --show-dir show", ("terminated",),
+        terminate("vosplug.inference.session", "VOSSession.step", call=7), status=143,
+        keeps=(*MASKS_OF_ONE, "out/results/one.json", "out/two/00001.png", "show/one.mp4", "show/two.mp4")),
     Bad("scales-zero", f"{TEST} --scales 0", ("scales must be positive",)),
-    Bad("short-side-tiny", f"{TEST} --max-short-side 3", ("at least 16",)),
+    Bad("short-side-tiny", f"{TEST} --max-short-side 3", ("max_short_side must be at least 16",)),
+    Bad("long-side-tiny", f"{TEST} --max-long-side 15", ("max_long_side must be at least 16",)),
+    Bad("side-under-a-cell-and-a-pixel", f"{TEST} --max-long-side 16 --cfg-options "
+        "model.preprocessor.type=ResizingPreprocessor", ("max_long_side must be at least 17 pixels",)),
 ]
 
 VIDEOS = [
@@ -273,6 +283,9 @@ VIDEOS = [
         full_disk(call=3), keeps=("o/00000.png", "o/00001.png")),
     Bad("interrupted-demo", f"{DEMO} --out o.mp4 --out o.json", ("interrupted",),
         interrupt("vosplug.inference.session", "VOSSession.step", call=3), status=130,
+        keeps=("o/00000.png", "o/00001.png", "o.mp4", "o.json")),
+    Bad("terminated-demo", f"{DEMO} --out o.mp4 --out o.json", ("terminated",),
+        terminate("vosplug.inference.session", "VOSSession.step", call=3), status=143,
         keeps=("o/00000.png", "o/00001.png", "o.mp4", "o.json")),
     Bad("prefetch-negative", f"{DEMO} --prefetch -1", ("--prefetch must be at least 0",)),
     Bad("max-frames-zero", f"{DEMO} --max-frames 0", ("--max-frames", "at least 1"), usage=True),

@@ -1,4 +1,4 @@
-"""The floors of the house: nothing imports from above itself, also not inside a function, and no two modules each other."""
+"""The floors of the house: nothing imports from above itself, not even inside a function, nor two modules each other."""
 
 import ast
 from collections.abc import Iterator
@@ -30,7 +30,8 @@ def imports(package: Path) -> Iterator[tuple[str, int, str]]:
             if not isinstance(node, ast.ImportFrom) or not (node.level or (node.module or "").startswith("vosplug")):
                 continue
             if node.level:
-                base = here[: len(here) - (node.level - is_package)] + (node.module or "").split(".") * bool(node.module)
+                base = here[: len(here) - (node.level - is_package)]
+                base = [*base, *node.module.split(".")] if node.module else base
             else:
                 base = node.module.split(".")[1:]
             for alias in node.names:

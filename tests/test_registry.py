@@ -68,6 +68,23 @@ def test_default_options_give_way_to_the_config(probe):
     assert (part.channels, part.stride) == (5, 8)
 
 
+def test_a_part_gets_what_it_names_of_what_is_offered(probe):
+    part = BACKBONES.build({"type": "ProbeBackbone", "stride": 8}, channels=5, stride=16, key_channels=7)
+    assert (part.channels, part.stride) == (5, 8)
+    with pytest.raises(ConfigError, match="ProbeBackbone has no option 'key_channels'"):
+        BACKBONES.build({"type": "ProbeBackbone", "key_channels": 7}, channels=5)
+    with pytest.raises(ConfigError, match="needs the option 'channels'"):
+        BACKBONES.build({"type": probe}, key_channels=7)
+
+    @BACKBONES.register_module()
+    class TakesAll(nn.Module):
+        def __init__(self, **options):
+            super().__init__()
+            self.options = options
+
+    assert BACKBONES.build({"type": "TakesAll", "a": 1}, b=2).options == {"a": 1, "b": 2}
+
+
 def test_a_part_may_be_given_as_a_class(probe):
     assert BACKBONES.build({"type": probe, "channels": 2}).channels == 2
     with pytest.raises(ConfigError, match="ProbeBackbone has no option 'chanels'"):
@@ -92,6 +109,47 @@ def test_a_wrong_config_is_refused_with_a_suggestion(probe, cfg, message):
 def test_a_part_of_another_kind_is_refused(probe):
     with pytest.raises(ConfigError, match="'ProbeBackbone' is a backbone, not a decoder"):
         DECODERS.build({"type": "ProbeBackbone", "channels": 1})
+
+
+@pytest.fixture
+def painted(probe, monkeypatch):
+    """A key that every config of a backbone may have."""
+    monkeypatch.setattr(BACKBONES, "modifiers", {})
+
+    @BACKBONES.modifier("paint")
+    def paint(part, colour: str, coats: int = 1) -> None:
+        part.paint = (colour, coats)
+
+    return probe
+
+
+@pytest.mark.parametrize("build", [BACKBONES.build, MODELS.build], ids=["kind", "registry"])
+def test_a_modifier_changes_what_is_built(painted, build):
+    cfg = dict(type="ProbeBackbone", channels=3, paint=dict(colour="red", coats=2))
+    assert build(cfg).paint == ("red", 2) and cfg["paint"] == dict(colour="red", coats=2)
+    for without in (dict(type="ProbeBackbone", channels=3), dict(type="ProbeBackbone", channels=3, paint=None)):
+        assert not hasattr(build(without), "paint")
+
+
+@pytest.mark.parametrize("more, message", [
+    (dict(pant=dict(colour="red")), "no option 'pant'.*'paint'"),
+    (dict(paint=dict(color="red")), "ProbeBackbone.paint has no option 'color'.*'colour'"),
+    (dict(paint=dict(coats=2)), "ProbeBackbone.paint needs the option 'colour'"),
+    (dict(paint=dict(colour="red", coats="two")), "coats must be a number"),
+    (dict(paint="red"), "paint must be a dict of options or None")])
+def test_options_of_modifiers_are_checked(painted, more, message):
+    with pytest.raises(ConfigError, match=message):
+        BACKBONES.build(dict(type="ProbeBackbone", channels=3, **more))
+
+
+def test_a_modifier_is_for_its_kind_alone(painted):
+    @DECODERS.register_module()
+    class ProbeDecoder(nn.Module):
+        def __init__(self):
+            super().__init__()
+
+    with pytest.raises(ConfigError, match="ProbeDecoder has no option 'paint'"):
+        DECODERS.build(dict(type="ProbeDecoder", paint=dict(colour="red")))
 
 
 def test_two_parts_of_one_name_are_refused(probe):

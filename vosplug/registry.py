@@ -10,7 +10,7 @@ import inspect
 import sys
 import traceback
 import zlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from typing import Any
 from mmengine import registry as mm
 
 from .utils.errors import ConfigError, did_you_mean
+from .utils.safe_loading import refuse_files_in_config, refuse_files_in_model, safe_loading
 
 PLUGIN_GROUP = "vosplug.plugins"
 SCOPE = "vosplug"
@@ -31,6 +32,13 @@ class Registry(mm.Registry):
         """Build ``cfg`` (a dict with ``type``); raise :class:`ConfigError` naming the fault."""
         if isinstance(cfg, dict) and "type" in cfg:
             self.check(cfg, kwargs.get("default_args"))
+        cfg, changes = self._take_modifiers(cfg)
+        part = self._build(cfg, *args, **kwargs)
+        for modifier, options in changes:
+            modifier(part, **options)
+        return part
+
+    def _build(self, cfg: Any, *args, **kwargs) -> Any:
         try:
             return super().build(cfg, *args, **kwargs)
         except (TypeError, ValueError) as error:  # almost always a value of the config that the type cannot take
@@ -42,11 +50,23 @@ class Registry(mm.Registry):
     def check(self, cfg: dict, default_args: dict | None = None) -> None:
         """Raise :class:`ConfigError` if ``cfg`` names an unknown type or an option that its type does not take."""
         self.check_known(cfg, default_args)
-        check_needed_options(*self._resolve(cfg["type"]), {**(default_args or {}), **cfg})
+        name, cls = self._resolve(cfg["type"])
+        check_needed_options(name, cls, {**(default_args or {}), **cfg})
+        for key, modifier in modifiers_of(cls).items():
+            if cfg.get(key) is not None:
+                check_needed_options(f"{name}.{key}", modifier, cfg[key])
 
     def check_known(self, cfg: dict, default_args: dict | None = None) -> None:
         """Like :meth:`check`, but options that a builder adds later may still be missing."""
         check_options(*self._resolve(cfg["type"]), {**(default_args or {}), **cfg})
+
+    def _take_modifiers(self, cfg: Any) -> tuple[Any, list[tuple["Modifier", dict]]]:
+        """``cfg`` without the keys of modifiers, and these with their options; one that is None changes nothing."""
+        found = modifiers_of(self._resolve(cfg["type"])[1]) if isinstance(cfg, dict) and "type" in cfg else {}
+        if not set(found) & set(cfg):
+            return cfg, []
+        changes = [(modifier, dict(cfg[key])) for key, modifier in found.items() if cfg.get(key) is not None]
+        return type(cfg)({key: value for key, value in cfg.items() if key not in found}), changes
 
     def _resolve(self, name: Any) -> tuple[str, Any]:
         if not isinstance(name, str):
@@ -81,6 +101,18 @@ class Registry(mm.Registry):
         return list(self.module_dict)
 
 
+class ModelRegistry(Registry):
+    """The registry of parts of models, none of which may load a file that could run code."""
+
+    def build(self, cfg: Any, *args, **kwargs) -> Any:
+        """Build ``cfg``; raise :class:`ConfigError` if an ``init_cfg`` in it, or in what is built, names a file."""
+        refuse_files_in_config(cfg)
+        with safe_loading():
+            part = super().build(cfg, *args, **kwargs)
+        refuse_files_in_model(part)
+        return part
+
+
 class Kind:
     """A listable subset of a registry: backbones, decoders, ... share one name space but are told apart."""
 
@@ -88,6 +120,7 @@ class Kind:
         self.name = name
         self.registry = registry
         self._members: dict[str, type] = {}
+        self.modifiers: dict[str, Modifier] = {}
         KINDS[name] = self
 
     def register_module(self, name: str | None = None):
@@ -101,13 +134,30 @@ class Kind:
 
         return decorate
 
+    def modifier(self, key: str):
+        """Return a decorator for a function that changes a built part: its options may stand in configs under ``key``.
+
+        Every config of this kind may have the key; what it holds are the options of the function, without its first
+        parameter, which is the part. The class of the part knows nothing of it.
+        """
+
+        def decorate(function: Callable) -> Callable:
+            self.modifiers[key] = Modifier(function)
+            return function
+
+        return decorate
+
     def members(self) -> dict[str, type]:
         """All classes of this kind by name."""
         self.registry.import_from_location()
         return dict(self._members)
 
-    def build(self, cfg: Any, **default_args) -> Any:
-        """Build ``cfg``; a type of another kind is refused. ``default_args`` are options that ``cfg`` overrides."""
+    def build(self, cfg: Any, **offered) -> Any:
+        """Build ``cfg``; a type of another kind is refused.
+
+        ``offered`` are options that ``cfg`` overrides: a part gets those that its signature names (all of them if it
+        takes ``**options``). What ``cfg`` itself gives must be an option of the part.
+        """
         if not isinstance(cfg, dict) or "type" not in cfg:
             raise ConfigError(f"a {self.name} needs a dict with the key 'type', got {cfg!r}")
         name = cfg["type"]
@@ -119,18 +169,48 @@ class Kind:
             if self.registry.get(name) is None:
                 raise ConfigError(f"unknown {self.name} type {name!r}.{did_you_mean(name, members)} "
                                   f"Known: {', '.join(sorted(members))}.")
-        return self.registry.build(cfg, default_args=default_args or None)
+        parameters = _parameters(self.registry._resolve(name)[1])
+        if parameters is not ANY and not takes_any(parameters):
+            offered = {key: value for key, value in offered.items() if key in parameters}
+        return self.registry.build(cfg, default_args=offered or None)
+
+
+class Modifier:
+    """What a key of configs does to a built part; called with the part and the options.
+
+    Args:
+        function: its first parameter is the part.
+    """
+
+    def __init__(self, function: Callable):
+        self.function = function
+        signature = inspect.signature(function)
+        self.__signature__ = signature.replace(parameters=list(signature.parameters.values())[1:])
+
+    def __call__(self, part: Any, **options) -> None:
+        self.function(part, **options)
+
+
+def modifiers_of(cls: Any) -> dict[str, Modifier]:
+    """Keys that a config of ``cls`` may have besides its own options, by the kinds it belongs to."""
+    return {key: modifier for kind in KINDS.values() if cls in kind._members.values()
+            for key, modifier in kind.modifiers.items()}
 
 
 def check_options(name: str, cls: Any, cfg: dict) -> None:
-    """Raise :class:`ConfigError` if ``cfg`` has a key that ``cls`` does not take."""
-    parameters = _parameters(cls)
-    if any(p.kind is p.VAR_KEYWORD for p in parameters.values()):
+    """Raise :class:`ConfigError` if ``cfg`` has a key that neither ``cls`` nor a modifier of its kind takes."""
+    parameters, modifiers = _parameters(cls), modifiers_of(cls)
+    for key in set(modifiers) & set(cfg):
+        if not isinstance(cfg[key], Mapping | None):
+            raise ConfigError(f"{name}: {key} must be a dict of options or None, got {cfg[key]!r}")
+        check_options(f"{name}.{key}", modifiers[key], cfg[key] or {})
+    if takes_any(parameters):
         return
-    unknown = sorted(key for key in cfg if key not in ("type", "_scope_") and key not in parameters)
+    known = [*parameters, *modifiers]
+    unknown = sorted(key for key in cfg if key not in ("type", "_scope_") and key not in known)
     if unknown and parameters is not ANY:
-        raise ConfigError(f"{name} has no option {unknown[0]!r}.{did_you_mean(unknown[0], parameters)} "
-                          f"Its options: {', '.join(parameters) or 'none'}.")
+        raise ConfigError(f"{name} has no option {unknown[0]!r}.{did_you_mean(unknown[0], known)} "
+                          f"Its options: {', '.join(known) or 'none'}.")
     check_numbers(name, parameters, cfg)
 
 
@@ -149,6 +229,11 @@ def check_needed_options(name: str, cls: Any, cfg: dict) -> None:
               and p.kind in (p.KEYWORD_ONLY, p.POSITIONAL_OR_KEYWORD) and p.name not in cfg]
     if needed:
         raise ConfigError(f"{name} needs the option {needed[0]!r}, which the config does not give")
+
+
+def takes_any(parameters: Mapping[str, inspect.Parameter]) -> bool:
+    """Whether a signature has ``**options``."""
+    return any(p.kind is p.VAR_KEYWORD for p in parameters.values())
 
 
 def _parameters(cls: Any) -> Mapping[str, inspect.Parameter]:
@@ -221,7 +306,7 @@ def load_entry_point_plugins() -> list[str]:
 
 KINDS: dict[str, Kind] = {}
 
-MODELS = Registry("model", parent=mm.MODELS, scope=SCOPE, locations=["vosplug.models"])
+MODELS = ModelRegistry("model", parent=mm.MODELS, scope=SCOPE, locations=["vosplug.models"])
 DATASETS = Registry("dataset", parent=mm.DATASETS, scope=SCOPE, locations=["vosplug.datasets"])
 TRANSFORMS = Registry("transform", parent=mm.TRANSFORMS, scope=SCOPE, locations=["vosplug.datasets.transforms"])
 DATA_SAMPLERS = Registry("data sampler", parent=mm.DATA_SAMPLERS, scope=SCOPE, locations=["vosplug.datasets"])
@@ -238,9 +323,9 @@ SEGMENTORS = Kind("segmentor", MODELS)
 BACKBONES = Kind("backbone", MODELS)
 ENCODERS = Kind("encoder", MODELS)
 SPARSE_CONVS = Kind("sparse convolution", MODELS)
+FRAME_POLICIES = Kind("frame policy", MODELS)
 MATCHING_HEADS = Kind("matching head", MODELS)
 MEMORIES = Kind("memory", MODELS)
-EVICTIONS = Kind("eviction policy", MODELS)
 DECODERS = Kind("decoder", MODELS)
 GATES = Kind("reuse gate", MODELS)
 LOSSES = Kind("loss", MODELS)

@@ -88,14 +88,14 @@ def test_a_sparse_model_against_its_twin(config, tmp_path, monkeypatch):
     monkeypatch.setattr(benchmark, "run", run)
     sparse = tmp_path / "sparse.py"
     sparse.write_text(f"_base_ = [{config!r}]\n"
-                      "model = dict(sparse=dict(conv=dict(type='TripleSparseConv'), policy='mixed'))\n")
+                      "model = dict(sparse=dict(conv=dict(type='TripleSparseConv'), policy=dict(type='Mixed')))\n")
     assert main([config, "--compare", str(sparse), "--same-weights", "--density", "0.3", "--size", "32", "32",
-                 "--frames", "1", "--device", "cpu", "--cfg-options2", "model.sparse.policy=fully"]) == 0
+                 "--frames", "1", "--device", "cpu", "--cfg-options2", "model.sparse.policy.type=Fully"]) == 0
     dense, model = seen["models"]
     own = model.state_dict()
     assert all(torch.equal(own[name], value) for name, value in dense.state_dict().items())
     assert {layer.forced.compute for layer in sparse_layers(model)} == {0.3}
-    assert model.sparse.policy == "fully"
+    assert [type(policy).__name__ for policy in model.frame_policies] == ["Fully"]
     assert main([str(sparse), "--compare", str(sparse), "--same-weights", "--device", "cpu"]) == 2
 
 

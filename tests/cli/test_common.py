@@ -79,3 +79,36 @@ def test_load_config_passes_everything_on(tmp_path):
     assert (cfg.model.depth, cfg.data_root, cfg.work_dir) == (2, "new", "w")
     with pytest.raises(ConfigError, match="loaded"):
         load_config(path, plugins=[str(plugin)])
+
+
+NESTED = """
+import os, signal, sys
+from vosplug.cli.common import command
+
+@command
+def inner(argv=None):
+    with open('begun', 'w'):
+        os.kill(os.getpid(), signal.{signal})
+    return 0
+
+@command
+def outer(argv=None):
+    try:
+        if inner():
+            raise AssertionError('the inner command swallowed the signal')
+    finally:
+        open('cleaned', 'w').close()
+
+raise SystemExit(({call})())
+"""
+
+
+@pytest.mark.parametrize("call", ["inner", "outer"])
+@pytest.mark.parametrize(("name", "status", "line"), [("SIGTERM", 143, "terminated\n"),
+                                                      ("SIGINT", 130, "interrupted\n")])
+def test_signals_end_a_command_with_one_line(tmp_path, call, name, status, line):
+    """A command within a command, as in the tour, leaves it to the outer one."""
+    code = NESTED.format(signal=name, call=call)
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stderr) == (status, line)
+    assert (tmp_path / "cleaned").exists() == (call == "outer")

@@ -1,4 +1,4 @@
-"""Trees whose names lead out of the folder of the results: every command refuses them in one line and writes nothing."""
+"""Trees whose names lead out of the folder of results: every command refuses them in one line and writes nothing."""
 
 import json
 import shutil

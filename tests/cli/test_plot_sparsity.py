@@ -20,7 +20,7 @@ SMALL = ["--size", "48", "64", "--objects", "1"]
 @pytest.fixture
 def config(tmp_path):
     cfg = load_config(CONFIGS / "_base_/stcn_r50_model.py")
-    cfg.merge_from_dict({**TINY_R50, **sparse("TripleSparseConv", "mixed")})
+    cfg.merge_from_dict({**TINY_R50, **sparse("TripleSparseConv", "Mixed")})
     (tmp_path / "tiny.py").write_text(f"model = {cfg.model.to_dict()!r}\n")
     return str(tmp_path / "tiny.py")
 

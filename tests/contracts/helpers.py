@@ -28,23 +28,23 @@ TINY_XMEM = {**TINY_R50, "model.sensory_channels": 8, "model.normal_update.mid_c
 
 
 def sparse(conv: str, policy: str, where: str = "QD", everywhere: bool = False) -> dict:
-    """Options that make a model sparse."""
+    """Options that make a model sparse; ``policy`` is the type of a frame policy."""
     loss = "ComputationLoss" if conv.startswith("Residual") else "SparsityLoss"
-    return {"model.sparse": {"conv": {"type": conv}, "policy": policy, "where": where, "everywhere": everywhere,
-                             "losses": [{"type": loss, "weight": 0.1}]}}
+    return {"model.sparse": {"conv": {"type": conv}, "policy": {"type": policy}, "where": where,
+                             "everywhere": everywhere, "losses": [{"type": loss, "weight": 0.1}]}}
 
 
 # One small instance of every registered segmentor family; a new family adds its line here.
 FAMILIES = {
     "STCN": [("_base_/stcn_r50_model.py", TINY_R50), ("_base_/stcn_small_model.py", TINY_SMALL),
-                     ("_base_/stcn_r50_model.py", {**TINY_R50, **sparse("TripleSparseConv", "mixed")}),
-                     ("_base_/stcn_r50_model.py", {**TINY_R50, **sparse("TripleSparseConv", "mixed", everywhere=True)}),
-                     ("_base_/stcn_r50_model.py", {**TINY_R50, **sparse("TripleSparseConv", "fully", where="QDM")}),
-                     ("_base_/stcn_r50_model.py", {**TINY_R50, **sparse("StaticSparseConv", "semi_mixed")}),
-                     ("_base_/stcn_r50_model.py", {**TINY_R50, **sparse("ResidualSparseConv", "mixed")}),
-                     ("_base_/stcn_small_model.py", {**TINY_SMALL, **sparse("TripleSparseConv", "mixed")})],
+                     ("_base_/stcn_r50_model.py", {**TINY_R50, **sparse("TripleSparseConv", "Mixed")}),
+                     ("_base_/stcn_r50_model.py", {**TINY_R50, **sparse("TripleSparseConv", "Mixed", everywhere=True)}),
+                     ("_base_/stcn_r50_model.py", {**TINY_R50, **sparse("TripleSparseConv", "Fully", where="QDM")}),
+                     ("_base_/stcn_r50_model.py", {**TINY_R50, **sparse("StaticSparseConv", "SemiMixed")}),
+                     ("_base_/stcn_r50_model.py", {**TINY_R50, **sparse("ResidualSparseConv", "Mixed")}),
+                     ("_base_/stcn_small_model.py", {**TINY_SMALL, **sparse("TripleSparseConv", "Mixed")})],
     "XMem": [("_base_/xmem_r50_model.py", TINY_XMEM),
-             ("_base_/xmem_r50_model.py", {**TINY_XMEM, **sparse("TripleSparseConv", "mixed"),
+             ("_base_/xmem_r50_model.py", {**TINY_XMEM, **sparse("TripleSparseConv", "Mixed"),
                                            "model.memory.train_candidates": 2})],
 }
 
@@ -92,7 +92,7 @@ def advance(model, state, frame: torch.Tensor, prompt: tuple[tuple[int, ...], to
     x, geometry = model.data_preprocessor.frames(frame[None])
     if prompt is not None:
         prompt = Prompt(ids=prompt[0], masks=model.data_preprocessor.masks(prompt[1], geometry))
-    return model.data_preprocessor.restore(model.step(state, x, prompt).logits, geometry)
+    return model.data_preprocessor.restore(model.step(state, x, prompt, geometry=geometry).logits, geometry)
 
 
 def training_batch(model, clips: int = 2, length: int = 3, size: int = 48, seed: int = 0) -> dict:

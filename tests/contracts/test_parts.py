@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from vosplug import registry
-from vosplug.models.memories import FrameBank, MemoryEntry
-from vosplug.structures import Level, Rows
+from vosplug.models.memories import FrameBank, Memory, MemoryEntry, MemoryState
+from vosplug.structures import ClipRecord, FrameRecord, Level, Rows, Work
 from vosplug.utils.errors import ConfigError, InputError
 
 CPU = torch.device("cpu")
@@ -16,7 +16,8 @@ FRAME, ODD_FRAME = (32, 48), (37, 51)
 
 # kind -> part -> options of one small instance and more. What a segmentor passes on is added by the tests.
 CASES = {
-    "BACKBONES": {"ResNet": [*(dict(depth=None, block=block, blocks=(1,) * len(widths), stem_channels=4, widths=widths)
+    "BACKBONES": {"MobileNetV2": [dict(width=0.1), dict(width=0.1, norm=dict(type="FrozenBN"), output_stride=16)],
+                  "ResNet": [*(dict(depth=None, block=block, blocks=(1,) * len(widths), stem_channels=4, widths=widths)
                                for block in ("basic", "bottleneck") for widths in ((4, 6, 8), (4, 6, 8, 10))),
                              *(dict(depth=None, block="bottleneck", blocks=(1, 2, 1, 2), stem_channels=4,
                                     widths=(4, 6, 8, 10), norm=dict(type="FrozenBN"), stem_levels=True,
@@ -33,16 +34,18 @@ CASES = {
                "SparsityLoss": [dict(), dict(target=0.5, beta=0.0)], "ComputationLoss": [dict(weight=0.5)]},
     "SPARSE_CONVS": {"DenseConv": [dict()], "TripleSparseConv": [dict(), dict(tau=0.5)],
                      "StaticSparseConv": [dict()], "ResidualSparseConv": [dict()]},
-    "MEMORIES": {"FrameBank": [dict(), dict(include_last=True), dict(max_frames=3)],
-                 "LongTermMemory": [dict(), dict(enable_long_term=False)]},
-    "EVICTIONS": {"OldestFirst": [dict()], "EvenlySpaced": [dict()], "LeastUsed": [dict()]},
-    "PREPROCESSORS": {"VOSPreprocessor": [dict(), dict(divisor=8)], "VISPreprocessor": [dict(divisor=32)]},
+    "MEMORIES": {"FrameBank": [dict(), dict(include_last=True), dict(max_frames=3), dict(every=3, since="kept"),
+                               dict(every=1, max_frames=3, keep_prompts=False)],
+                 "LongTermMemory": [dict(), dict(max_mid_term_frames=3, min_mid_term_frames=2, num_prototypes=6,
+                                                 max_long_term_elements=18)]},
+    "PREPROCESSORS": {"VOSPreprocessor": [dict(), dict(divisor=8)], "VISPreprocessor": [dict(divisor=32)],
+                      "ResizingPreprocessor": [dict(), dict(divisor=8, align_corners=False)]},
 }
 # Layers serve different purposes: the name of the test in this file that covers each.
 LAYERS = {"TopDownFusion": "fusion", "LastStage": "fusion", "CBAMFuser": "fuser", "ResidualFuser": "fuser",
-          "LocalityPrior": "prior", "SensoryGRU": "update", "MultiScaleUpdate": "update",
-          "SparseProcessing": "segmentors"}
+          "LocalityPrior": "prior", "SensoryGRU": "update", "MultiScaleUpdate": "update"}
 MASK_LOSSES = ("BootstrappedCE", "DiceLoss")
+VIS_LOSSES = {"TrackletLoss"}  # tests/contracts/test_vis_parts.py
 
 
 def cases(kind, *, only=None):
@@ -70,6 +73,7 @@ def own(members):
 @pytest.mark.parametrize("kind", CASES)
 def test_every_registered_part_has_a_case(kind):
     found = own(getattr(registry, kind).members())
+    found -= VIS_LOSSES if kind == "LOSSES" else set()
     assert found == set(CASES[kind]), f"{kind}: add a case for {sorted(found ^ set(CASES[kind]))}"
 
 
@@ -152,28 +156,51 @@ def rows_of(exists):
     return Rows.of_table(exists, range(1, 1 + exists.shape[1]))
 
 
-def memory_of(policy, frames=3, objects=2, grid=(2, 3)):
-    """A memory with random entries."""
-    torch.manual_seed(1)
-    memory = policy.new()
+def memory_of(policy, frames=3, objects=2, training=False):
+    """A memory to which random frames of 2x3 cells were offered, as a segmentor does."""
+    draw = torch.Generator().manual_seed(1)
+    head = registry.MATCHING_HEADS.build(dict(type="L2Matching"))
+    memory = policy.new(training=training, similarity=head.similarity_of)
     for frame in range(frames):
-        memory.add(MemoryEntry(frame, torch.randn(1, 4, 6), torch.randn(1, objects, 5, 6),
-                               torch.ones(1, objects, dtype=torch.bool), grid, prompted=frame == 0))
+        prompted = frame == 0
+        if memory.wants(frame, prompted=prompted, last=False):
+            memory.add(MemoryEntry(frame, {"key": torch.randn(1, 4, 6, generator=draw)},
+                                   {"value": torch.randn(1, objects, 5, 6, generator=draw)},
+                                   valid=torch.ones(1, objects, dtype=torch.bool), grid=(2, 3), prompted=prompted))
     return memory
 
 
+OFFERED = dict(key_channels=4, value_channels=5, stride=16)
+
+
+@pytest.mark.parametrize("training", [False, True])
+@pytest.mark.parametrize("memory", cases("MEMORIES"))
 @pytest.mark.parametrize("case", cases("MATCHING_HEADS"))
-def test_matching_heads_read_weighted_means_of_values(case):
-    head, memory = build("MATCHING_HEADS", case), memory_of(FrameBank(every=1))
+def test_matching_heads_read_weighted_means_of_values_from_any_memory(case, memory, training):
+    head, policy = build("MATCHING_HEADS", case, **OFFERED).train(training), build("MEMORIES", memory)
+    memory = memory_of(policy, frames=8, training=training)
     pairs, query = rows_of(torch.ones(1, 2, dtype=torch.bool)), torch.randn(1, 4, 2, 3)
-    out = head(query, memory, pairs, 3)
-    assert out.shape == (2, 5, 2, 3)
-    values = torch.cat([e.value for e in memory], dim=-1)[0]
+    with torch.set_grad_enabled(training):
+        out = head(query, memory, pairs, 8)
+    assert out.shape == (2, head.out_channels or 5, 2, 3)
+    values = torch.cat([e["value"] for e in memory], dim=-1)[0]
     assert (out.flatten(2) <= values.amax(dim=-1, keepdim=True) + 1e-5).all()
     assert (out.flatten(2) >= values.amin(dim=-1, keepdim=True) - 1e-5).all()
     for e in memory:
-        e.value = torch.ones_like(e.value)
-    assert torch.allclose(head(query, memory, pairs, 3), torch.ones(2, 5, 2, 3), atol=1e-5)
+        e.object_tensors["value"] = torch.ones_like(e["value"])
+    assert torch.allclose(head(query, memory, pairs, 8), torch.ones(2, 5, 2, 3), atol=1e-5)
+
+
+@pytest.mark.parametrize("case", cases("MATCHING_HEADS"))
+def test_matching_heads_tell_memories_what_they_read(case):
+    head, told = build("MATCHING_HEADS", case, **OFFERED).eval(), []
+    memory = memory_of(FrameBank(every=1))
+    memory.note_reading = lambda entries, mass, share: told.append((entries, mass(), share))
+    with torch.no_grad():
+        head(torch.randn(1, 4, 2, 3), memory, rows_of(torch.ones(1, 2, dtype=torch.bool)), 3)
+    assert sum(share for _, _, share in told) == pytest.approx(1)
+    assert all(entries == list(memory) and mass.shape == (1, 18) for entries, mass, _ in told)
+    assert sum(float(mass.sum()) for _, mass, _ in told) == pytest.approx(6)  # one per query
 
 
 @pytest.mark.parametrize("case", cases("DECODERS"))
@@ -202,28 +229,34 @@ def test_losses_fall_as_masks_get_better_and_ignore_void(case):
     labels = torch.zeros(1, 6, 6, dtype=torch.long)
     labels[:, 2:5, 1:4], labels[:, 0] = 1, 255
     truth = torch.stack([labels != 1, labels == 1], dim=1).float() * 2 - 1
-    values = [float(loss(truth * scale, labels)) for scale in (-4, -1, 0, 1, 4, 30)]
+    values = [float(loss(record_of(truth * scale, labels))) for scale in (-4, -1, 0, 1, 4, 30)]
     assert values == sorted(values, reverse=True) and values[-1] == pytest.approx(0, abs=1e-3)
     void = truth.clone()
     void[:, :, 0] *= -50
-    assert float(loss(void, labels)) == pytest.approx(float(loss(truth, labels)), abs=1e-6)
+    assert float(loss(record_of(void, labels))) == pytest.approx(float(loss(record_of(truth, labels))), abs=1e-6)
+
+
+def record_of(logits, labels, notes=()):
+    """A clip of one frame that was predicted."""
+    known = torch.ones(len(logits), logits.shape[1] - 1, dtype=torch.bool)
+    return ClipRecord([FrameRecord(1, logits, labels, known, notes=list(notes))])
 
 
 def work_of(computed, layers=3, sites=100):
-    """What layers did that computed a share of their sites."""
-    from vosplug.models.backbones.sparse_convs import Work
-
+    """A clip on which layers computed a share of their sites."""
     share = torch.tensor(float(computed), requires_grad=True)
-    return [Work(f"layer{i}", 10 + i, 0, sites, chosen=share * sites, decided=sites) for i in range(layers)]
+    work = [Work(f"layer{i}", 10 + i, 0, sites, chosen=share * sites, decided=sites) for i in range(layers)]
+    return record_of(torch.zeros(1, 2, 2, 2), torch.zeros(1, 2, 2, dtype=torch.long), work)
 
 
 @pytest.mark.parametrize("case", [c for c in cases("LOSSES") if c.values[0][0] not in MASK_LOSSES])
 def test_losses_on_work_rise_with_the_work_above_the_target(case):
     loss = build("LOSSES", case)
-    assert isinstance(loss.name, str) and isinstance(loss.weight, float) and loss.reads_work
+    assert isinstance(loss.name, str) and isinstance(loss.weight, float)
     values = [float(loss(work_of(share)).detach()) for share in (0.55, 0.7, 0.9, 1.0)]
     assert values == sorted(values) and values[0] < values[-1]
-    assert float(loss([])) == 0
+    assert float(loss(ClipRecord())) == 0
+    assert float(loss.numbers(work_of(0.5))["density"]) == pytest.approx(0.5)
 
 
 @pytest.mark.parametrize("geometry", [dict(kernel_size=3, padding=1), dict(kernel_size=1),
@@ -239,38 +272,62 @@ def test_sparse_convolutions_are_drop_ins_outside_of_a_frame_loop(case, geometry
     assert torch.equal(conv(x), dense(x))
 
 
+@pytest.mark.parametrize("training", [False, True])
 @pytest.mark.parametrize("case", cases("MEMORIES"))
-def test_memories_keep_prompts_forget_objects_and_are_separate(case):
+def test_memories_answer_the_protocol(case, training):
     policy = build("MEMORIES", case)
-    memory, other = memory_of(policy, frames=8), policy.new()
-    assert len(other) == 0 and next(iter(memory)).frame == 0
-    assert memory.tokens == sum(e.tokens for e in memory) == 6 * len(memory)
-    assert policy.new(training=True).wants(0, prompted=True, last=False)
-    assert not memory.wants(8, prompted=True, last=True)
+    assert isinstance(policy, Memory)
+    memory, other = memory_of(policy, frames=8, training=training), memory_of(policy, frames=0, training=training)
+    assert isinstance(memory, MemoryState) and len(other) == 0 and other.tokens == 0 and other.latest is None
+    assert 0 < len(memory) == len(list(memory)) and memory.tokens == sum(e.tokens for e in memory) == 6 * len(memory)
+    assert memory.wants(8, prompted=True, last=False) and not memory.wants(8, prompted=True, last=True)
+    assert isinstance(memory.is_kept(8, True), bool) and memory.is_kept(8, False) is memory.is_kept(8, False)
+    memory.note_reading(list(memory), lambda: torch.ones(1, memory.tokens), 1.0)
+    newest = MemoryEntry(8, {"key": torch.randn(1, 4, 6)}, {"value": torch.randn(1, 2, 5, 6)},
+                         valid=torch.ones(1, 2, dtype=torch.bool), prompted=True)
+    memory.add(newest)
+    assert memory.latest.frame == 8 and torch.equal(memory.latest["value"], newest["value"])
     memory.keep_objects(torch.tensor([1]))
-    assert all(e.value.shape[1] == 1 for e in memory)
+    assert all(e["value"].shape[1] == 1 for e in (*memory, memory.latest))
     memory.keep_objects(torch.tensor([], dtype=torch.long))
-    assert memory.tokens == 0
+    assert memory.tokens == len(memory) == 0 and memory.latest is None
 
 
-@pytest.mark.parametrize("case", cases("EVICTIONS"))
-def test_evictions_choose_one_of_the_candidates(case):
-    eviction = build("EVICTIONS", case)
-    kept = list(memory_of(FrameBank(every=1), frames=5))
-    assert isinstance(eviction.counts_usage, bool)
-    assert eviction.choose(kept[3:4], kept) is kept[3]
-    assert any(eviction.choose(kept[1:], kept) is entry for entry in kept[1:])
-    bank = FrameBank(every=1, max_frames=4, eviction=dict(type=case[0]))
-    assert len(memory_of(bank, frames=20)) == 4
+@pytest.mark.parametrize("case", cases("MEMORIES"))
+def test_memories_stay_within_their_budget(case):
+    sizes = [len(list(memory_of(build("MEMORIES", case), frames=n))) for n in (12, 24)]
+    budget = case[1].get("max_frames")
+    assert max(sizes) <= budget if budget else sizes == sorted(sizes)
 
 
 @pytest.mark.parametrize("case", cases("PREPROCESSORS"))
-def test_preprocessors_can_be_undone(case):
+@pytest.mark.parametrize("size", [(33, 47), (33, 49), (48, 32), (9, 70)])
+@pytest.mark.parametrize("limits", [{}, {"max_short_side": 24}, {"max_long_side": 32, "scale": 1.5}], ids=str)
+def test_preprocessors_lead_to_the_network_and_back(case, size, limits):
     preprocessor = build("PREPROCESSORS", case)
-    x, geometry = preprocessor.frames(torch.zeros(1, 3, 33, 47, dtype=torch.uint8))
-    masks = torch.rand(1, 2, 33, 47)
-    padded = preprocessor.masks(masks, geometry)
-    assert padded.shape[-2:] == x.shape[-2:] and torch.equal(preprocessor.restore(padded, geometry), masks)
+    geometry = preprocessor.geometry(size, **limits)
+    assert geometry.native == size
+    x, _ = preprocessor.frames(torch.full((1, 3, *size), 128, dtype=torch.uint8), geometry)
+    masks = torch.zeros(1, 2, *size)
+    masks[:, 0, 1:-1, 4:-4] = 1
+    seen = preprocessor.masks(masks, geometry)
+    assert x.shape[-2:] == seen.shape[-2:] == geometry.network and set(seen.unique().tolist()) == {0, 1}
+    restored = preprocessor.restore(seen, geometry)
+    assert restored.shape == masks.shape and ((restored > 0.5) == (masks > 0.5)).float().mean() > 0.85
+    if geometry.size == size:
+        assert torch.equal(restored, masks)
+    for stride in (2, 4):  # the coarser size that a method may work at
+        coarse = torch.ones(1, 2, *(-(-side // stride) for side in geometry.network))
+        coarse = preprocessor.restore(coarse, geometry)
+        assert coarse.shape == masks.shape and torch.allclose(coarse, torch.ones(()))
+
+
+@pytest.mark.parametrize("case", cases("PREPROCESSORS"))
+@pytest.mark.parametrize("options", [{"max_short_side": 96}, {"max_long_side": 128}, {"scale": 0.5}], ids=str)
+@pytest.mark.parametrize("native, wanted", [((192, 256), (96, 128)), ((256, 192), (128, 96))])
+def test_preprocessors_keep_limits_and_scales(case, options, native, wanted):
+    size = build("PREPROCESSORS", case).geometry(native, **options).size
+    assert max(abs(side - other) for side, other in zip(size, wanted, strict=True)) <= 1
 
 
 @pytest.mark.parametrize("part", [name for name, test in LAYERS.items() if test == "fusion"])

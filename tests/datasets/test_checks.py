@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from vosplug.datasets.checks import CHECKS
-from vosplug.utils.rle import decompress, segmentation_fault
 from vosplug.utils.masks import write_mask
+from vosplug.utils.rle import decompress, segmentation_fault
 
 from .trees import SIZE, compress, davis_tree, folder_tree, vis_tree, write_vis, youtube_tree
 

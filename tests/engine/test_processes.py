@@ -107,3 +107,55 @@ def test_devices():
     if not torch.cuda.is_available():
         with pytest.raises(ConfigError, match="0 usable CUDA devices"):
             pick_device("cuda")
+
+
+def stop_when(path, arguments, log, *, group: bool, torchrun: int = 0) -> int:
+    """Start training and send SIGTERM as soon as ``path`` has a line; return the exit status."""
+    with open(log, "w") as stream:
+        process = subprocess.Popen(command(*arguments, torchrun=torchrun), env={**os.environ, "OMP_NUM_THREADS": "1"},
+                                   stdout=stream, stderr=subprocess.STDOUT, start_new_session=True)
+        deadline = time.monotonic() + 120
+        while not (path.exists() and path.read_text()) and process.poll() is None and time.monotonic() < deadline:
+            time.sleep(0.01)
+        send = os.killpg if group else os.kill
+        send(process.pid, signal.SIGTERM)
+        return process.wait(timeout=120)
+
+
+@pytest.mark.parametrize(("workers", "group"), [(0, False), (2, True)])
+def test_sigterm_saves_and_resume_gives_identical_weights(tmp_path, one_thread, workers, group):
+    """Also where the signal goes to the data workers too (``timeout``, batch systems), and between two updates."""
+    log = tmp_path / "clips.txt"
+
+    def changes(log) -> dict:
+        dataset = dict(type="TinyClips", delay=0.02, log=log)
+        return dict(train_dataloader=dict(dataset=dataset, batch_size=2, num_workers=workers),
+                    optim_wrapper=dict(optimizer=dict(type="AdamW", lr=1e-2), accumulative_counts=3),
+                    default_hooks=dict(ema=dict(momentum=0.1), checkpoint=dict(interval=1000)),
+                    train_cfg=dict(max_iters=60))
+
+    config = write_config(tmp_path / "config.py", **changes(str(log)))
+    arguments = (config, "--work-dir", tmp_path / "run")
+    assert stop_when(log, arguments, tmp_path / "out.txt", group=group) == 143, (tmp_path / "out.txt").read_text()
+    said = (tmp_path / "out.txt").read_text().splitlines()
+    assert said[-1] == "terminated" and not any("rror" in line or "Traceback" in line for line in said)
+    (saved,) = (tmp_path / "run").glob("*.pth")
+    number = int(saved.stem.removeprefix("iter_"))
+    assert 0 < number < 60 and number % 3 == 0 and not list((tmp_path / "run").glob(".*"))
+    done = call(*arguments, "--resume")
+    assert done.returncode == 0 and f"iterations {number} to 60" in done.stdout, done.stderr
+    train(tmp_path / "whole", **changes(None))
+    assert differing(tmp_path / "run" / "final.pth", tmp_path / "whole" / "final.pth") == []
+
+
+def test_sigterm_ends_all_processes_after_the_same_iteration(tmp_path, one_thread):
+    log = tmp_path / "clips.txt"
+    config = write_config(tmp_path / "config.py", train_cfg=dict(max_iters=2000), train_dataloader=dict(
+        dataset=dict(type="TinyClips", delay=0.02, log=str(log)), batch_size=1, num_workers=0))
+    arguments = (config, "--work-dir", tmp_path / "run", "--launcher", "pytorch")
+    stop_when(log, arguments, tmp_path / "out.txt", group=False, torchrun=2)
+    said = (tmp_path / "out.txt").read_text()
+    assert said.count("terminated\n") == 2 and "RuntimeError" not in said, said
+    (saved,) = (tmp_path / "run").glob("iter_*.pth")
+    drawn = len(log.read_text().splitlines())
+    assert drawn == 2 * int(saved.stem.removeprefix("iter_"))

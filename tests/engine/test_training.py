@@ -9,10 +9,11 @@ import pytest
 import torch
 from mmengine.config import Config
 from mmengine.hooks import Hook
+from mmengine.model import BaseModule
 from train_helpers import differing, tiny_config, train, weights
 
 from vosplug.engine import VOSRunner, split_stages
-from vosplug.registry import HOOKS, RUNNERS
+from vosplug.registry import HOOKS, MODELS, RUNNERS
 from vosplug.utils.checkpoint import load_checkpoint_file, save_checkpoint_file
 from vosplug.utils.errors import CheckpointError, ConfigError, DataError, OutputError, TrainingError
 
@@ -269,7 +270,8 @@ def test_a_full_disk_keeps_the_last_checkpoint(tmp_path, size, what):
     (dict(stages=[dict(name="a/b", max_iters=2)]), "becomes a folder"),
     (dict(stages=[dict(init="previous", max_iters=2)]), "no previous one"),
     (dict(val_evaluator=dict(type="DavisMetric")), "no effect without val_dataset"),
-    (dict(model=dict(type="TinySegmentor", sparse=dict(lean=True))), "train without it"),
+    (dict(model=dict(type="TinySegmentor", sparse=dict(conv=dict(type="TripleSparseConv"), lean=True))),
+     "TinySegmentor.sparse has no option 'lean'"),
     (dict(seed=-1), "seed must be"),
     (dict(optim_wrapper=None), "needs 'optim_wrapper'"),
 ])
@@ -304,3 +306,14 @@ def test_a_missing_tensorboard_is_named(tmp_path, monkeypatch):
     monkeypatch.setattr("vosplug.engine.runner._installed", lambda package: False)
     with pytest.raises(ConfigError, match="pip install tensorboard"):
         train(tmp_path, vis_backends=[dict(type="TensorboardVisBackend")])
+
+
+def test_no_part_of_the_model_loads_a_file_by_itself(tmp_path):
+    """A model that was built outside of the registry is looked at before it initialises itself."""
+    cfg = tiny_config(tmp_path / "run")
+    model = MODELS.build(cfg.model)
+    model.net.append(BaseModule(init_cfg=dict(type="Pretrained", checkpoint=str(tmp_path / "any.pth"))))
+    runner = VOSRunner(split_stages(cfg)[0], device=torch.device("cpu"))
+    runner.model = model
+    with pytest.raises(ConfigError, match=r"BaseModule \(net\.5 of TinySegmentor\): init_cfg of type 'Pretrained'"):
+        runner.train()

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from vosplug.datasets import ClipRequest
 from vosplug.models.losses import PixelLoss
-from vosplug.models.preprocessor import VOSPreprocessor
+from vosplug.models.preprocessors import VOSPreprocessor
 from vosplug.models.segmentors.base import VOSSegmentor
 from vosplug.registry import DATASETS, LOSSES, PREPROCESSORS, SEGMENTORS
 from vosplug.structures import ClipSample, Rows, VideoState

@@ -15,7 +15,7 @@ from vosplug.utils.errors import InputError
 BASE = "_base_/stcn_r50_model.py"
 
 
-def models(share, policy="semi_mixed"):
+def models(share, policy="SemiMixed"):
     dense = build_tiny(BASE, TINY_R50)
     found = {}
     for case in CASES:
@@ -47,7 +47,7 @@ def test_sites_that_are_left_out_move_the_features():
 
 def test_gates_are_frozen_to_the_kinds_of_sites_that_a_layer_knows():
     for case, kinds in zip(CASES, ({1, 2}, {0, 1, 2}, {0, 2}, {0, 2}, {1, 2}), strict=True):
-        model = build_tiny(BASE, {**TINY_R50, **sparse(case.conv, "mixed")})
+        model = build_tiny(BASE, {**TINY_R50, **sparse(case.conv, "Mixed")})
         freeze_gates(model, case, 0.5)
         layer = sparse_layers(model)[0]
         assert set(layer.constructed((1, 30, 30), torch.device("cpu")).unique().tolist()) == kinds
@@ -76,7 +76,7 @@ def config(tmp_path):
     from vosplug.utils.configs import load_config
 
     cfg = load_config(CONFIGS / BASE)
-    cfg.merge_from_dict({**TINY_R50, **sparse("TripleSparseConv", "mixed")})
+    cfg.merge_from_dict({**TINY_R50, **sparse("TripleSparseConv", "Mixed")})
     (tmp_path / "tiny.py").write_text(f"model = {cfg.model.to_dict()!r}\n")
     return tmp_path / "tiny.py"
 

@@ -9,12 +9,12 @@ from tests.contracts.helpers import CONFIGS, TINY_R50, boxes, build_tiny, random
 from vosplug.cli.model_stats import main
 from vosplug.evaluation.complexity import measure
 from vosplug.evaluation.sparsity import SparsityReport, construct_density, sparse_layers, spatial_map
-from vosplug.models.backbones.sparse_convs import Work
+from vosplug.structures import Work
 from vosplug.utils.configs import load_config
 from vosplug.utils.errors import InputError
 
 BASE = "_base_/stcn_r50_model.py"
-OPTIONS = {**TINY_R50, **sparse("TripleSparseConv", "mixed")}
+OPTIONS = {**TINY_R50, **sparse("TripleSparseConv", "Mixed")}
 SIZE = (64, 64)
 
 

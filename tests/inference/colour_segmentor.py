@@ -10,10 +10,11 @@ class ColourSegmentor(VOSSegmentor):
 
     Args:
         smear: weight of the previous mask in the score, so that the result depends on the history.
+        preprocessor: type of its preprocessor.
     """
 
-    def __init__(self, smear: float = 0.0):
-        super().__init__(preprocessor={"type": "VOSPreprocessor"})
+    def __init__(self, smear: float = 0.0, preprocessor: str = "VOSPreprocessor"):
+        super().__init__(preprocessor={"type": preprocessor})
         self.sharpness = torch.nn.Parameter(torch.tensor(20.0))
         self.smear = smear
         self.calls = []
@@ -35,6 +36,17 @@ class ColourSegmentor(VOSSegmentor):
             mask = started.gather(masks)
             colour = (features * mask[:, None]).sum(dim=(2, 3)) / mask.sum(dim=(1, 2)).clamp(min=1e-6)[:, None]
             state.objects.write("colour", started, colour)
+
+
+class RecordingSegmentor(ColourSegmentor):
+    """Resizes, and keeps what the last ``step`` was given: size of the frame, prompt and geometry."""
+
+    def __init__(self):
+        super().__init__(preprocessor="ResizingPreprocessor")
+
+    def step(self, state, frame, prompt=None, *, geometry=None, last=False):
+        self.seen = tuple(frame.shape[-2:]), prompt, geometry
+        return super().step(state, frame, prompt, geometry=geometry, last=last)
 
 
 def moving_squares(frames=6, size=(40, 60), colours=((200, 30, 30), (30, 200, 30)), noise=0):

@@ -3,8 +3,8 @@
 import torch
 from torch import nn
 
+from vosplug.models.preprocessors import VISPreprocessor
 from vosplug.models.tracklets.linking import ClipTracks
-from vosplug.models.vis_preprocessor import VISPreprocessor
 from vosplug.structures import ObjectIds, VideoState
 
 BOXES = ((4, 4, 20, 16), (24, 10, 40, 26), (8, 6, 24, 26))

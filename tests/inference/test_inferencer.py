@@ -8,9 +8,9 @@ from mmengine.config import Config
 
 from tests.inference.colour_segmentor import ColourSegmentor, moving_squares
 from vosplug.inference import FolderReader, VideoReader, VOSInferencer, build_segmentor
+from vosplug.inference.baselines import Baseline
 from vosplug.inference.mask_source import MaskSource
 from vosplug.inference.readers import Frame
-from vosplug.inference.baselines import Baseline
 from vosplug.utils.checkpoint import save_checkpoint_file
 from vosplug.utils.errors import CheckpointError, ConfigError, DataError, InputError
 from vosplug.utils.images import write_image

@@ -1,12 +1,13 @@
 """Sessions: one video, frame by frame."""
 
+import json
+
 import numpy as np
 import pytest
 import torch
 
-from tests.inference.colour_segmentor import ColourSegmentor, moving_squares
+from tests.inference.colour_segmentor import ColourSegmentor, RecordingSegmentor, moving_squares
 from vosplug.inference import VOSSession, new_session
-from vosplug.inference.view import internal_size, resize_image
 from vosplug.utils.errors import InputError
 
 CLIP = list(moving_squares())
@@ -81,7 +82,7 @@ def test_interleaved_sessions_do_not_influence_each_other(options):
         assert torch.equal(got_b, expected[1][t])
 
 
-def test_internal_size_is_limited_and_masks_come_back_at_native_size():
+def test_frames_are_limited_and_masks_come_back_at_native_size():
     model = ColourSegmentor()
     clip = list(moving_squares(size=(120, 180)))
     results = run(VOSSession(model, max_short_side=60), clip)
@@ -146,7 +147,7 @@ def test_a_mask_that_is_a_few_pixels_off_is_resized_with_a_warning(caplog):
         VOSSession(ColourSegmentor()).step(image, labels[:, :-8])
 
 
-def test_a_tiny_object_survives_the_internal_size():
+def test_a_tiny_object_survives_a_limit():
     image = np.full((200, 200, 3), 90, np.uint8)
     labels = np.zeros((200, 200), np.uint8)
     labels[101, 101] = 3
@@ -203,18 +204,71 @@ def test_bad_frames(image, message):
 
 
 @pytest.mark.parametrize("options", [{"amp": "int8"}, {"scales": ()}, {"scales": (0.0,)}, {"max_short_side": 3},
-                                     {"device": "nowhere"}])
+                                     {"max_long_side": 15}, {"max_long_side": "90"}, {"device": "nowhere"}])
 def test_bad_options(options):
     with pytest.raises(InputError):
         VOSSession(ColourSegmentor(), **options)
 
 
-def test_sizes():
-    assert internal_size((480, 854), 240) == (240, 427)
-    assert internal_size((480, 854), 720) == (480, 854)
-    assert internal_size((854, 480), 240, 1.5) == (640, 360)
-    ramp = np.tile(np.arange(0, 256, 4, dtype=np.uint8)[None, :, None], (64, 1, 3))
-    assert abs(resize_image(ramp, (16, 16)).astype(int) - ramp[:16, 1::4]).max() <= 2  # means of blocks of 4 x 4
+@pytest.mark.parametrize("option", ["max_short_side", "max_long_side"])
+@pytest.mark.parametrize("preprocessor", ["VOSPreprocessor", "ResizingPreprocessor"])
+@pytest.mark.parametrize("size", [(120, 180), (180, 120)])
+def test_a_limit_holds_for_landscape_and_portrait(option, preprocessor, size):
+    model = ColourSegmentor(preprocessor=preprocessor)
+    clip = list(moving_squares(frames=3, size=size))
+    results = run(VOSSession(model, **{option: {"max_short_side": 60, "max_long_side": 90}[option]}), clip)
+    sides = {"VOSPreprocessor": (64, 96), "ResizingPreprocessor": (65, 97)}[preprocessor]
+    assert model.calls[0][0] == (1, 3, *(sides if size[0] < size[1] else sides[::-1]))
+    np.testing.assert_array_equal(results[0], clip[0][1])
+    for result, (_, labels) in zip(results[1:], clip[1:], strict=True):
+        assert result.shape == size
+        assert ((result > 0) & (labels > 0)).sum() / ((result > 0) | (labels > 0)).sum() > 0.8
+
+
+def test_the_sizes_of_aot_reach_the_model(shared):
+    rows = json.loads((shared / "golden" / "aot_preprocess.json").read_text())["sizes"]
+    rows = [row for row in rows if row["align_corners"]]
+    assert len(rows) == 39
+    model = RecordingSegmentor()
+    for row in rows:
+        size, limit = tuple(row["input"]), row["max_short_edge"]
+        session = VOSSession(model, max_long_side=int(row["max_long_edge"]),
+                             max_short_side=None if limit is None else int(limit), scales=(row["scale"],))
+        labels = np.zeros(size, np.uint8)
+        labels[: size[0] // 2] = 1
+        result = session.step(np.zeros((*size, 3), np.uint8), labels)
+        frame, prompt, geometry = model.seen
+        assert list(frame) == list(prompt.masks.shape[-2:]) == row["output"] and result.shape == size
+        assert geometry.native == size and torch.equal(prompt.native[0, 0], torch.from_numpy(labels).float())
+        assert torch.equal(prompt.masks, model.data_preprocessor.masks(prompt.native, geometry))
+
+
+def test_a_mirrored_view_mirrors_everything_that_the_model_is_told():
+    model = RecordingSegmentor()
+    upright, mirrored = VOSSession(model, max_short_side=20), VOSSession(model, max_short_side=20, flip=True)
+    upright.step(*CLIP[0])
+    _, expected, geometry = model.seen
+    mirrored.step(*CLIP[0])
+    _, prompt, same = model.seen
+    assert torch.equal(prompt.masks, expected.masks.flip(-1)) and torch.equal(prompt.native, expected.native.flip(-1))
+    assert same == geometry and mirrored.views[1].state.geometry == geometry
+
+
+def test_a_method_may_optimise_in_a_session():
+    class Optimising(ColourSegmentor):
+        def memorize(self, state, frame, features, masks, *, prompted, last):
+            super().memorize(state, frame, features, masks, prompted=prompted, last=last)
+            with torch.enable_grad():
+                weight = torch.zeros(3, 1, 1, requires_grad=True)
+                loss = ((weight * features[0]).sum(dim=0) - masks[0, 0]).square().mean()
+                loss.backward()
+                state.cache["weight"] = state.cache.get("weight", 0) - weight.grad.detach()
+
+    session = VOSSession(Optimising())
+    outputs = [session.predict(image, labels if t == 0 else None) for t, (image, labels) in enumerate(CLIP)]
+    weight = session.views[0].state.cache["weight"]
+    assert weight.abs().sum() > 0 and not weight.requires_grad
+    assert not any(output.logits.requires_grad or output.logits.is_inference() for output in outputs)
 
 
 def test_a_model_may_bring_its_own_sessions():

@@ -47,13 +47,13 @@ def test_inner_models_of_one_video_share_the_run_and_other_videos_do_not():
 def test_whose_rows_run():
     rows = Rows.of_table(torch.tensor([[True, True]]), (1, 2))
     with begin(VideoState()) as run:
-        assert len(run.rows) == 0
+        assert run.rows is None and not run.nobody
         with run.whose(rows):
-            assert run.rows is rows
+            assert run.rows is rows and not run.nobody
             with run.whose(None):
-                assert run.rows is None
-            assert run.rows is rows
-        assert len(run.rows) == 0
+                assert run.rows is None and run.nobody
+            assert run.rows is rows and not run.nobody
+        assert run.rows is None and not run.nobody
 
 
 def test_an_error_ends_the_run():

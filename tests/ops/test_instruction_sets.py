@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import vosplug.ops as ops
 
-CHOSEN = "triple_matches_reference or residual_and_static or bottleneck_matches or matches_the_reference"
+CHOSEN = "triple_matches_reference or residual_and_static or prepared_convolutions_add or matches_the_reference"
 
 
 @pytest.mark.parametrize("name", ["generic", "avx2", "avx512"])

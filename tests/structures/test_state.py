@@ -75,11 +75,12 @@ class TestVideoState:
         state.start_objects(prompt((4, 5, 6)))
         state.masks = torch.arange(3.0).view(1, 3, 1, 1).expand(1, 3, 4, 6)
         value = torch.arange(3.0).view(1, 3, 1, 1).expand(1, 3, 2, 4)
-        state.memory.add(MemoryEntry(0, torch.zeros(1, 2, 4), value, torch.ones(1, 3, dtype=torch.bool)))
+        valid = torch.ones(1, 3, dtype=torch.bool)
+        state.memory.add(MemoryEntry(0, {"key": torch.zeros(1, 2, 4)}, {"value": value}, valid=valid))
         state.drop_objects([5])
         assert state.ids == ObjectIds((4, 6), frozenset({5})) and state.active.shape == (1, 2)
         assert state.masks[0, :, 0, 0].tolist() == [0, 2]
-        assert state.memory.kept[0].value[0, :, 0, 0].tolist() == [0, 2]
+        assert state.memory.kept[0]["value"][0, :, 0, 0].tolist() == [0, 2]
         state.drop_objects([6, 4])
         assert state.num_objects == 0 and state.masks.shape == (1, 0, 4, 6) and len(state.memory) == 0
 

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from vosplug.utils.errors import DataError
-from vosplug.utils.images import read_image, write_image
+from vosplug.utils.images import read_image, resize_image, write_image
 
 
 @pytest.fixture
@@ -51,3 +51,9 @@ def test_a_jpeg_that_is_cut_short_is_refused(tmp_path, picture):
 def test_an_unknown_suffix_is_refused(tmp_path, picture):
     with pytest.raises(Exception, match="(?i)suffix|encod|writer|imencode"):
         write_image(tmp_path / "a.nothing", picture)
+
+
+def test_a_picture_that_shrinks_is_averaged():
+    ramp = np.tile(np.arange(0, 256, 4, dtype=np.uint8)[None, :, None], (64, 1, 3))
+    assert abs(resize_image(ramp, (16, 16)).astype(int) - ramp[:16, 1::4]).max() <= 2  # means of blocks of 4 x 4
+    assert resize_image(ramp, (128, 96)).shape == (128, 96, 3) and resize_image(ramp, (64, 64)) is ramp

@@ -1,5 +1,6 @@
 import io
 
+import cv2
 import numpy as np
 import pytest
 from hypothesis import given
@@ -7,7 +8,7 @@ from hypothesis.extra.numpy import arrays
 from PIL import Image
 
 from vosplug.utils.errors import DataError, InputError
-from vosplug.utils.masks import DAVIS_PALETTE, encode_mask, object_ids, read_mask, write_mask
+from vosplug.utils.masks import DAVIS_PALETTE, encode_mask, object_ids, read_mask, resize_labels, write_mask
 
 
 def save(path, array, mode):
@@ -93,3 +94,10 @@ def test_a_binary_mask_of_ids_counts_every_id(tmp_path):
 def test_what_is_no_mask_is_not_encoded(labels):
     with pytest.raises(InputError):
         encode_mask(labels)
+
+
+@pytest.mark.parametrize("size", [(240, 427), (353, 641), (480, 854), (17, 17), (600, 1001)])
+def test_labels_are_resized_as_opencv_does(size):
+    labels = np.random.default_rng(0).integers(0, 256, (480, 854), dtype=np.uint8)
+    np.testing.assert_array_equal(resize_labels(labels, size),
+                                  cv2.resize(labels, size[::-1], interpolation=cv2.INTER_NEAREST_EXACT))

@@ -7,9 +7,10 @@ from hypothesis import strategies as st
 from vosplug.utils.errors import DataError
 from vosplug.utils.names import check_names, listed_names, name_fault, path_fault, read_names
 
-BAD = ("", ".", "..", "...", " ", ".. ", "a/b", "/a", "a/", "../../x", "a\\b", "..\\x", "C:x", "c:", "C:\\x", "a\nb", "a\0",
-       "\x1b[2J", "a\x7f", "a\u2028b", "\udc80", None, 5, ["a"])
-GOOD = ("bear", "bmx-trees", "car 1", "0a7f1e1a2b", "..a", "a..", ".a", "a.b", "12:30", "ab:c", "höhle", "猫", "-x", "~", "a*?")
+BAD = ("", ".", "..", "...", " ", ".. ", "a/b", "/a", "a/", "../../x", "a\\b", "..\\x", "C:x", "c:", "C:\\x", "a\nb",
+       "a\0", "\x1b[2J", "a\x7f", "a\u2028b", "\udc80", None, 5, ["a"])
+GOOD = ("bear", "bmx-trees", "car 1", "0a7f1e1a2b", "..a", "a..", ".a", "a.b", "12:30", "ab:c", "höhle", "猫",
+        "-x", "~", "a*?")
 
 
 @pytest.mark.parametrize("name", BAD)
@@ -33,8 +34,8 @@ def test_an_accepted_name_stays_in_its_folder(tmp_path_factory, name):
 
 
 @pytest.mark.parametrize(("path", "good"), [
-    ("a/00000.jpg", True), ("00000.jpg", True), ("train/a/0.jpg", True), ("../a/0.jpg", False), ("a/../../0.jpg", False),
-    ("/etc/0.jpg", False), ("a//0.jpg", False), ("", False), ("./0.jpg", False), ("C:/0.jpg", False), (3, False)])
+    ("a/00000.jpg", True), ("00000.jpg", True), ("train/a/0.jpg", True), ("../a/0.jpg", False),
+    ("a/../../0.jpg", False), ("/etc/0.jpg", False), ("a//0.jpg", False), ("", False), ("./0.jpg", False), ("C:/0.jpg", False), (3, False)])
 def test_paths_of_pictures(path, good):
     assert (path_fault(path) is None) == good
     assert good or repr(path) in path_fault(path)

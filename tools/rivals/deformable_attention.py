@@ -4,7 +4,6 @@ from collections.abc import Iterator
 
 import torch
 import torch.nn.functional as F
-
 from vosplug.ops import deformable_attention, reference_points
 from vosplug.ops.benchmark import Case
 

@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterator
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-
 from vosplug.ops import grid_attention, local_attention, strided_attention
 from vosplug.ops.benchmark import Case
 from vosplug.ops.sparse_attention import op

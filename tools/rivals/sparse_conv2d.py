@@ -6,7 +6,6 @@ from dataclasses import replace
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-
 from vosplug.ops import PreparedConv2d, has_extension, triple_sparse_conv2d
 from vosplug.ops.benchmark import Case, blob_policy, random_policy
 from vosplug.ops.library import has_dense_kernels

@@ -11,7 +11,7 @@ from typing import Any
 
 from ..utils.errors import ConfigError, InputError
 from .common import add_config_options, check_targets, command, load_config, object_count, positive_int
-from .session_options import add_session_options, refuse_options, session_options
+from .session_options import VIEWS, add_session_options, refuse_options, session_options
 
 ROUNDS = 3
 SIZES = {False: (480, 854), True: (360, 640)}
@@ -133,8 +133,8 @@ def clip_lengths(configs: list, options: argparse.Namespace) -> list[int | None]
         refuse_options(options, ("clip_length",), "this method works frame by frame")
         return [None] * len(configs)
     refuse_options(options, ("cpu_time",), "clips are timed by the wall clock")
-    refuse_options(options, ("objects", "mask", "max_short_side", "scales", "flip"), "this method finds instances by "
-                   "itself, in frames of test_session.size of the config")
+    refuse_options(options, ("objects", "mask", *VIEWS), "this method finds instances by itself, in frames of "
+                   "test_session.size of the config")
     return [options.clip_length or clip_length(config) for config in configs]
 
 
@@ -212,11 +212,10 @@ def clock_of(options: argparse.Namespace, device: Any) -> Callable[[], float]:
 
 def load_frames(options: argparse.Namespace, clips: list[int | None]) -> tuple[list, Any]:
     """The frames of a run, read beforehand, and the labels of the first one; enough for whole clips of ``clips``."""
-    from ..inference.given_masks import resize_labels
     from ..inference.opening import open_reader
     from ..inference.synthetic_frames import WanderingDiscs
-    from ..inference.view import resize_image
-    from ..utils.masks import read_mask
+    from ..utils.images import resize_image
+    from ..utils.masks import read_mask, resize_labels
 
     count = max(1 + options.warm_up + options.frames if clip is None else
                 clip * (-(-options.warm_up // clip) - -options.frames // clip) for clip in clips)

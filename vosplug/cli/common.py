@@ -1,6 +1,8 @@
 """What all commands share: options, errors as one line, loading of configs and plugins."""
 
 import argparse
+import contextlib
+import contextvars
 import functools
 import os
 import sys
@@ -8,24 +10,37 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ..utils.errors import KILLED_WORKER, VosplugError, worker_was_killed
+from ..utils.interrupts import Terminated, sigterm_as_interrupt
 
 if TYPE_CHECKING:
     from mmengine.config import Config
 
+_running = contextvars.ContextVar("running", default=False)
+
 
 def command(main: Callable[[list[str] | None], int | None]) -> Callable[[list[str] | None], int]:
-    """Decorate the ``main`` of a command: errors that a user can cause become one line and exit status 2."""
+    """Decorate the ``main`` of a command: errors that a user can cause become one line and exit status 2.
+
+    Ctrl-C and SIGTERM end it with one line, too: outputs are finished, and the status is 130 or 143. A command that is
+    called by another one leaves these two to it.
+    """
 
     @functools.wraps(main)
     def run(argv: list[str] | None = None) -> int:
+        nested = _running.get()
+        token = _running.set(True)
         try:
-            return main(argv) or 0
+            with contextlib.nullcontext() if nested else sigterm_as_interrupt():
+                return main(argv) or 0
         except VosplugError as error:
             print(error_line(error), file=sys.stderr)
             return 2
-        except KeyboardInterrupt:
-            print("interrupted", file=sys.stderr)
-            return 130
+        except KeyboardInterrupt as error:
+            if nested:
+                raise
+            terminated = isinstance(error, Terminated)
+            print("terminated" if terminated else "interrupted", file=sys.stderr)
+            return 143 if terminated else 130
         except BrokenPipeError:
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             return 141
@@ -42,6 +57,8 @@ def command(main: Callable[[list[str] | None], int | None]) -> Callable[[list[st
             print(error_line(f"there is not enough memory: use smaller sizes or fewer workers ({error})"),
                   file=sys.stderr)
             return 2
+        finally:
+            _running.reset(token)
 
     return run
 

@@ -8,9 +8,9 @@ from typing import Any
 
 from ..utils.errors import InputError
 from .common import add_config_options, check_targets, command, load_config, positive_int
-from .session_options import add_session_options, refuse_options, session_options
+from .session_options import VIEWS, add_session_options, refuse_options, session_options
 
-WITH_MASKS = ("mask", "binary_mask", "skip_known_ids", "max_short_side", "scales", "flip")
+WITH_MASKS = ("mask", "binary_mask", "skip_known_ids", *VIEWS)
 WITHOUT_MASKS = ("min_score", "clip_length", "classes")
 
 

@@ -21,8 +21,8 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--frames", type=positive_int, default=60, metavar="N",
                         help="frames after the first one (default 60)")
     parser.add_argument("--share", type=float, default=0.5, metavar="P", help="share of sites left out (default 0.5)")
-    parser.add_argument("--policy", choices=("fully", "semi_mixed", "mixed"), default="semi_mixed",
-                        help="frames that are dense (default semi_mixed: the first one, so that errors can add up)")
+    parser.add_argument("--policy", default="SemiMixed", metavar="TYPE",
+                        help="frame policy (default SemiMixed: the first frame is dense, so that errors can add up)")
     parser.add_argument("--seed", type=int, default=0, help="of the random gates")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the curves")
     add_session_options(parser)
@@ -68,7 +68,7 @@ def build_dense(config: Any, options: argparse.Namespace, device: Any) -> Any:
 
     settings = copy.deepcopy(config["model"])
     if not settings.get("sparse"):
-        raise InputError(f"the model of {options.config} has no option 'sparse': there are no gates to freeze")
+        raise InputError(f"the model of {options.config} has no key 'sparse': there are no gates to freeze")
     settings["sparse"] = None
     dense = build_segmentor({"model": settings}, device=device, seed=0)
     if options.checkpoint is not None:
@@ -84,7 +84,8 @@ def build_case(config: Any, case: Any, dense: Any, options: argparse.Namespace, 
     from ..models.backbones.sparse_convs import load_dense_weights
 
     settings = copy.deepcopy(config["model"])
-    settings["sparse"].update(conv=dict(type=case.conv), policy=options.policy, losses=[], dense_weights=None)
+    settings["sparse"].update(conv=dict(type=case.conv), policy=dict(type=options.policy), losses=[],
+                              dense_weights=None)
     model = build_segmentor({"model": settings}, device=device, seed=0)
     load_dense_weights(model, dense.state_dict())
     freeze_gates(model, case, options.share, options.seed)

@@ -8,7 +8,7 @@ from typing import Any
 
 from ..utils.errors import InputError
 from .common import add_config_options, command, load_config, object_count, positive_int
-from .session_options import add_session_options, refuse_options, session_options
+from .session_options import VIEWS, add_session_options, refuse_options, session_options
 
 OBJECTS = 2
 
@@ -73,8 +73,7 @@ def check_options(config: Any, options: argparse.Namespace) -> None:
     from ..inference.model_loading import is_vis
 
     if is_vis(config):
-        refuse_options(options, ("max_short_side", "scales", "flip"),
-                       "this method finds instances, in frames of test_session.size of the config")
+        refuse_options(options, VIEWS, "this method finds instances, in frames of test_session.size of the config")
         refuse_options(options, ("add_at", "remove_at"), "this method finds instances by itself")
     else:
         refuse_options(options, ("clip_length",), "this method works frame by frame")

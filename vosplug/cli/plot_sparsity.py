@@ -38,12 +38,12 @@ def main(argv: list[str] | None = None) -> int:
     check_arguments(options)
     from ..engine.processes import pick_device
     from ..evaluation.sparsity import sparse_layers
+    from ..evaluation.sparsity_plots import plot_layers, plot_maps
     from ..evaluation.video_work import VideoWork
     from ..inference.inferencer import VOSInferencer
     from ..inference.memory_log import need_matplotlib
     from ..inference.model_loading import build_segmentor, session_defaults
     from ..utils.files import write_json
-    from ..evaluation.sparsity_plots import plot_layers, plot_maps
     from .demo import progress_bar
     from .model_stats import set_density
 

@@ -7,12 +7,17 @@ from typing import Any
 from ..utils.amp import AMP_NAMES, AUTO
 from ..utils.errors import InputError
 
+LIMITS = ("max_short_side", "max_long_side")
+VIEWS = (*LIMITS, "scales", "flip")
+"""Options of methods that follow given objects; those that find instances take frames of one size."""
+
 
 def add_session_options(parser: argparse.ArgumentParser) -> None:
     """Add the options that :class:`~vosplug.inference.VOSSession` takes."""
     group = parser.add_argument_group("inference")
     group.add_argument("--max-short-side", type=int, metavar="N",
                        help="segment larger frames at this short side; masks come back at native size (0: no limit)")
+    group.add_argument("--max-long-side", type=int, metavar="N", help="the same for the long side")
     group.add_argument("--scales", type=float, nargs="+", metavar="S",
                        help="average over these scales, e.g. 0.75 1 1.25")
     group.add_argument("--flip", action="store_true", help="average with the mirrored video")
@@ -25,11 +30,12 @@ def add_session_options(parser: argparse.ArgumentParser) -> None:
 
 def session_options(options: argparse.Namespace, defaults: Mapping[str, Any]) -> dict[str, Any]:
     """Options for a session: those of the command line over ``defaults`` (of the config)."""
-    given = {"max_short_side": options.max_short_side, "scales": options.scales and tuple(options.scales),
+    given = {**{name: getattr(options, name) for name in LIMITS}, "scales": options.scales and tuple(options.scales),
              "amp": options.amp, "flip": options.flip or None, "channels_last": options.channels_last or None}
     merged = {**defaults, **{key: value for key, value in given.items() if value is not None}}
-    if merged.get("max_short_side") == 0:
-        merged["max_short_side"] = None
+    for name in LIMITS:
+        if merged.get(name) == 0:
+            merged[name] = None
     if merged.get("amp") == "none":
         merged["amp"] = None
     return merged

@@ -7,7 +7,7 @@ from typing import Any
 
 from ..utils.errors import ConfigError, DataError, InputError
 from .common import add_config_options, check_targets, command, load_config
-from .session_options import add_session_options, refuse_options, session_options
+from .session_options import VIEWS, add_session_options, refuse_options, session_options
 
 KINDS = {"davis": "DavisMetric", "youtube_vos": "YouTubeVOSMetric", "youtube_vis": "YouTubeVISMetric"}
 DATASETS_OF_KINDS = {"davis": "DavisDataset", "youtube_vos": "YouTubeVOSDataset", "youtube_vis": "YouTubeVISDataset"}
@@ -131,8 +131,7 @@ def check_arguments(options: argparse.Namespace) -> None:
     if options.baseline:
         if options.checkpoint is not None:
             raise InputError(f"--baseline {options.baseline} takes no checkpoint, got {options.checkpoint}")
-        used = [name for name in ("max_short_side", "scales", "flip", "amp", "channels_last", "device")
-                if getattr(options, name)]
+        used = [name for name in (*VIEWS, "amp", "channels_last", "device") if getattr(options, name)]
         if used:
             name = used[0].replace("_", "-")
             raise InputError(f"--{name} has no effect on --baseline {options.baseline}: leave it out")
@@ -154,7 +153,7 @@ def check_fit(config: Mapping[str, Any], metric: str | None, options: argparse.N
     if finds_tracks and not wants_tracks:
         raise InputError(f"{config['model']['type']} finds instances by itself: test it with --eval youtube_vis")
     if finds_tracks:
-        refuse_options(options, ("max_short_side", "scales", "flip"),
+        refuse_options(options, VIEWS,
                        f"the size of frames of {config['model']['type']} is test_session.size of the config")
     else:
         refuse_options(options, ("show_score",), "only tracks have scores")

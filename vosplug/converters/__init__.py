@@ -4,8 +4,9 @@ from .base import Conversion, Converter
 from .efficientvis import EfficientVISConverter
 from .frtm import FRTMConverter
 from .queryinst import MaskRCNNConverter, QueryInstConverter, SparseRCNNConverter
+from .reuse_vos import ReuseVOSConverter
 from .stcn import STCNConverter
 from .xmem import XMemConverter
 
-__all__ = ["Conversion", "Converter", "EfficientVISConverter", "FRTMConverter", "MaskRCNNConverter", "QueryInstConverter",
-           "STCNConverter", "SparseRCNNConverter", "XMemConverter"]
+__all__ = ["Conversion", "Converter", "EfficientVISConverter", "FRTMConverter", "MaskRCNNConverter",
+           "QueryInstConverter", "ReuseVOSConverter", "STCNConverter", "SparseRCNNConverter", "XMemConverter"]

@@ -12,6 +12,7 @@ from ..datasets import ClipBatchSampler, ClipRequest
 from ..registry import DATASETS
 from ..utils.config_check import declare_keys
 from ..utils.errors import ConfigError, DataError, VosplugError, did_you_mean
+from ..utils.interrupts import leave_interrupts_to_parent
 
 LOADER_KEYS = ("dataset", "batch_size", "num_workers", "prefetch_factor", "pin_memory", "clip", "weights")
 CLIP_KEYS = ("length", "max_skip")
@@ -46,8 +47,9 @@ def collate_clips(items: list) -> dict[str, list] | VosplugError:
     return error or {key: [item[key] for item in items] for key in items[0]}
 
 
-def use_one_thread(worker: int) -> None:
+def start_worker(worker: int) -> None:
     """Start of a data worker: several workers with a thread pool each would fight for the cores."""
+    leave_interrupts_to_parent()
     torch.set_num_threads(1)
     cv2.setNumThreads(0)
 
@@ -86,4 +88,4 @@ def build_train_loader(settings: Mapping[str, Any], *, seed: int, clip: Mapping[
         raise ConfigError(f"train_dataloader.num_workers must be a whole number of at least 0, got {workers!r}")
     prefetch = {"prefetch_factor": settings.get("prefetch_factor", 2)} if workers else {}
     return DataLoader(ErrorsAsItems(dataset), batch_sampler=sampler, num_workers=workers, collate_fn=collate_clips,
-                      worker_init_fn=use_one_thread, pin_memory=settings.get("pin_memory", pin_memory), **prefetch)
+                      worker_init_fn=start_worker, pin_memory=settings.get("pin_memory", pin_memory), **prefetch)

@@ -18,9 +18,10 @@ from mmengine.runner import BaseLoop, Runner
 from torch import nn
 
 from .. import __version__
-from ..registry import HOOKS, LOOPS, MODELS, RUNNERS, SCOPE
+from ..registry import HOOKS, LOOPS, MODELS, RUNNERS, SCOPE, TASKS
 from ..utils.checkpoint import load_checkpoint_file, load_weights, save_checkpoint_file, unwrapped
 from ..utils.errors import CheckpointError, ConfigError, TrainingError
+from ..utils.safe_loading import refuse_files_in_model, safe_loading
 from .data import build_train_loader
 from .hooks.defaults import choose_hooks
 from .optim import build_optim_wrapper, build_schedulers, in_mmengine
@@ -55,9 +56,6 @@ class VOSRunner(Runner):
         val = cfg.get("val_dataset")
         if cfg.get("val_evaluator") and "val_dataset" not in cfg:
             raise ConfigError("val_evaluator has no effect without val_dataset")
-        if (cfg.model.get("sparse") or {}).get("lean"):
-            raise ConfigError("model.sparse.lean=True makes a model that only segments: train without it, and set it "
-                              "where videos are segmented")
         validation = {}
         if val:
             validation = dict(val_dataloader=val, val_cfg=cfg.get("val_cfg") or {},
@@ -129,8 +127,17 @@ class VOSRunner(Runner):
         """The config of the whole run is written by :func:`vosplug.engine.run_training`, that of a stage is logged."""
 
     def build_model(self, model: nn.Module | dict) -> nn.Module:
-        """Build the model, with errors in one line."""
-        return model if isinstance(model, nn.Module) else MODELS.build(model)
+        """Build the model, with errors in one line, and the task by which it is trained if the config names one."""
+        model = model if isinstance(model, nn.Module) else MODELS.build(model)
+        if self.cfg.get("task"):
+            model.use_task(TASKS.build(self.cfg.task))
+        return model
+
+    def _init_model_weights(self) -> None:
+        """Let the model initialise itself, without reading a file that could run code."""
+        refuse_files_in_model(unwrapped(self.model))
+        with safe_loading():
+            super()._init_model_weights()
 
     def wrap_model(self, model_wrapper_cfg: dict | None, model: nn.Module) -> nn.Module:
         """Move the model to the device; with several processes, average its gradients over them."""
@@ -231,7 +238,7 @@ class VOSRunner(Runner):
         except (ValueError, KeyError, CheckpointError) as error:
             raise CheckpointError(f"{filename} was made with another model, optimizer or schedule: {error}") from error
         self.best = meta.get("best")
-        self.train_loop.set_iteration(meta["iter"])
+        self.train_loop.set_iteration(meta["iter"], bool(meta.get("validation_pending")))
         self.logger.info(f"resumed from {filename} at iteration {meta['iter']}")
 
     def _check_same_run(self, filename: str | Path, meta: Mapping[str, Any]) -> None:
@@ -278,7 +285,8 @@ class VOSRunner(Runner):
             raise TrainingError(f"iteration {self.iter}: the weight {bad} is not finite any more, so nothing was "
                                 "saved; earlier checkpoints are intact. Lower the learning rate, or set "
                                 "optim_wrapper.clip_grad")
-        checkpoint = dict(state_dict=state, optimizer=self.optim_wrapper.state_dict(), meta=self._meta(),
+        meta = dict(self._meta(), validation_pending=self.train_loop.validation_pending)
+        checkpoint = dict(state_dict=state, optimizer=self.optim_wrapper.state_dict(), meta=meta,
                           param_schedulers=[s.state_dict() for s in self.param_schedulers or []])
         self.call_hook("before_save_checkpoint", checkpoint=checkpoint)
         save_checkpoint_file(checkpoint, Path(out_dir) / filename)

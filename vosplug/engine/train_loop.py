@@ -7,12 +7,14 @@ from collections.abc import Iterator
 
 import numpy as np
 import torch
+from mmengine.dist import all_reduce
 from mmengine.runner import BaseLoop
 from torch.utils.data import DataLoader
 
 from ..registry import LOOPS
 from ..utils.config_check import declare_keys
 from ..utils.errors import KILLED_WORKER, ConfigError, TrainingError, VosplugError, worker_was_killed
+from ..utils.interrupts import HeldInterrupts
 
 declare_keys("train_cfg", default_type="ClipTrainLoop")
 
@@ -42,7 +44,9 @@ class ClipTrainLoop(BaseLoop):
 
     Hooks are called as in mmengine's ``IterBasedTrainLoop``. After an iteration and the validation that may follow it
     comes ``after_step(runner)``, where ``runner.iter`` is the number of finished iterations: whatever is saved there
-    belongs to a point at which nothing is left to do.
+    belongs to a point at which nothing is left to do. Before a validation, which may fail, and before Ctrl-C or SIGTERM
+    end the run comes ``save_point(runner)``: what is not saved there may be lost. While gradients are being accumulated
+    validations and interrupts wait for the update, as what lies between two updates cannot be saved.
 
     Args:
         runner: the runner.
@@ -53,6 +57,7 @@ class ClipTrainLoop(BaseLoop):
 
     Attributes:
         data_time: seconds that the last iteration waited for its clips.
+        validation_pending: a validation is due at this iteration and has not ended yet.
     """
 
     def __init__(self, runner, dataloader: DataLoader, max_iters: int, val_interval: int | None = None,
@@ -67,6 +72,7 @@ class ClipTrainLoop(BaseLoop):
         self.val_begin = val_begin
         self.stop_training = False
         self.data_time = 0.0
+        self.validation_pending = False
         self._iter = 0
 
     @property
@@ -74,23 +80,26 @@ class ClipTrainLoop(BaseLoop):
         """Number of finished iterations, so the index of the current one while it runs."""
         return self._iter
 
-    def set_iteration(self, iteration: int) -> None:
-        """Begin at ``iteration``."""
+    def set_iteration(self, iteration: int, validation_pending: bool = False) -> None:
+        """Begin at ``iteration``, with the validation that belongs to it if that is still to be done."""
         self._iter = iteration
+        self.validation_pending = validation_pending and self.runner.val_loop is not None
 
     def run(self) -> torch.nn.Module:
         """Train to the end."""
         self.runner.call_hook("before_train")
         self.runner.call_hook("before_train_epoch")
         self.dataloader.batch_sampler.set_iteration(self._iter)
-        stream = iter(self.dataloader) if self._iter < self.max_iters else None
-        while self._iter < self.max_iters and not self.stop_training:
-            with killed_workers_named(self._iter):
-                self._iterate(stream)
-            if self._validation_is_due():
-                self.runner.val_loop.run()
-            self.runner.call_hook("after_step")
-        del stream  # ends the workers
+        with HeldInterrupts() as interrupts:
+            stream = iter(self.dataloader) if self._iter < self.max_iters else None
+            if self.validation_pending:  # the run that is resumed ended in it
+                self._end_step(interrupts)
+            while self._iter < self.max_iters and not self.stop_training:
+                with killed_workers_named(self._iter):
+                    self._iterate(stream)
+                self.validation_pending = self.validation_pending or self._validation_is_due()
+                self._end_step(interrupts)
+            del stream  # ends the workers
         self.runner.call_hook("after_train_epoch")
         self.runner.call_hook("after_train")
         return self.runner.model
@@ -104,6 +113,29 @@ class ClipTrainLoop(BaseLoop):
         outputs = runner.model.train_step(batch, optim_wrapper=runner.optim_wrapper)
         runner.call_hook("after_train_iter", batch_idx=self._iter, data_batch=batch, outputs=outputs)
         self._iter += 1
+
+    def _end_step(self, interrupts: HeldInterrupts) -> None:
+        """Validate if it is time, and let hooks save; end the run if that was asked for."""
+        runner = self.runner
+        updated = runner.optim_wrapper.should_update()
+        if updated and self._interrupted(interrupts):
+            runner.call_hook("save_point")
+            interrupts.end()
+        if updated and self.validation_pending:
+            runner.call_hook("save_point")
+            with interrupts.let_through():
+                seed_iteration(runner.seed, runner.stage_index, self._iter, runner.rank)
+                runner.val_loop.run()
+            self.validation_pending = False
+        runner.call_hook("after_step")
+
+    def _interrupted(self, interrupts: HeldInterrupts) -> bool:
+        """Whether a signal waits in any process; all of them learn it, so that they end after the same iteration."""
+        if self.runner.world_size > 1:
+            number = torch.tensor(interrupts.number, device=self.runner.device)
+            all_reduce(number, op="max")
+            interrupts.number = int(number)
+        return bool(interrupts.number)
 
     def _next(self, stream) -> dict:
         start = time.perf_counter()

@@ -125,7 +125,8 @@ def run_stage(stage: Stage, stages: list[Stage], *, resume: bool, device: torch.
         if not isinstance(meta, Mapping) or meta.get("stage_name") != stage.name:
             raise CheckpointError(f"{path} is not of the stage {stage.name!r} of this config; choose another "
                                   "--work-dir")
-        if meta["iter"] >= stage.max_iters:
+        validation_left = meta.get("validation_pending") and stage.cfg.get("val_dataset")
+        if meta["iter"] >= stage.max_iters and not validation_left:
             if is_main_process():
                 print(f"{stage.name}: complete ({meta['iter']} iterations)", flush=True)
             return StageResult(stage.name, meta["iter"], meta.get("best"), 0.0)

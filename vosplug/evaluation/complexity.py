@@ -5,6 +5,7 @@ from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import count as count_from
 
 import torch
 from torch import nn
@@ -12,7 +13,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 from ..structures import Prompt, VideoState
-from .sparsity import SparsityReport, sparse_layers
+from .sparsity import SparsityReport, sparse_layers, work_of
 
 FRAME_KINDS = ("first", "query", "memory")
 
@@ -210,7 +211,7 @@ def without_gradients(model: nn.Module):
             parameter.requires_grad_(True)
 def between(model: nn.Module, state: VideoState, frame: torch.Tensor, step: Callable) -> None:
     """Run ``step`` as on a frame between those that the memory keeps."""
-    if getattr(state.memory, "every", 2) > 1:  # as it comes after a kept one
+    if state.memory is None or not state.memory.is_kept(state.frame_index, False):  # as it comes after a kept one
         index = state.frame_index
         step(state, frame, None)
         state.frame_index = index
@@ -224,15 +225,15 @@ def count(result: Complexity, kind: str, model: nn.Module, state, frame, prompt,
     with counter.count():
         output = model.step(state, frame, prompt, last=last)
     result.macs[kind] = {name: value for name, value in counter.counts.items() if value}
-    if output.features.get("sparse_work"):
+    if work_of(output.notes):
         result.sparse[kind] = SparsityReport()
-        result.sparse[kind].add(output.features["sparse_work"])
+        result.sparse[kind].add(output.notes)
 
 
 def next_memory_frame(state) -> int:
     """The next frame number at which the memory keeps a frame."""
-    every = getattr(state.memory, "every", 1)
-    return -(-max(state.frame_index, 1) // every) * every
+    frames = count_from(max(state.frame_index, 1))
+    return next(index for index in frames if state.memory is None or state.memory.is_kept(index, False))
 
 
 def striped_masks(objects: int, size: tuple[int, int]) -> torch.Tensor:

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
-from ..models.backbones.sparse_convs import SparseConv, Work
-from ..models.backbones.sparse_convs.base import check_shares
+from ..models.backbones.sparse_convs import SparseConv
 from ..models.backbones.sparse_convs.constructed import PAPER_SHARES, ClusteredPolicy
+from ..structures import Work
 from ..utils.errors import InputError
 
 
@@ -62,16 +62,16 @@ class LayerCounts:
 
 
 class SparsityReport:
-    """Sums what layers did over frames; the work of a frame is ``StepOutput.features['sparse_work']``."""
+    """Sums what layers did over frames; the work of a frame is among ``StepOutput.notes``."""
 
     def __init__(self):
         self.frames = 0
         self.layers: dict[str, LayerCounts] = {}
 
-    def add(self, work: Iterable[Work]) -> None:
-        """Add a frame."""
+    def add(self, notes: Iterable[object]) -> None:
+        """Add a frame; of its notes the work of layers counts."""
         self.frames += 1
-        for item in work:
+        for item in work_of(notes):
             self.layers.setdefault(item.layer, LayerCounts()).add(item)
 
     @contextmanager
@@ -87,7 +87,7 @@ class SparsityReport:
 
         def watched(*args, **options):
             output = step(*args, **options)
-            self.add(output.features["sparse_work"])
+            self.add(output.notes)
             return output
 
         with replaced_step(model, watched):
@@ -135,6 +135,11 @@ class SparsityReport:
             "layers": {name: counts.as_json() for name, counts in self.layers.items()}}
 
 
+def work_of(notes: Iterable[object]) -> list[Work]:
+    """What layers did, among the notes of a frame."""
+    return [note for note in notes if isinstance(note, Work)]
+
+
 def sparse_layers(model: nn.Module) -> list[SparseConv]:
     """All sparse convolutions of a model."""
     return [module for module in model.modules() if isinstance(module, SparseConv)]
@@ -165,7 +170,7 @@ def construct_density(model: nn.Module, density: float) -> None:
         raise InputError(f"a density must lie in 0..1, got {density}")
     reuse = (1 - density) * PAPER_SHARES[1] / (1 - PAPER_SHARES[0])
     for layer in layers:
-        layer.forced = ClusteredPolicy(*check_shares((density, min(reuse, 1 - density))))
+        layer.forced = ClusteredPolicy(density, min(reuse, 1 - density))
 
 
 def spatial_map(work: Iterable[Work], size: tuple[int, int], prefix: str = "") -> torch.Tensor:

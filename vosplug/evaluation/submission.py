@@ -52,7 +52,8 @@ def write_youtube_vos_submission(pred_root: str | Path, videos: Sequence[Video],
 def validate_submission(zip_path: str | Path, videos: Sequence[Video], kind: str) -> list[str]:
     """Find what a server would refuse or score wrongly: one line per fault, none if the file is right.
 
-    Checked: names of videos, names and layout of files, missing and extra frames, index PNG with a palette, size of the picture, ids.
+    Checked: names and layout of videos and files, missing and extra frames, index PNG with a palette, size of the
+    picture, ids.
 
     Args:
         zip_path: the submission.

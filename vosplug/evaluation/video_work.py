@@ -6,9 +6,9 @@ from contextlib import contextmanager
 
 from torch import nn
 
-from ..models.backbones.sparse_convs import Work
+from ..structures import Work
 from .complexity import StageCounter
-from .sparsity import SparsityReport, replaced_step
+from .sparsity import SparsityReport, replaced_step, work_of
 
 
 class VideoWork:
@@ -42,7 +42,7 @@ class VideoWork:
                 self.done[name] += macs
             self.frames += 1
             self.objects += len(output.ids)
-            self.latest = output.features.get("sparse_work", [])
+            self.latest = work_of(output.notes)
             self.sparsity.add(self.latest)
             return output
 

@@ -5,9 +5,9 @@ from collections.abc import Iterable
 import cv2
 import numpy as np
 
-from .given_masks import check_ids, check_image, check_prompt
 from ..structures import ObjectIds
 from ..utils.errors import InputError, did_you_mean
+from .given_masks import check_ids, check_image, check_prompt
 
 
 class BaselineSession:

@@ -4,12 +4,11 @@ import logging
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
 
 from ..structures import ObjectIds
 from ..utils.errors import InputError
-from ..utils.masks import MAX_OBJECTS, VOID, object_ids
+from ..utils.masks import MAX_OBJECTS, VOID, object_ids, resize_labels
 
 LOGGER = logging.getLogger("vosplug")
 SIZE_TOLERANCE = 0.02
@@ -27,22 +26,9 @@ class GivenMasks:
     ids: tuple[int, ...]
     labels: np.ndarray
 
-    def resized(self, size: tuple[int, int]) -> np.ndarray:
-        """One-hot masks (K, h, w) float32 at ``size``; an object that would vanish keeps what it touches."""
-        labels = resize_labels(self.labels, size)
-        masks = np.stack([labels == value for value in self.ids]).astype(np.float32)
-        for mask, value in zip(masks, self.ids, strict=True):
-            if not mask.any():
-                native = (self.labels == value).astype(np.float32)
-                mask[:] = cv2.resize(native, size[::-1], interpolation=cv2.INTER_AREA) > 0
-        return masks
-
-
-def resize_labels(labels: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """Resize (H, W) uint8 labels to ``size`` (h, w) by the nearest neighbour."""
-    if labels.shape == tuple(size):
-        return labels
-    return cv2.resize(labels, size[::-1], interpolation=cv2.INTER_NEAREST_EXACT)
+    def one_hot(self) -> np.ndarray:
+        """(K, H, W) float32 masks, 1 inside the object and 0 outside."""
+        return np.stack([self.labels == value for value in self.ids]).astype(np.float32)
 
 
 def check_image(image: np.ndarray, size: tuple[int, int] | None, index: int) -> tuple[int, int]:

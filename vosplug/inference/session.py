@@ -1,6 +1,6 @@
 """Segmenting one video, frame by frame."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any
@@ -9,14 +9,13 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ..structures import ObjectIds
+from ..models.layers.aggregate import write_prompt
+from ..structures import ObjectIds, Prompt
 from ..utils.amp import AMP_NAMES, autocast_type
 from ..utils.config_check import declare_keys, options_of
 from ..utils.errors import InputError
 from .given_masks import GivenMasks, check_ids, check_image, check_prompt
 from .view import View
-
-CERTAIN = 16.0
 
 
 @dataclass(frozen=True)
@@ -51,8 +50,9 @@ class VOSSession:
 
     Args:
         model: a :class:`VOSSegmentor`; it is set to evaluation mode.
-        max_short_side: frames whose short side is longer are segmented smaller, and the logits are resized back.
-        scales: factors on the internal size; the probabilities of all scales are averaged.
+        max_short_side, max_long_side: frames whose short or long side is longer are segmented smaller, and the logits
+            are resized back.
+        scales: factors on the size that these limits leave; the probabilities of all scales are averaged.
         flip: also segment the mirrored video, and average.
         amp: ``bf16`` or ``fp16``: autocast type; ``auto``: what the device computes in; None computes in the type of
             the weights.
@@ -64,12 +64,12 @@ class VOSSession:
         InputError: an option has a wrong value.
     """
 
-    def __init__(self, model: nn.Module, *, max_short_side: int | None = None, scales: Sequence[float] = (1.0,),
-                 flip: bool = False, amp: str | None = None, channels_last: bool = False,
-                 device: str | torch.device | None = None, allow_empty: bool = False):
-        check_options(max_short_side, scales, amp)
+    def __init__(self, model: nn.Module, *, max_short_side: int | None = None, max_long_side: int | None = None,
+                 scales: Sequence[float] = (1.0,), flip: bool = False, amp: str | None = None,
+                 channels_last: bool = False, device: str | torch.device | None = None, allow_empty: bool = False):
+        self.limits = {"max_short_side": max_short_side, "max_long_side": max_long_side}
+        check_options(self.limits, scales, amp)
         self.model = prepare_model(model, device, channels_last)
-        self.max_short_side = max_short_side
         self.amp = amp
         self.allow_empty = allow_empty
         self.size: tuple[int, int] | None = None
@@ -112,10 +112,13 @@ class VOSSession:
         """
         return self.predict(image, prompt, ids, last).labels
 
-    @torch.inference_mode()
+    @torch.no_grad()
     def predict(self, image: np.ndarray, prompt: np.ndarray | None = None, ids: Iterable[int] | None = None,
                 last: bool = False) -> Prediction:
-        """As :meth:`step`, but return logits and probabilities too."""
+        """As :meth:`step`, but return logits and probabilities too.
+
+        There are no gradients, but a method may ask for them by ``torch.enable_grad()``, to optimise as it goes.
+        """
         size = check_image(image, self.size, self.frame_index)
         given = self._given(prompt, ids, size)
         self.size = size
@@ -148,12 +151,15 @@ class VOSSession:
 
     def _logits(self, image: np.ndarray, given: GivenMasks | None, last: bool) -> Tensor:
         with self._autocast():
-            outputs = [view.step(self.model, image, given, max_short_side=self.max_short_side, last=last)
-                       for view in self.views]
+            outputs = [view.step(self.model, image, given, limits=self.limits, last=last) for view in self.views]
         logits = outputs[0]
         if len(outputs) > 1:
             logits = (sum(x.softmax(dim=0) for x in outputs) / len(outputs)).clamp(min=1e-12).log()
-        return logits if given is None else write_given(logits, given, self.ids)
+        if given is None:
+            return logits
+        prompt = Prompt(ids=given.ids, masks=torch.from_numpy(given.one_hot())[None])  # certain at native size too
+        everything = torch.ones(1, len(self.ids), dtype=torch.bool)
+        return write_prompt(logits[None], prompt, self.ids, everything)[0]
 
     def _autocast(self) -> AbstractContextManager:
         dtype = autocast_type(self.amp, self.device)
@@ -182,25 +188,11 @@ def prepare_model(model: nn.Module, device: str | torch.device | None, channels_
     return model.eval() if model.training else model
 
 
-def write_given(logits: Tensor, given: GivenMasks, ids: tuple[int, ...]) -> Tensor:
-    """Make given masks certain at native size, whatever the internal size was.
-
-    Args:
-        logits: (O + 1, H, W).
-        given: masks of some of the objects.
-        ids: id of each object channel.
-    """
-    labels = torch.from_numpy(given.labels).to(logits.device)
-    logits = logits.masked_fill(labels[None] > 0, -CERTAIN)
-    for value in given.ids:
-        logits[1 + ids.index(value)] = torch.where(labels == value, CERTAIN, -CERTAIN).to(logits)
-    return logits
-
-
-def check_options(max_short_side: int | None, scales: Sequence[float], amp: str | None) -> None:
+def check_options(limits: Mapping[str, int | None], scales: Sequence[float], amp: str | None) -> None:
     """Raise :class:`InputError` if an option of a session has a wrong value."""
-    if max_short_side is not None and max_short_side < 16:
-        raise InputError(f"max_short_side must be at least 16 pixels, got {max_short_side}")
+    for name, limit in limits.items():
+        if limit is not None and (isinstance(limit, bool) or not isinstance(limit, int) or limit < 16):
+            raise InputError(f"{name} must be at least 16 pixels, got {limit!r}")
     if not scales or any(scale <= 0 for scale in scales):
         raise InputError(f"scales must be positive numbers, got {list(scales)}")
     check_amp(amp)

@@ -1,11 +1,10 @@
 """One scale and orientation in which a video is segmented."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..models.layers.aggregate import full_precision
@@ -13,29 +12,16 @@ from ..structures import Prompt, VideoState
 from .given_masks import GivenMasks
 
 
-def internal_size(native: tuple[int, int], max_short_side: int | None, scale: float = 1.0) -> tuple[int, int]:
-    """Size (h, w) at which frames of ``native`` size are segmented: the short side is limited, then scaled."""
-    ratio = scale
-    if max_short_side is not None:
-        ratio *= min(1.0, max_short_side / min(native))
-    return tuple(max(1, round(side * ratio)) for side in native)
-
-
-def resize_image(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """Resize (H, W, 3) uint8 to ``size`` (h, w): by area when it shrinks, bilinearly when it grows."""
-    if image.shape[:2] == tuple(size):
-        return image
-    shrinks = size[0] * size[1] < image.shape[0] * image.shape[1]
-    return cv2.resize(image, size[::-1], interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
-
-
 @dataclass
 class View:
     """One scale and orientation of a video, with its own state. Views of a session run in lockstep.
 
+    The preprocessor of the model brings frames and masks to the size of the network and logits back; a view mirrors
+    what it made.
+
     Attributes:
         state: state of the model for this view.
-        scale: factor on the internal size.
+        scale: factor on the size at which frames are segmented.
         flip: mirrored left-right.
         channels_last: memory format of the frames.
     """
@@ -45,40 +31,34 @@ class View:
     flip: bool = False
     channels_last: bool = False
 
-    def step(self, model: nn.Module, image: np.ndarray, given: GivenMasks | None, *, max_short_side: int | None,
-             last: bool) -> Tensor:
+    def step(self, model: nn.Module, image: np.ndarray, given: GivenMasks | None, *,
+             limits: Mapping[str, int | None], last: bool) -> Tensor:
         """Segment one frame.
 
         Args:
             model: the segmentor.
             image: (H, W, 3) uint8 RGB at native size.
             given: masks of the objects that start here.
-            max_short_side: limit of the internal size.
+            limits: ``max_short_side`` and ``max_long_side`` of the preprocessor's geometry.
             last: no frame follows.
 
         Returns:
             Logits (O + 1, H, W) at native size, float32 or float64.
         """
-        native = image.shape[:2]
-        size = internal_size(native, max_short_side, self.scale)
         preprocessor = model.data_preprocessor
-        device = next(model.parameters()).device
-        frame, geometry = preprocessor.frames(self._tensor(resize_image(image, size), device))
+        geometry = preprocessor.geometry(image.shape[:2], scale=self.scale, **limits)
+        upright = geometry.mirrored() if self.flip else geometry  # so that the mirrored frame is padded as any other
+        pixels = torch.from_numpy(np.require(image, requirements=["C", "W"])).permute(2, 0, 1)[None]
+        frame = self._mirror(preprocessor.frames(pixels, upright)[0])
         prompt = None
         if given is not None:
-            masks = self._mirror(torch.from_numpy(given.resized(size)).to(frame)[None])
-            prompt = Prompt(ids=given.ids, masks=preprocessor.masks(masks, geometry))
+            native = torch.from_numpy(given.one_hot()).to(frame)[None]
+            prompt = Prompt(ids=given.ids, masks=self._mirror(preprocessor.masks(native, upright)),
+                            native=self._mirror(native))
         if self.channels_last:
             frame = frame.contiguous(memory_format=torch.channels_last)
-        logits = full_precision(model.step(self.state, frame, prompt, last=last).logits)
-        logits = self._mirror(preprocessor.restore(logits, geometry))
-        if tuple(logits.shape[-2:]) != tuple(native):
-            logits = F.interpolate(logits, size=native, mode="bilinear", align_corners=False)
-        return logits[0]
-
-    def _tensor(self, image: np.ndarray, device: torch.device) -> Tensor:
-        pixels = torch.from_numpy(np.require(image, requirements=["C", "W"]))
-        return self._mirror(pixels.to(device, non_blocking=True).permute(2, 0, 1)[None])
+        logits = full_precision(model.step(self.state, frame, prompt, geometry=geometry, last=last).logits)
+        return preprocessor.restore(self._mirror(logits), upright)[0]
 
     def _mirror(self, x: Tensor) -> Tensor:
         return x.flip(-1) if self.flip else x

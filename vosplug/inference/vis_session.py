@@ -8,16 +8,15 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
-from ..structures import TrackMask
+from ..structures import Geometry, TrackMask
 from ..utils.amp import autocast_type
 from ..utils.config_check import declare_keys, options_of
 from ..utils.errors import InputError, VosplugError
 from .readers import Frame
 from .session import check_amp, prepare_model
 from .track_recorder import TrackRecorder
-from .view import resize_image
 
 
 class VISSession:
@@ -60,7 +59,8 @@ class VISSession:
         self.classes_per_track = classes_per_track
         self.seconds = 0.0
         self._state: Any = model.init_state()
-        self._images: list[np.ndarray] = []
+        self._images: list[Tensor] = []
+        self._geometry: Geometry | None = None
         self._recorder: TrackRecorder | None = None
 
     def add(self, image: np.ndarray) -> list[list[TrackMask]]:
@@ -81,7 +81,7 @@ class VISSession:
             raise InputError(f"a frame is {image.shape[0]}x{image.shape[1]} after frames of {self._recorder.size[0]}x"
                              f"{self._recorder.size[1]}: all frames of a video need one size")
         begin = time.perf_counter()
-        self._images.append(resize_image(image, self._internal(image.shape[:2])))
+        self._images.append(self._resized(image))
         self.seconds += time.perf_counter() - begin
         return self.flush() if len(self._images) == self.clip_length else []
 
@@ -99,23 +99,24 @@ class VISSession:
         self.flush()
         return [] if self._recorder is None else self._recorder.tracks(self.classes_per_track)
 
-    def _internal(self, native: tuple[int, int]) -> tuple[int, int]:
-        if self.size is None:
-            return tuple(native)
-        factor = min(self.size[0] / native[0], self.size[1] / native[1])
-        return max(1, round(native[0] * factor)), max(1, round(native[1] * factor))
+    def _resized(self, image: np.ndarray) -> Tensor:
+        """(1, 3, h, w) uint8 of the size that the network sees, as that is all that has to be kept of a frame."""
+        preprocessor = self.model.data_preprocessor
+        if self._geometry is None:
+            self._geometry = preprocessor.geometry(image.shape[:2], fit=self.size)
+        pixels = torch.from_numpy(np.require(image, requirements=["C", "W"])).permute(2, 0, 1)[None]
+        return preprocessor.resize(pixels, self._geometry)
 
-    @torch.inference_mode()
+    @torch.no_grad()
     def _segment(self) -> list[list[TrackMask]]:
-        images, self._images = np.stack(self._images), []
+        images, self._images = torch.cat(self._images).contiguous(memory_format=torch.channels_last), []
         device = next(self.model.parameters()).device
-        frames = torch.from_numpy(images).to(device).permute(0, 3, 1, 2)
-        clip, geometry = self.model.data_preprocessor.frames(frames)
+        clip, geometry = self.model.data_preprocessor.frames(images, self._geometry)
         dtype = autocast_type(self.amp, device)
         with nullcontext() if dtype is None else torch.autocast(device.type, dtype):
             tracks = self.model.step(self._state, clip[None], [geometry.size])
-        native = self._recorder.size
-        return self._recorder.add(tracks, (native[0] / geometry.size[0], native[1] / geometry.size[1]))
+        factors = tuple(native / side for native, side in zip(geometry.native, geometry.size, strict=True))
+        return self._recorder.add(tracks, factors)
 
 
 declare_keys("test_session", options_of(VISSession))

@@ -14,8 +14,7 @@ from . import (
     tasks,
     tracklets,
 )
-from .preprocessor import VOSPreprocessor
-from .vis_preprocessor import VISPreprocessor
+from .preprocessors import ResizingPreprocessor, VISPreprocessor, VOSPreprocessor
 
-__all__ = ["VISPreprocessor", "VOSPreprocessor", "backbones", "decoders", "encoders", "gates", "layers", "losses",
-           "matching_heads", "memories", "necks", "segmentors", "tracklets"]
+__all__ = ["ResizingPreprocessor", "VISPreprocessor", "VOSPreprocessor", "backbones", "decoders", "encoders", "gates",
+           "layers", "losses", "matching_heads", "memories", "necks", "segmentors", "tasks", "tracklets"]

@@ -5,7 +5,6 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any, Protocol
 
-import torch
 from torch import Tensor, nn
 
 from ..structures import Rows, VideoState
@@ -32,21 +31,24 @@ class FrameRun:
     Attributes:
         training: a batch of training clips is unrolled.
         plan: what frame policies decided beforehand, such as ``{"dense": True}``.
-        rows: whose rows object-wise layers see now; None: nobody's (augmented samples), so nothing is kept of them.
+        rows: whose rows object-wise layers see now; None where nobody said so.
+        nobody: the rows that run now are nobody's (augmented samples): nothing of the video goes with them.
         started: rows that began at this frame; None until objects have been started.
         notes: what was done, see :mod:`~vosplug.structures.notes`.
         shared: what parts share within the frame, by name.
     """
 
-    def __init__(self, state: VideoState, *, prompted: bool, last: bool, labels: Tensor | None = None):
+    def __init__(self, state: VideoState, *, prompted: bool = False, last: bool = False,
+                 labels: Tensor | None = None):
         self.state, self.prompted, self.last = state, prompted, last
         self.training = state.training
         self.labels = labels
         self.plan: dict[str, Any] = {}
-        self.rows: Rows | None = Rows.of_table(torch.zeros(state.batch_size, 0, dtype=torch.bool), ())
+        self.rows: Rows | None = None
+        self.nobody = False
         self.started: Rows | None = None
         self.notes: list[Any] = []
-        self.shared: dict[str, Any] = {}
+        self.shared: dict[Any, Any] = {}
 
     @classmethod
     @contextmanager
@@ -60,20 +62,27 @@ class FrameRun:
         run = cls(state, prompted=prompted, last=last, labels=labels)
         for policy in policies:
             run.plan.update(policy.decide(state, prompted, last))
-        token = _current.set(run)
-        try:
+        with run.working():
             yield run
+
+    @contextmanager
+    def working(self) -> Iterator["FrameRun"]:
+        """Make this the current run inside."""
+        token = _current.set(self)
+        try:
+            yield self
         finally:
             _current.reset(token)
 
     @contextmanager
     def whose(self, rows: Rows | None) -> Iterator[None]:
-        """Say whose rows object-wise layers see inside."""
-        before, self.rows = self.rows, rows
+        """Say whose rows object-wise layers see inside; None: nobody's."""
+        before = self.rows, self.nobody
+        self.rows, self.nobody = rows, rows is None
         try:
             yield
         finally:
-            self.rows = before
+            self.rows, self.nobody = before
 
     def note(self, note: Any) -> None:
         """Tell what was done."""

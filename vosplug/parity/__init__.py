@@ -3,7 +3,8 @@
 from .compare import Row, compare
 from .frtm import FRTMParity
 from .manifest import Manifest
+from .reuse_vos import ReuseVOSParity
 from .stcn import STCNParity
 from .xmem import XMemParity
 
-__all__ = ["FRTMParity", "Manifest", "Row", "STCNParity", "XMemParity", "compare"]
+__all__ = ["FRTMParity", "Manifest", "ReuseVOSParity", "Row", "STCNParity", "XMemParity", "compare"]

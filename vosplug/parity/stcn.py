@@ -65,8 +65,8 @@ class STCNParity:
             "value_frame0": self.seen["value"][0][:, ::16],
             "readout_frame1": self.seen["readout"][0][:, ::16],
             # The temporary frame is beside the bank, not an element of it.
-            "memory_size": torch.tensor([sum(e.key.shape[-1] for e in state.memory.kept),
-                                         sum(e.value.shape[-1] for e in state.memory.kept)]),
+            "memory_size": torch.tensor([sum(e["key"].shape[-1] for e in state.memory.kept),
+                                         sum(e["value"].shape[-1] for e in state.memory.kept)]),
         }
         return {name: value.numpy() for name, value in outputs.items()}
 

@@ -1,46 +1,67 @@
 """Recomputing the golden outputs of XMem."""
 
+from dataclasses import dataclass, field
+
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from ..converters import XMemConverter
-from ..models.memories import LongTermMemoryState, MemoryEntry
+from ..models.memories import FrameBank, LongTermMemory, LongTermMemoryState, MemoryEntry, Similarity
 from ..registry import PARITY_RUNS, SEGMENTORS
 from ..utils.checkpoint import load_weights
 from ..utils.configs import load_config
 from ..utils.errors import CheckpointError
 from .stcn import STCNParity
 
-BUDGET = ("enable_long_term", "max_mid_term_frames", "min_mid_term_frames", "max_long_term_elements", "num_prototypes")
+BUDGET = ("max_mid_term_frames", "min_mid_term_frames", "max_long_term_elements", "num_prototypes")
 
 
-class RecordingMemory(LongTermMemoryState):
-    """A memory that keeps what its consolidations and removals did."""
+@dataclass
+class Record:
+    """What consolidations and removals of a long-term memory did.
 
-    def __init__(self, *args, **kwargs):
-        super().__init__(*args, **kwargs)
-        self.removals: list[tuple[int, int]] = []
-        self.consolidations: list[dict[str, Tensor]] = []
+    Attributes:
+        removals: tokens of the long-term memory before and after.
+        consolidations: tensors by name.
+    """
+
+    removals: list[tuple[int, int]] = field(default_factory=list)
+    consolidations: list[dict[str, Tensor]] = field(default_factory=list)
+
+
+class RecordedMemory(LongTermMemory):
+    """A long-term memory that writes a record."""
+
+    def __init__(self, record: Record, **options):
+        super().__init__(**options)
+        self.record = record
+
+    def new(self, training: bool = False, similarity: Similarity | None = None) -> LongTermMemoryState:
+        return RecordedMemoryState(self, similarity)
+
+
+class RecordedMemoryState(LongTermMemoryState):
+    """The memory of one video."""
 
     def forget(self) -> None:
         before = self.long_term_tokens
         super().forget()
         if self.long_term_tokens != before:
-            self.removals.append((before, self.long_term_tokens))
+            self.policy.record.removals.append((before, self.long_term_tokens))
 
     def choose_prototypes(self, usage: Tensor) -> Tensor:
         index = super().choose_prototypes(usage)
-        self.consolidations.append({"prototype_index": index.clone(), "usage": usage.clone()})
+        self.policy.record.consolidations.append({"prototype_index": index.clone(), "usage": usage.clone()})
         return index
 
     def consolidate(self, candidates: list[MemoryEntry]) -> list[MemoryEntry]:
         parts = super().consolidate(candidates)
         if len(parts) != 1:
             raise ValueError("objects of a manifest start together, so that prototypes form one entry")
-        self.consolidations[-1].update(
-            prototype_key=parts[0].key[0, ::4], prototype_shrinkage=parts[0].shrinkage[0],
-            prototype_value=parts[0].value[0, :, ::32])
+        self.policy.record.consolidations[-1].update(
+            prototype_key=parts[0]["key"][0, ::4], prototype_shrinkage=parts[0]["shrinkage"][0, 0],
+            prototype_value=parts[0]["value"][0, :, ::32])
         return parts
 
 
@@ -48,8 +69,9 @@ class RecordingMemory(LongTermMemoryState):
 class XMemParity(STCNParity):
     """Runs ``configs/xmem_r50.py`` on the clip of a manifest, with its weights, in float64.
 
-    The option ``enable_long_term_count_usage`` of the source has no counterpart: usage is always counted, which
-    matters only when long-term tokens are removed.
+    Without ``enable_long_term`` of the source every frame that is written stays: that is a frame bank without a budget.
+    ``enable_long_term_count_usage`` has no counterpart: usage is always counted, which matters only when long-term
+    tokens are removed.
     """
 
     def build(self) -> nn.Module:
@@ -58,8 +80,13 @@ class XMemParity(STCNParity):
         cfg = load_config(XMemConverter.model_config).model
         cfg.matching_head.top_k = options["top_k"]
         cfg.deep_update_every = options["deep_update_every"]
-        cfg.memory.update(every=options["mem_every"], **{name: options[name] for name in BUDGET if name in options})
         model = SEGMENTORS.build(cfg)
+        self.record = Record()
+        if options["enable_long_term"]:
+            model.memory = RecordedMemory(self.record, every=options["mem_every"],
+                                          **{name: options[name] for name in BUDGET if name in options})
+        else:
+            model.memory = FrameBank(every=options["mem_every"], since="kept", max_tokens=None)
         conversion = XMemConverter().convert({k: torch.from_numpy(v) for k, v in self.manifest.weights().items()})
         if conversion.unknown or conversion.dropped:
             raise CheckpointError(f"{self.manifest.path}: not all weights are used: {conversion.coverage()}")
@@ -75,8 +102,7 @@ class XMemParity(STCNParity):
         self.watch(model.matching_head, "readout")
         self.sensory: list[Tensor] = []
         self.sizes: list[tuple[int, int]] = []
-        model.memory.new = lambda training=False: RecordingMemory(model.memory, training=training)
-        prob, state = self.propagate(model)
+        prob, _ = self.propagate(model)
         preprocessor = model.data_preprocessor
         prob = preprocessor.restore(prob, preprocessor.geometry(self.manifest.label().shape))
         frame0, frame1 = self.seen["features"][:2]
@@ -97,13 +123,14 @@ class XMemParity(STCNParity):
             "value_frame0": self.seen["value"][0][:, ::16],
             "work_memory_size": torch.tensor([work for work, _ in self.sizes]),
             "long_memory_size": torch.tensor([long for _, long in self.sizes]),
-            "removals": torch.tensor(state.memory.removals, dtype=torch.int64).reshape(-1, 2),
+            "removals": torch.tensor(self.record.removals, dtype=torch.int64).reshape(-1, 2),
         }
-        for number, parts in enumerate(state.memory.consolidations):
+        for number, parts in enumerate(self.record.consolidations):
             outputs.update({f"consolidation{number}_{name}": value for name, value in parts.items()})
         return {name: value.numpy() for name, value in outputs.items()}
 
     def after_frame(self, state) -> None:
         """Keep the sensory memory (O, Ch, h, w) and the sizes of working and long-term memory."""
         self.sensory.append(state.cache["sensory"][0].clone())
-        self.sizes.append((sum(entry.tokens for entry in state.memory.working), state.memory.long_term_tokens))
+        long = getattr(state.memory, "long_term_tokens", 0)
+        self.sizes.append((state.memory.tokens - long, long))

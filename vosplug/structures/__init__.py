@@ -2,6 +2,7 @@
 
 from .clip import ClipSample
 from .clip_record import ClipRecord, FrameRecord
+from .geometry import Geometry
 from .level import Level
 from .notes import Decision, RowLogits, ScoreChange, Tap, Work
 from .object_ids import ObjectIds
@@ -13,6 +14,6 @@ from .video import Video, VideoDataset
 from .vis_clip import VISClipSample
 from .vis_video import VISTrack, VISVideo
 
-__all__ = ["ClipRecord", "ClipSample", "Decision", "FrameRecord", "Level", "ObjectIds", "Prompt", "RowLogits",
-           "RowStore", "Rows", "ScoreChange", "StepOutput", "Tap", "TrackMask", "VISClipSample", "VISTrack", "VISVideo",
-           "Video", "VideoDataset", "VideoState", "Work"]
+__all__ = ["ClipRecord", "ClipSample", "Decision", "FrameRecord", "Geometry", "Level", "ObjectIds", "Prompt",
+           "RowLogits", "RowStore", "Rows", "ScoreChange", "StepOutput", "Tap", "TrackMask", "VISClipSample", "VISTrack",
+           "VISVideo", "Video", "VideoDataset", "VideoState", "Work"]

@@ -8,6 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..utils.errors import InputError
+from .geometry import Geometry
 from .object_ids import ObjectIds
 from .row_store import RowStore
 
@@ -92,7 +93,7 @@ class VideoState:
         memory: what the memory of the method keeps (its own type), None if the method has none.
         masks: (B, O, H, W) masks of the previous frame as they were fed back, None before the first one.
         objects: what the method remembers of each row of its object-wise networks.
-        layers: what layers keep of the previous frame, by their names.
+        layers: what layers keep of the frames before, by their names; each can ``drop`` rows.
         cache: anything else by name.
         ended: the last frame was announced as such; nothing was memorised, so no frame may follow.
     """
@@ -102,7 +103,7 @@ class VideoState:
     active: Tensor = field(default_factory=lambda: torch.zeros(1, 0, dtype=torch.bool))
     frame_index: int = 0
     frame_size: tuple[int, int] | None = None
-    geometry: Any = None
+    geometry: Geometry | None = None
     training: bool = False
     memory: Any = None
     masks: Tensor | None = None
@@ -125,7 +126,7 @@ class VideoState:
         """(H, W) of the video."""
         return self.frame_size if self.geometry is None else tuple(self.geometry.native)
 
-    def check_frame(self, frame: Tensor, geometry: Any = None) -> None:
+    def check_frame(self, frame: Tensor, geometry: Geometry | None = None) -> None:
         """Raise :class:`InputError` unless a frame may follow and is (B, 3, H, W) of the size of the others."""
         if self.ended:
             raise InputError(f"frame {self.frame_index} comes after a frame that was announced as the last one: "
@@ -180,4 +181,7 @@ class VideoState:
             self.masks = self.masks[:, keep.to(self.masks.device)]
         if self.memory is not None:
             self.memory.keep_objects(keep)
-        self.objects.drop({(b, value) for b in range(self.batch_size) for value in values})
+        keys = {(b, value) for b in range(self.batch_size) for value in values}
+        self.objects.drop(keys)
+        for kept in self.layers.values():
+            kept.drop(keys)

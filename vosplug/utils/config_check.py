@@ -11,7 +11,18 @@ from typing import Any
 
 from mmengine import registry as mm
 
-from ..registry import DATASETS, HOOKS, LOOPS, METRICS, MODELS, REGISTRIES, TRANSFORMS, Registry
+from ..registry import (
+    DATASETS,
+    HOOKS,
+    KINDS,
+    LOOPS,
+    METRICS,
+    MODELS,
+    REGISTRIES,
+    TRANSFORMS,
+    Registry,
+    modifiers_of,
+)
 from .errors import ConfigError, did_you_mean
 
 # Keys at the top level of a config; a test compares them with what the package reads.
@@ -56,6 +67,8 @@ def accepted_keys(parts: list[str], node: Any) -> list[str]:
         parts = parts[2:]
     section = ".".join(parts)
     typed = options_of(node.get("type")) if isinstance(node, Mapping) else []
+    if not typed and parts[0] == "model":  # options of what a key of the model's config does to it
+        typed = [option for kind in KINDS.values() for option in options_of(kind.modifiers.get(parts[-1]))]
     declared = [key for pattern, keys in SECTIONS.items() if fnmatchcase(section, pattern)
                 and pattern.count(".") == section.count(".") for key in sorted(keys)]
     return [*typed, *options_of(DEFAULT_TYPES.get(section)), *declared]
@@ -70,7 +83,7 @@ def options_of(kind: Any) -> list[str]:
         parameters = inspect.signature(found).parameters.values()
     except (TypeError, ValueError):
         return []
-    return ["**" if item.kind is item.VAR_KEYWORD else item.name for item in parameters]
+    return ["**" if item.kind is item.VAR_KEYWORD else item.name for item in parameters] + list(modifiers_of(found))
 
 
 def find_type(name: str) -> Any:
@@ -127,6 +140,7 @@ def _sections(cfg: Any) -> Iterator[tuple[str, dict, Registry]]:
     for split in ("val", "test"):
         yield from _typed(f"{split}_dataset", cfg.get(f"{split}_dataset"), DATASETS)
         yield from _typed(f"{split}_evaluator", cfg.get(f"{split}_evaluator"), METRICS)
+    yield from _typed("task", cfg.get("task"), MODELS)
     for split in ("train", "val"):
         yield from _typed(f"{split}_cfg", cfg.get(f"{split}_cfg"), LOOPS)
     hooks = cfg.get("default_hooks")

@@ -38,6 +38,14 @@ def read_image(path: str | os.PathLike) -> np.ndarray:
     return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
 
 
+def resize_image(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Resize (H, W, 3) uint8 to ``size`` (h, w): by area when it shrinks, bilinearly when it grows."""
+    if image.shape[:2] == tuple(size):
+        return image
+    shrinks = size[0] * size[1] < image.shape[0] * image.shape[1]
+    return cv2.resize(image, size[::-1], interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
+
+
 def write_image(path: str | os.PathLike, image: np.ndarray, quality: int = 92) -> None:
     """Write (H, W, 3) uint8 RGB atomically; the format follows the suffix.
 

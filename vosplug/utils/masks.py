@@ -4,6 +4,7 @@ import io
 import os
 from pathlib import Path
 
+import cv2
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
@@ -84,6 +85,23 @@ def encode_mask(labels: np.ndarray) -> bytes:
 def object_ids(labels: np.ndarray) -> list[int]:
     """Sorted ids in ``labels`` without background (0) and void (255)."""
     return [int(i) for i in np.flatnonzero(np.bincount(labels.ravel(), minlength=256)) if i not in (0, VOID)]
+
+
+def nearest_exact(length: int, wanted: int) -> np.ndarray:
+    """Which of ``length`` pixels in a row is nearest to the centre of each of ``wanted`` pixels, (wanted,) int64.
+
+    They are those of OpenCV's ``INTER_NEAREST_EXACT``, which counts in steps of 1/65536 of a pixel.
+    """
+    row = np.arange(length, dtype=np.float32)[None]
+    return cv2.resize(row, (wanted, 1), interpolation=cv2.INTER_NEAREST_EXACT)[0].astype(np.int64)
+
+
+def resize_labels(labels: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Resize (H, W) labels to ``size`` (h, w) by the nearest neighbour."""
+    if labels.shape == tuple(size):
+        return labels
+    rows, columns = (nearest_exact(*sides) for sides in zip(labels.shape, size, strict=True))
+    return labels[rows[:, None], columns]
 
 
 def _open(path: Path) -> Image.Image:

@@ -45,7 +45,7 @@ def check_names(names: Iterable[Any], where: object) -> None:
 
 
 def path_fault(path: Any) -> str | None:
-    """Why a path of a picture, relative to the folder of a data set, cannot be used; None if all its parts are plain."""
+    """Why a path of a picture in the folder of a data set cannot be used; None if all of its parts are plain."""
     parts = path.split("/") if isinstance(path, str) else [path]
     fault = next((fault for part in parts if (fault := name_fault(part))), None)
     return fault and f"the path {path!r} must be relative and stay in the data set: {fault}"

@@ -1,11 +1,15 @@
 """ResNet: torchvision's names, the pyramid, norms and weights of others."""
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
 
 from vosplug.models.backbones import ResNet
+from vosplug.parity.manifest import Manifest
 from vosplug.structures import Level
+from vosplug.utils.checkpoint import load_weights
 from vosplug.utils.errors import CheckpointError, ConfigError
 
 TINY = dict(depth=None, block="basic", blocks=(1, 1, 1), stem_channels=4, widths=(4, 6, 8))
@@ -69,6 +73,92 @@ def test_basic_block_against_its_formula():
     x = torch.randn(1, 4, 8, 8)
     inner = block.bn2(block.conv2(block.bn1(block.conv1(x)).relu()))
     assert torch.allclose(block(x), (inner + block.downsample[1](block.downsample[0](x))).relu())
+
+
+def dilations_of(model):
+    """Per stage the dilation of every 3x3 convolution that carries a stride, and the strides."""
+    convs = [[getattr(b, "conv2" if hasattr(b, "conv3") else "conv1") for b in getattr(model, f"layer{n}")]
+             for n in range(1, 5)]
+    assert all(c.padding == c.dilation for stage in convs for c in stage)
+    return [[c.dilation[0] for c in stage] for stage in convs], [[c.stride[0] for c in stage] for stage in convs]
+
+
+DEEP = dict(depth=None, block="bottleneck", blocks=(1, 2, 3, 3), stem_channels=4, widths=(2, 2, 2, 2))
+
+
+@pytest.mark.parametrize("options, dilations, strides", [
+    (dict(), [[1], [1, 1], [1, 1, 1], [1, 1, 1]], [4, 8, 16, 32]),
+    (dict(output_stride=16), [[1], [1, 1], [1, 1, 1], [1, 2, 2]], [4, 8, 16, 16]),  # torchvision's convention
+    (dict(output_stride=8), [[1], [1, 1], [1, 2, 2], [2, 4, 4]], [4, 8, 8, 8]),
+    (dict(output_stride=8, stem_pool=False), [[1], [1, 1], [1, 2, 2], [2, 4, 4]], [4, 8, 8, 8]),
+    (dict(output_stride=16, dilate_first=True, multi_grid=(1, 2, 4)), [[1], [1, 1], [1, 1, 1], [2, 4, 8]],
+     [4, 8, 16, 16]),  # DeepLab's and CFBI's
+    (dict(output_stride=8, dilate_first=True, multi_grid=(1, 2, 4)), [[1], [1, 1], [2, 2, 2], [4, 8, 16]],
+     [4, 8, 8, 8])])
+@pytest.mark.parametrize("block", ["basic", "bottleneck"])
+def test_dilation_takes_the_place_of_strides(options, dilations, strides, block):
+    model = ResNet(**{**DEEP, "block": block}, **options)
+    found, of_blocks = dilations_of(model)
+    assert found == dilations and [level.stride for level in model.levels.values()] == strides
+    falls = [1 if model.steps[1] == "stem" else 2, *(b // a for a, b in zip(strides[:-1], strides[1:], strict=True))]
+    assert [stage[0] for stage in of_blocks] == falls and all(set(stage[1:]) <= {1} for stage in of_blocks)
+    pyramid = model(torch.randn(1, 3, 65, 49))
+    assert [tuple(x.shape[-2:]) for x in pyramid.values()] == [(-(-65 // s), -(-49 // s)) for s in strides]
+
+
+def test_levels_of_the_stem_are_published_if_asked():
+    model = randomised(ResNet(**TINY, stem_levels=True)).eval()
+    assert list(model.levels.items())[:3] == [("c1", Level(4, 2)), ("stem", Level(4, 4)), ("c2", Level(4, 4))]
+    x = torch.randn(1, 3, 37, 51)
+    pyramid = model(x, upto="stem")
+    assert torch.equal(pyramid["c1"], model.bn1(model.conv1(x)).relu())
+    assert torch.equal(pyramid["stem"], nn.functional.max_pool2d(pyramid["c1"], 3, 2, 1))
+    assert torch.equal(model.extend(pyramid)["c4"], model(x)["c4"])
+    assert list(ResNet(**TINY, stem_levels=True, stem_pool=False).levels) == ["c1", "c2", "c3", "c4"]
+
+
+@pytest.mark.parametrize("options, message", [
+    (dict(output_stride=4), "output_stride must be 8, 16 or 32, got 4"),
+    (dict(multi_grid=(1, 2)), r"multi_grid must be 3 numbers, one per block of the last stage, got \(1, 2\)")])
+def test_wrong_dilation(options, message):
+    with pytest.raises(ConfigError, match=message):
+        ResNet(**DEEP, **options)
+
+
+def test_sizes_of_aot_and_cfbi():
+    frozen = ResNet(50, norm=dict(type="FrozenBN"), frozen_stages=1)
+    assert sum(p.numel() for p in frozen.parameters()) == 8_512_704
+    assert sum(p.numel() for p in frozen.parameters() if not p.requires_grad) == 222_400
+    with torch.device("meta"):
+        deep = ResNet(101, widths=(64, 128, 256, 512), norm=dict(type="FrozenBN"), output_stride=16, dilate_first=True,
+                      multi_grid=(1, 2, 4))
+        frame = torch.empty(1, 3, 465, 465)
+    assert sum(p.numel() for p in deep.parameters()) == 42_394_816
+    with FlopCounterMode(display=False) as counter:
+        deep(frame)
+    assert counter.get_total_flops() / 2e9 == pytest.approx(45.18, abs=0.01)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("manifest, prefix, options, reverse, outputs", [
+    ("r50_deaotl_2obj", "encoder.", dict(depth=50), False,
+     {"encoder_4_frame1": ("c2", 16, 4), "encoder_8_frame1": ("c3", 32, 2), "encoder_16_frame1": ("c4", 64, 1)}),
+    ("cfbi_r101_1obj", "feature_extracter.backbone.",
+     dict(depth=101, widths=(64, 128, 256, 512), output_stride=16, dilate_first=True, multi_grid=(1, 2, 4)), True,
+     {"low_level_frame1": ("c2", 16, 4), "backbone_frame0": ("c5", 64, 1)})])
+def test_it_equals_the_backbones_of_aot_and_cfbi(shared, manifest, prefix, options, reverse, outputs):
+    manifest = Manifest.read(shared / "golden" / f"{manifest}.json")
+    model = ResNet(**options, norm=dict(type="FrozenBN"))
+    load_weights(model, {name.removeprefix(prefix): torch.from_numpy(value)
+                         for name, value in manifest.weights().items() if name.startswith(prefix)})
+    frames = torch.from_numpy(manifest.frames()[:2].astype(np.float64) / 255)
+    frames = frames.flip(-1) if reverse else frames
+    frames = (frames - torch.tensor([0.485, 0.456, 0.406]).double()) / torch.tensor([0.229, 0.224, 0.225]).double()
+    with torch.no_grad():
+        pyramid = model.double().eval()(frames.permute(0, 3, 1, 2))
+    for name, (level, channels, every) in outputs.items():
+        found, expected = pyramid[level][int(name[-1]), ::channels, ::every, ::every].numpy(), manifest.expected[name]
+        assert found.shape == expected.shape and np.abs(found - expected).max() < 1e-5
 
 
 @pytest.mark.parametrize("told", [False, True])

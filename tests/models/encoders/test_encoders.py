@@ -93,7 +93,7 @@ class TestValueEncoder:
         rows = rows_of(active)
         value = encoder(frame, base, masks, rows)
         assert value.shape == (len(rows), 5, 2, 2)
-        for p, (b, o) in enumerate(zip(rows.batch.tolist(), rows.channel.tolist(), strict=True)):
+        for p, (b, o) in enumerate(zip(rows.batch.tolist(), rows.slot.tolist(), strict=True)):
             others = sum(masks[b, k] for k in range(3) if k != o)
             assert torch.equal(seen[0][p, :3], frame[b]) and torch.equal(seen[0][p, 3], masks[b, o])
             assert torch.allclose(seen[0][p, 4], others, atol=1e-6)

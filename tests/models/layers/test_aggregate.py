@@ -97,6 +97,20 @@ def test_masks_come_at_the_size_of_the_logits():
         assert logits.argmax(dim=1)[0, 0].tolist() == expected
 
 
+@pytest.mark.parametrize("scale", [1.0, 1e3])
+def test_given_masks_win_over_whatever_logits_a_method_has(scale):
+    logits = torch.randn(2, 4, 5, 6) * scale
+    masks = torch.zeros(2, 2, 5, 6)
+    masks[0, 0, :2], masks[0, 1, 3:], masks[1, 1, :, 2:] = 1, 1, 1
+    written = write_prompt(logits, Prompt(ids=(9, 5), masks=masks), (5, 7, 9), torch.ones(2, 3, dtype=torch.bool))
+    labels = torch.tensor([3, 1])[masks.argmax(dim=1)]
+    inside = masks.any(dim=1)
+    assert torch.equal(written.argmax(dim=1)[inside], labels[inside])
+    assert written.softmax(dim=1).amax(dim=1)[inside].min() > 0.999
+    assert torch.equal(written[:, [0, 2]].movedim(1, -1)[~inside], logits[:, [0, 2]].movedim(1, -1)[~inside])
+    assert (written.softmax(dim=1)[:, [1, 3]].movedim(1, -1)[~inside] < 1e-5).all()
+
+
 def test_full_precision():
     assert full_precision(torch.zeros(1, dtype=torch.bfloat16)).dtype == torch.float32
     assert full_precision(torch.zeros(1, dtype=torch.float16)).dtype == torch.float32

@@ -111,28 +111,28 @@ def test_dice_is_the_definition():
                         p, g = float(prob[channel, y, x]), float(labels[row, y, x] == channel)
                         overlap, squares = overlap + p * g, squares + p * p + g
             expected.append(1 - (2 * overlap + 1) / (squares + 1))
-    assert float(DiceLoss()(logits, labels)) == pytest.approx(sum(expected) / 4, rel=1e-12)
+    assert float(DiceLoss().pixels(logits, labels)) == pytest.approx(sum(expected) / 4, rel=1e-12)
 
 
 def test_dice_counts_only_objects_that_exist():
     logits, labels = example()
     labels[1][labels[1] == 2] = 0
     logits[1, 2] = float("-inf")
-    first, second = DiceLoss()(logits[:1], labels[:1]), DiceLoss()(logits[1:, :2], labels[1:])
-    assert float(DiceLoss()(logits, labels)) == pytest.approx(float(first * 2 + second) / 3, rel=1e-12)
+    first, second = DiceLoss().pixels(logits[:1], labels[:1]), DiceLoss().pixels(logits[1:, :2], labels[1:])
+    assert float(DiceLoss().pixels(logits, labels)) == pytest.approx(float(first * 2 + second) / 3, rel=1e-12)
 
 
 def test_dice_of_perfect_and_of_empty_masks():
     labels = torch.tensor([[[0, 1], [1, 0]]])
     perfect = torch.stack([(labels == k).double() * 200 - 100 for k in (0, 1)], dim=1)
-    assert float(DiceLoss()(perfect, labels)) == pytest.approx(0, abs=1e-12)
-    assert float(DiceLoss()(-perfect, labels)) == pytest.approx(1 - 1 / 5)
+    assert float(DiceLoss().pixels(perfect, labels)) == pytest.approx(0, abs=1e-12)
+    assert float(DiceLoss().pixels(-perfect, labels)) == pytest.approx(1 - 1 / 5)
 
 
 @pytest.mark.parametrize("make", [BootstrappedCE, DiceLoss])
 def test_frames_without_objects(make):
     logits = torch.zeros(1, 1, 3, 3, requires_grad=True)
-    value = make()(logits, torch.zeros(1, 3, 3, dtype=torch.long))
+    value = make().pixels(logits, torch.zeros(1, 3, 3, dtype=torch.long))
     value.backward()
     assert value.item() == 0
 

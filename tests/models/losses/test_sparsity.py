@@ -22,7 +22,8 @@ def test_terms_are_the_equations():
     loss = SparsityLoss(target=0.1, beta=2.0)
     layer = (0.5 - 0.1) ** 2 + (0.1 - 0.05) ** 2
     share = (10 * 50 + 30 * 10) / (10 * 100 + 30 * 200)
-    assert float(loss.work(work(("a", 10, 50, 100), ("b", 30, 10, 200)))) == pytest.approx(layer + 2 * (share - 0.1) ** 2)
+    value = float(loss.work(work(("a", 10, 50, 100), ("b", 30, 10, 200))))
+    assert value == pytest.approx(layer + 2 * (share - 0.1) ** 2)
 
 
 def test_sites_of_a_layer_are_counted_over_all_frames():
@@ -65,7 +66,7 @@ def test_wrong_options_are_named(options, message):
 
 
 def test_they_come_through_the_loss_of_the_segmentor():
-    model = build_tiny("_base_/stcn_r50_model.py", {**TINY_R50, **sparse("TripleSparseConv", "mixed")}).train()
+    model = build_tiny("_base_/stcn_r50_model.py", {**TINY_R50, **sparse("TripleSparseConv", "Mixed")}).train()
     losses = model(**training_batch(model), mode="loss")
     assert set(losses) == {"loss_ce", "loss_sparsity", "density", "iou"}
     assert 0 < float(losses["density"]) < 1 and losses["loss_sparsity"].requires_grad
@@ -73,7 +74,7 @@ def test_they_come_through_the_loss_of_the_segmentor():
 
 def test_density_reaches_its_target():
     torch.manual_seed(0)
-    model = build_tiny("_base_/stcn_r50_model.py", {**TINY_R50, **sparse("TripleSparseConv", "mixed")}).train()
+    model = build_tiny("_base_/stcn_r50_model.py", {**TINY_R50, **sparse("TripleSparseConv", "Mixed")}).train()
     model.losses[-1].weight = 20.0
     batch = training_batch(model)
     gates = [p for name, p in model.named_parameters() if ".gate." in name]

@@ -11,7 +11,7 @@ def entry(frame, valid=((True,),), tokens=4, prompted=False):
     """An entry whose values say which frame and which object they are of."""
     valid = torch.tensor(valid)
     value = torch.zeros(*valid.shape, 2, tokens) + frame + torch.arange(valid.shape[1]).view(1, -1, 1, 1) / 10
-    return MemoryEntry(frame=frame, key=torch.full((len(valid), 3, tokens), float(frame)), value=value, valid=valid,
+    return MemoryEntry(frame, {"key": torch.full((len(valid), 3, tokens), float(frame))}, {"value": value}, valid=valid,
                        grid=(1, tokens), prompted=prompted)
 
 
@@ -60,9 +60,8 @@ def test_two_videos_share_a_policy_but_no_memory():
 @pytest.mark.parametrize("include_last", [False, True])
 @pytest.mark.parametrize("limit", [dict(max_frames=4), dict(max_tokens=19), dict(max_tokens=99, max_frames=4),
                                    dict(max_tokens=16, max_frames=99)])
-@pytest.mark.parametrize("kind", ["OldestFirst", "EvenlySpaced", "LeastUsed"])
-def test_budget_holds_after_every_frame(limit, include_last, kind):
-    bank = FrameBank(every=2, include_last=include_last, eviction=dict(type=kind), **limit)
+def test_budget_holds_after_every_frame(limit, include_last):
+    bank = FrameBank(every=2, include_last=include_last, **limit)
     memory, history = run(bank, 30)
     assert max(map(len, history)) == 4 and memory.tokens == 16
     assert all(0 in frames for frames in history)
@@ -75,39 +74,90 @@ def test_no_budget_grows():
     assert run(FrameBank(every=1, max_tokens=None), 7)[1][-1] == list(range(7))
 
 
-def test_oldest_first():
-    assert run(FrameBank(every=1, max_frames=4, eviction=dict(type="OldestFirst")), 8)[1][-1] == [0, 5, 6, 7]
+def test_the_oldest_frame_goes_first():
+    assert run(FrameBank(every=1, max_frames=4), 8)[1][-1] == [0, 5, 6, 7]
 
 
-def test_evenly_spaced_removes_the_frame_between_the_closest_neighbours():
-    memory = FrameBank(every=1, max_tokens=None, eviction=dict(type="EvenlySpaced")).new()
-    for frame in (0, 10, 12, 20, 40):
-        memory.add(entry(frame, prompted=frame in (0, 40)))
-    # Distances between the neighbours: 12 - 0, 20 - 10, 40 - 12.
-    kept = list(memory)
-    assert memory.policy.eviction.choose(kept[1:4], kept).frame == 12
+@pytest.mark.parametrize("since, kept", [("start", [0, 3, 5, 10]), ("kept", [0, 3, 8])])
+def test_the_gap_counts_from_the_start_or_from_the_last_kept_frame(since, kept):
+    memory, history = run(FrameBank(every=5, since=since), 12, prompts=(0, 3))
+    assert history[-1] == kept
+    bank = FrameBank(every=5, since=since, include_last=True)
+    memory, history = run(bank, 12, prompts=(0, 3))
+    assert [e.frame for e in memory.kept] == kept and memory.latest.frame == 11
+    assert history[:5] == [[0], [0, 1], [0, 2], [0, 3], [0, 3, 4]]
 
 
-def test_evenly_spaced_memory_spans_a_long_video():
-    frames = run(FrameBank(every=1, max_frames=8, eviction=dict(type="EvenlySpaced")), 400)[1][-1]
-    gaps = [b - a for a, b in zip(frames[:-1], frames[1:], strict=True)]
-    assert max(gaps) < 2.5 * 400 / 7
-    oldest = run(FrameBank(every=1, max_frames=8), 400)[1][-1]
-    assert max(b - a for a, b in zip(oldest[:-1], oldest[1:], strict=True)) > 300  # what it is meant to avoid
+def test_long_and_short_term_memory_of_a_method_with_layers():
+    """AOT: keys and values of every layer, one map per video; a late object puts the next long-term frame off."""
+    memory = FrameBank(every=4, since="kept", include_last=True, train_every=2).new()
+    for t in range(9):
+        layers = {f"{name}{i}": torch.full((1, 8, 6), float(t)) for i in range(2) for name in "kv"}
+        assert memory.wants(t, prompted=t in (0, 3), last=False)
+        memory.add(MemoryEntry(t, layers, valid=torch.ones(1, 1 + (t >= 3), dtype=torch.bool), prompted=t in (0, 3)))
+        assert memory.latest["v1"][0, 0, 0] == t
+    assert [e["k0"][0, 0, 0].item() for e in memory.kept] == [0, 3, 7]
+    memory.keep_objects(torch.tensor([1]))  # of its two objects the older one ends
+    assert [e.frame for e in memory.kept] == [3, 7] and memory.latest.frame == 8
+    memory = run(FrameBank(every=4, since="kept", train_every=2), 6, prompts=(0, 1), training=True)[0]
+    assert [e.frame for e in memory] == [0, 1, 3, 5]
 
 
-def test_least_used_counts_attention_per_query():
-    memory = FrameBank(every=1, max_frames=4, eviction=dict(type="LeastUsed")).new()
-    assert memory.counts_usage and not FrameBank().new().counts_usage
-    for frame, usage, reads in ((0, 0.0, 9), (1, 6.0, 9), (2, 1.0, 1), (3, 5.0, 8)):
-        memory.add(entry(frame, prompted=frame == 0))
-        memory.kept[-1].usage, memory.kept[-1].reads = usage, reads
-    memory.add(entry(4))  # shares 6/9, 1/1, 5/8; the prompt has the least of all and stays
-    assert [e.frame for e in memory] == [0, 1, 2, 4]
+@pytest.mark.parametrize("since", ["start", "kept"])
+def test_whether_a_frame_is_kept_is_known_before(since):
+    memory = FrameBank(every=3, since=since, include_last=True).new()
+    for t in range(12):
+        expected = memory.is_kept(t, t in (0, 4))
+        assert memory.is_kept(t, t in (0, 4)) is expected
+        memory.add(entry(t, prompted=t in (0, 4)))
+        assert (memory.kept[-1].frame == t) is expected and (memory.temporary is None) is expected
 
 
-def test_least_used_takes_the_older_of_two_that_were_never_read():
-    assert run(FrameBank(every=1, max_frames=3, eviction=dict(type="LeastUsed")), 4)[1][-1] == [0, 2, 3]
+def test_latest_is_always_the_newest_frame():
+    bank = FrameBank(every=2, include_last=True, max_frames=1)
+    memory = bank.new()
+    assert memory.latest is None
+    for t in range(4):  # one frame of budget, which the prompt takes
+        memory.add(entry(t, prompted=t == 0))
+        assert memory.latest.frame == t and [e.frame for e in memory] == [0] and memory.tokens == 4
+    memory.keep_objects(torch.tensor([], dtype=torch.long))
+    assert memory.latest is None and len(memory) == 0
+    memory = FrameBank(every=2).new()
+    memory.add(entry(0, ((True, False),), prompted=True))
+    memory.add(entry(2, ((True, True),)))
+    memory.keep_objects(torch.tensor([1]))
+    assert memory.latest is memory.kept[-1] and memory.latest.objects == 1 and [e.frame for e in memory] == [2]
+
+
+def test_objects_are_dropped_from_a_latest_frame_that_the_budget_refused():
+    memory = FrameBank(every=1, max_frames=1).new()
+    memory.add(entry(0, ((True, True),), prompted=True))
+    memory.add(entry(1, ((True, True),)))
+    memory.keep_objects(torch.tensor([1]))
+    assert [e.frame for e in memory] == [0] and memory.latest.frame == 1
+    assert torch.allclose(memory.latest["value"], torch.tensor(1.1)) and memory.latest.objects == 1
+
+
+def test_prompts_may_be_temporary():
+    bank = FrameBank(every=5, since="kept", include_last=True, prompts_to_long_term=False)
+    memory, history = run(bank, 8, prompts=(0, 3, 5))
+    assert [e.frame for e in memory.kept] == [0, 5] and history[3] == [0, 3] and history[4] == [0, 4]
+    memory = bank.new()
+    memory.add(entry(2, prompted=True))  # nothing is kept yet
+    assert [e.frame for e in memory.kept] == [2]
+    with pytest.raises(ConfigError, match="needs include_last=True"):
+        FrameBank(prompts_to_long_term=False)
+
+
+@pytest.mark.parametrize("tau", [1, 3])
+def test_a_buffer_of_the_last_frames_keeps_no_prompts(tau):
+    _, history = run(FrameBank(every=1, max_frames=tau, max_tokens=None, keep_prompts=False), 9, prompts=(0, 4))
+    assert history == [list(range(max(0, t - tau + 1), t + 1)) for t in range(9)]
+
+
+def test_a_wrong_start_of_the_gap_is_refused():
+    with pytest.raises(ConfigError, match="FrameBank.since must be 'start' or 'kept', got 'keep'. Did you mean 'kept'"):
+        FrameBank(since="keep")
 
 
 def test_the_only_prompt_of_an_object_is_never_evicted():
@@ -149,7 +199,7 @@ def test_keep_objects_drops_channels_and_useless_entries():
     memory.keep_objects(torch.tensor([0, 2]))
     assert [e.frame for e in memory] == [0, 2] and memory.temporary is None
     assert memory.kept[0].valid.tolist() == [[True, True]]
-    assert torch.allclose(memory.kept[1].value[0, :, 0, 0], torch.tensor([2.0, 2.2]))
+    assert torch.allclose(memory.kept[1]["value"][0, :, 0, 0], torch.tensor([2.0, 2.2]))
     memory.keep_objects(torch.tensor([], dtype=torch.long))
     assert len(memory) == 0 and memory.tokens == 0
 
@@ -158,7 +208,7 @@ def test_keep_objects_of_an_entry_older_than_the_objects():
     memory = FrameBank().new()
     memory.add(entry(0, ((True, True),), prompted=True))
     memory.keep_objects(torch.tensor([1, 2, 3]))
-    assert memory.kept[0].objects == 1 and torch.allclose(memory.kept[0].value[0, 0], torch.tensor(0.1))
+    assert memory.kept[0].objects == 1 and torch.allclose(memory.kept[0]["value"][0, 0], torch.tensor(0.1))
 
 
 def test_removing_one_object_in_a_batch_keeps_what_another_video_needs():
@@ -173,8 +223,3 @@ def test_removing_one_object_in_a_batch_keeps_what_another_video_needs():
 def test_wrong_numbers_are_config_errors(options):
     with pytest.raises(ConfigError, match=f"FrameBank.{next(iter(options))} must be"):
         FrameBank(**options)
-
-
-def test_unknown_eviction_gets_a_suggestion():
-    with pytest.raises(ConfigError, match="Did you mean 'OldestFirst'"):
-        FrameBank(eviction=dict(type="OldestFrist"))

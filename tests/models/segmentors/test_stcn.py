@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from tests.contracts.helpers import CONFIGS, FAMILIES, TINY_R50, advance, boxes, build_tiny, random_frames, track
+from vosplug.models.matching_heads import MatchingHead
 from vosplug.registry import SEGMENTORS
 from vosplug.utils.configs import load_config
 from vosplug.utils.errors import ConfigError, InputError
@@ -47,10 +48,44 @@ def test_memory_holds_keys_and_values_of_the_aggregated_masks(model):
             advance(model, state, frame, ((3, 1), boxes(2, SIZE)) if t == 0 else None)
     entries = list(state.memory)
     assert [(e.frame, e.prompted) for e in entries] == [(0, True), (1, False)]
-    assert torch.equal(entries[0].value[0], values[0][1].flatten(2))
+    assert torch.equal(entries[0]["value"][0], values[0][1].flatten(2))
     assert torch.equal(values[-1][0], state.masks)
     assert entries[0].grid == (entries[0].tokens // entries[0].grid[1], entries[0].grid[1])
     assert entries[0].grid == (48 // model.key_encoder.stride, 64 // model.key_encoder.stride)
+
+
+class HalvingHead(MatchingHead):
+    """Reads the first half of the channels of the newest values; publishes how many these are."""
+
+    def __init__(self, value_channels: int, scale: float = 1.0):
+        super().__init__()
+        self.out_channels, self.scale = value_channels // 2, scale
+
+    def forward(self, query, memory, pairs, frame, **beside):
+        value = pairs.gather(memory.latest["value"])[:, : self.out_channels]
+        return self.scale * value.unflatten(-1, query.shape[-2:])
+
+
+@pytest.mark.parametrize("family", ["STCN", "XMem"])
+def test_a_head_learns_the_channels_and_says_how_many_it_gives(family):
+    config, options = FAMILIES[family][0]
+    cfg = load_config(CONFIGS / config)
+    cfg.merge_from_dict(options)
+    cfg.model.matching_head = dict(type=HalvingHead, scale=0.5)
+    cfg.model.memory = dict(type="FrameBank", every=1)
+    model = SEGMENTORS.build(cfg.model).eval()
+    outputs = track(model, random_frames(3, SIZE), {0: ((1, 2), boxes(2, SIZE))})
+    assert model.matching_head.out_channels == model.value_encoder.out_channels // 2
+    assert all(o.shape == (1, 3, *SIZE) for o in outputs)
+
+
+def test_a_head_that_does_not_compare_and_long_term_memory_are_refused():
+    config, options = FAMILIES["XMem"][0]
+    cfg = load_config(CONFIGS / config)
+    cfg.merge_from_dict(options)
+    cfg.model.matching_head = dict(type=HalvingHead)
+    with pytest.raises(ConfigError, match="use a FrameBank"):
+        SEGMENTORS.build(cfg.model).init_state()
 
 
 def test_frame_features_without_a_video(model):

@@ -1,21 +1,20 @@
 """XMem with sparse convolutions. What every segmentor must do stands in tests/contracts."""
 
-import pytest
 import torch
 
 from tests.contracts.helpers import CONFIGS, TINY_XMEM, boxes, build_tiny, random_frames, sparse, track, training_batch
-from tests.models.segmentors.test_sparse_processing import set_gates, work_per_frame
+from tests.models.segmentors.test_spvos import set_gates, work_per_frame
 from vosplug.evaluation.complexity import measure
 from vosplug.models.backbones.sparse_convs import SparseConv, load_dense_weights
 from vosplug.registry import SEGMENTORS
+from vosplug.structures import Work
 from vosplug.utils.configs import load_config
-from vosplug.utils.errors import ConfigError
 
 BASE = "_base_/xmem_r50_model.py"
 SIZE = (40, 56)
 
 
-def tiny(policy="mixed", **options):
+def tiny(policy="Mixed", **options):
     return build_tiny(BASE, {**TINY_XMEM, **sparse("TripleSparseConv", policy), **options})
 
 
@@ -36,7 +35,7 @@ def test_clips_have_four_frames():
 
 
 def test_all_computed_equals_the_dense_twin():
-    model, dense = tiny("fully"), build_tiny(BASE, TINY_XMEM)
+    model, dense = tiny("Fully"), build_tiny(BASE, TINY_XMEM)
     load_dense_weights(model, dense.state_dict())
     set_gates(model, 2)
     frames, prompts = random_frames(7, SIZE), {0: ((1, 2), boxes(2, SIZE))}
@@ -56,14 +55,14 @@ def test_object_added_under_mixed_starts_dense_and_the_others_go_on():
 
 def test_the_update_of_the_sensory_memory_knows_its_objects_on_frames_that_start_others():
     """In training it runs on frames that start objects too: for those that were there before."""
-    model, masks = tiny("fully").train(), boxes(2, SIZE)
+    model, masks = tiny("Fully").train(), boxes(2, SIZE)
     frames = random_frames(4, SIZE)
     state = model.init_state(training=True)
     track(model, frames[:2], {0: ((1,), masks[:, :1]), 1: ((2,), masks[:, 1:])}, state=state)
-    kept = state.cache["normal_update.gru.transform"]
+    kept = state.layers["normal_update.gru.transform"]
     assert kept.keys == ((0, 1),)
     track(model, frames[2:], state=state)
-    assert state.cache["normal_update.gru.transform"].keys == ((0, 1), (0, 2))
+    assert state.layers["normal_update.gru.transform"].keys == ((0, 1), (0, 2))
 
 
 def test_clips_of_four_frames_have_two_memory_frames_which_are_dense():
@@ -78,7 +77,7 @@ def test_clips_of_four_frames_have_two_memory_frames_which_are_dense():
 
         def watched(video, *args, step=step, work=work, state=state, **options):
             output = step(video, *args, **options)
-            work.append(output.features["sparse_work"])
+            work.append([note for note in output.notes if isinstance(note, Work)])
             state.append(video)
             return output
 
@@ -93,9 +92,20 @@ def test_clips_of_four_frames_have_two_memory_frames_which_are_dense():
     assert seen == {(0, 1), (0, 2)}
 
 
-def test_everywhere_is_refused():
-    with pytest.raises(ConfigError, match="sensory memory"):
-        build_tiny(BASE, {**TINY_XMEM, **sparse("TripleSparseConv", "mixed", everywhere=True)})
+def test_everywhere_adds_what_is_around_the_blocks_and_computes_the_same():
+    options = {**TINY_XMEM, **sparse("TripleSparseConv", "Fully", everywhere=True)}
+    model, plain, dense = build_tiny(BASE, options), tiny("Fully"), build_tiny(BASE, TINY_XMEM)
+    names, usual = ({name for name, module in m.named_modules() if isinstance(module, SparseConv)}
+                    for m in (model, plain))
+    assert names - usual == {*(f"key_encoder.backbone.layer{i}.0.downsample.0" for i in (1, 2, 3)),
+                             "key_encoder.key_proj", "key_encoder.context_proj", "decoder.pred",
+                             "decoder.compress.block1.downsample",
+                             "decoder.ups.0.out_conv.downsample", "decoder.ups.0.skip_conv", "decoder.ups.1.skip_conv"}
+    load_dense_weights(model, dense.state_dict())
+    set_gates(model, 2)
+    frames, prompts = random_frames(4, SIZE), {0: ((1, 2), boxes(2, SIZE))}
+    for ours, theirs in zip(track(model, frames, prompts), track(dense, frames, prompts), strict=True):
+        assert torch.allclose(ours, theirs, atol=2e-3)
 
 
 def test_the_update_of_the_sensory_memory_is_counted():

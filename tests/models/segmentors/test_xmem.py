@@ -15,7 +15,7 @@ from tests.contracts.helpers import (
     training_batch,
 )
 from vosplug.registry import SEGMENTORS
-from vosplug.structures import Prompt
+from vosplug.structures import Prompt, Rows
 from vosplug.utils.configs import load_config
 from vosplug.utils.errors import ConfigError
 
@@ -73,18 +73,23 @@ def test_deep_updates_at_intervals_follow_the_rule_of_xmem(model, every, deep_ev
     assert updates(model, frames, prompts) == expected
 
 
+def sensory_of(state):
+    """Sensory memory of the objects of a video."""
+    return state.objects.read("sensory", Rows.of_table(state.active, state.ids.ids))
+
+
 def test_a_deep_update_starts_from_the_normal_one(model):
     model.memory.every, model.deep_update_every = 2, 1
     state, frames, seen = model.init_state(), random_frames(3, SIZE), {}
     track(model, frames[:2], {0: ((1,), boxes(1, SIZE))}, state=state)
-    before = state.cache["sensory"].clone()
+    before = sensory_of(state).clone()
     handles = [part.register_forward_hook(lambda _m, inputs, out, name=name: seen.__setitem__(name, (inputs, out)))
                for name, part in (("normal", model.normal_update), ("deep", model.deep_update))]
     track(model, frames[2:], state=state)
     for handle in handles:
         handle.remove()
-    assert torch.equal(seen["normal"][0][1], before[0]) and torch.equal(seen["deep"][0][1], seen["normal"][1])
-    assert torch.equal(state.cache["sensory"][0], seen["deep"][1])
+    assert torch.equal(seen["normal"][0][1], before) and torch.equal(seen["deep"][0][1], seen["normal"][1])
+    assert torch.equal(sensory_of(state), seen["deep"][1])
 
 
 def test_sensory_memory_is_zero_for_new_objects_and_dropped_with_them(model):
@@ -92,24 +97,44 @@ def test_sensory_memory_is_zero_for_new_objects_and_dropped_with_them(model):
     frames, masks = random_frames(5, SIZE), boxes(2, SIZE)
     state = model.init_state()
     track(model, frames[:2], {0: ((1,), masks[:, :1])}, state=state)
-    features = model.encode(model.data_preprocessor.frames(frames[:1])[0], state)
-    state.ids, state.active = state.ids.add((7,)), torch.ones(1, 2, dtype=torch.bool)
-    held = model.sensory(state, features)
-    assert held.shape[1] == 2 and held[:, 0].abs().sum() > 0 and held[:, 1].abs().sum() == 0
-    state.ids, state.active = state.ids.remove([7]), torch.ones(1, 1, dtype=torch.bool)
+    features = model.encode_deep(model.encode_shallow(model.data_preprocessor.frames(frames[:1])[0]))
+    rows = Rows.of_table(torch.tensor([[True, True]]), (1, 7))
+    held = model.sensory(state, features, rows)
+    assert held.shape[0] == 2 and held[0].abs().sum() > 0 and held[1].abs().sum() == 0
     with torch.no_grad():
         advance(model, state, frames[2], ((2,), masks[:, 1:]))
-    both = state.cache["sensory"].clone()
+    both = sensory_of(state).clone()
     model.remove_objects(state, [1])
-    assert torch.equal(state.cache["sensory"], both[:, 1:])
+    assert len(both) == 2 and torch.equal(sensory_of(state), both[1:])
+
+
+def test_a_subset_of_the_objects_leaves_the_others_alone(model):
+    model.memory.every = 2
+    frames, state = random_frames(4, SIZE), model.init_state()
+    track(model, frames[:3], {0: ((1, 2), boxes(2, SIZE))}, state=state)
+    before, tokens = sensory_of(state).clone(), state.memory.tokens
+    x, _ = model.data_preprocessor.frames(frames[3:])
+    with torch.no_grad(), model.running(state) as run:
+        features = model.encode_deep(model.encode_shallow(x))
+        rows = model.rows(state).having({(0, 2)})
+        with run.whose(rows):
+            coarse = model.decode_coarse(state, features, rows)
+            logits = model.decode_fine(state, features, coarse, rows)
+            masks = model.feedback(state, model.compose(state, logits, rows))
+            model.memorize(state, features, masks, rows, run)
+    assert logits.shape[0] == 1
+    after = state.objects.read("sensory", model.rows(state))
+    assert torch.equal(after[0], before[0]) and not torch.equal(after[1], before[1])
+    assert state.memory.tokens == tokens  # frame 3 is no memory frame
 
 
 def test_selection_and_shrinkage_reach_the_memory(model):
     state = model.init_state()
     track(model, random_frames(1, SIZE), {0: ((1,), boxes(1, SIZE))}, state=state)
     entry = next(iter(state.memory))
-    assert (entry.shrinkage >= 1).all() and ((entry.selection > 0) & (entry.selection < 1)).all()
-    assert entry.shrinkage.shape == (1, 1, entry.tokens) and entry.selection.shape == entry.key.shape
+    shrinkage, selection = entry["shrinkage"], entry["selection"]
+    assert (shrinkage >= 1).all() and ((selection > 0) & (selection < 1)).all()
+    assert shrinkage.shape == (1, 1, entry.tokens) and selection.shape == entry["key"].shape
 
 
 def test_long_video_has_constant_memory():
@@ -132,11 +157,50 @@ def test_long_video_has_constant_memory():
     assert len(state.memory.long_term) <= 3 and state.ids.ids == (2, 3)
 
 
-def test_without_long_term_memory_it_grows():
-    model = build_tiny(CASE[0], {**CASE[1], "model.memory.every": 1, "model.memory.enable_long_term": False})
+BANK = {"type": "FrameBank", "every": 3, "since": "kept", "max_tokens": None, "_delete_": True}
+
+
+@pytest.mark.parametrize("prompts", [(0,), (0, 4)])
+def test_with_a_frame_bank_it_is_the_same_while_nothing_is_consolidated(prompts):
+    frames, masks = random_frames(9, SIZE), boxes(2, SIZE)
+    given = {t: ((i + 1,), masks[:, i : i + 1]) for i, t in enumerate(prompts)}
+    memories = {"model.memory": BANK}, {"model.memory.every": 3}
+    models = [build_tiny(CASE[0], {**CASE[1], **memory}) for memory in memories]
+    bank, long_term = (track(model, frames, given) for model in models)
+    assert all(torch.equal(a, b) for a, b in zip(bank, long_term, strict=True))
+    assert updates(models[0], 8, prompts) == updates(models[1], 8, prompts)
+
+
+def test_with_a_frame_bank_memory_grows():
+    model = build_tiny(CASE[0], {**CASE[1], "model.memory": {**BANK, "every": 1}})
     state = model.init_state()
     track(model, random_frames(15, SIZE), {0: ((1,), boxes(1, SIZE))}, state=state)
-    assert state.memory.tokens == 15 * 9 and state.memory.long_term_tokens == 0
+    assert state.memory.tokens == 15 * 9
+
+
+def test_with_a_frame_bank_it_trains():
+    model = build_tiny(CASE[0], {**CASE[1], "model.memory": BANK}).train()
+    losses = model.loss(**training_batch(model))
+    sum(value for name, value in losses.items() if "loss" in name).backward()
+    assert all(p.grad is not None and torch.isfinite(p.grad).all() for p in model.parameters())
+
+
+@pytest.mark.parametrize("config, head", [("_base_/xmem_r50_model.py", "L2Matching"),
+                                          ("_base_/stcn_r50_model.py", "L2Matching"),
+                                          ("_base_/stcn_r50_model.py", "AnisotropicL2Matching")])
+def test_long_term_memory_compares_as_the_head_does(config, head):
+    options = {**(CASE[1] if "xmem" in config else TINY_R50), "model.matching_head.type": head,
+               "model.memory": {"type": "LongTermMemory", "every": 1, "max_mid_term_frames": 4,
+                                "min_mid_term_frames": 2, "max_long_term_elements": 30, "num_prototypes": 5,
+                                "_delete_": True}}
+    model = build_tiny(config, options)
+    state, calls = model.init_state(), []
+    similarity = state.memory.similarity
+    assert similarity == model.matching_head.similarity_of
+    state.memory.similarity = lambda query, memory: calls.append(query["key"].shape[-1]) or similarity(query, memory)
+    logits = track(model, random_frames(12, SIZE), {0: ((1, 2), boxes(2, SIZE))}, state=state)
+    assert all(torch.isfinite(frame).all() for frame in logits)
+    assert len(calls) >= 4 and set(calls) == {5} and 5 <= state.memory.long_term_tokens <= 30
 
 
 def test_draws_of_training_follow_the_seed_of_torch(model):

@@ -7,6 +7,7 @@ from typing import Any
 from ...utils.errors import DataError, did_you_mean
 from ...utils.files import read_json
 from ...utils.names import path_fault
+from ...utils.rle import segmentation_fault
 from .base import Job, Result, job_of_faults
 
 LAYOUT = "<split>.json and <split>/JPEGImages/<video>/00000.jpg with split = train, valid or test"

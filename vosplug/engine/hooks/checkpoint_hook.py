@@ -22,9 +22,10 @@ PATTERN = re.compile(r"iter_(\d+)\.pth")
 class CheckpointHook(Hook):
     """Save ``iter_N.pth`` at intervals and at the end, and ``best.pth`` at the best validation.
 
-    A checkpoint is written after the validation that falls on the same iteration, so that a run that is resumed from it
-    has nothing to catch up on. While gradients are being accumulated saving waits for the update. The file
-    ``last_checkpoint`` holds the name of the newest one.
+    A checkpoint is written before each validation, which may fail or be interrupted, and again after it, when the score
+    is known; a run that is resumed from the former begins with the validation. One is also written when Ctrl-C or
+    SIGTERM end the run. While gradients are being accumulated saving waits for the update. The file ``last_checkpoint``
+    holds the name of the newest one.
 
     Args:
         interval: iterations between checkpoints; None for a tenth of the run, at most 1000.
@@ -47,10 +48,12 @@ class CheckpointHook(Hook):
         self.keep = keep
         self.monitor = monitor
         self.due = False
+        self.saved: int | None = None
 
     def before_train(self, runner) -> None:
         self.every = self.interval or max(1, min(1000, runner.max_iters // 10))
         self.due = False
+        self.saved = None
 
     def after_val_epoch(self, runner, metrics: dict | None = None) -> None:
         if not metrics:
@@ -66,13 +69,20 @@ class CheckpointHook(Hook):
                 save_checkpoint_file(runner.weights_checkpoint(), Path(runner.work_dir) / BEST)
 
     def after_step(self, runner) -> None:
-        """Save if it is time."""
-        self.due = self.due or runner.iter % self.every == 0 or runner.iter == runner.max_iters
+        """Save if it is time, and what was saved before a validation once more."""
+        at_interval = runner.iter % self.every == 0 or runner.iter == runner.max_iters
+        self.due = self.due or at_interval or self.saved == runner.iter
         if self.due and runner.optim_wrapper.should_update():
             self.due = False
             self._save(runner)
 
+    def save_point(self, runner) -> None:
+        """Save now, unless this iteration is saved already: what comes next may not come back."""
+        if self.saved != runner.iter:
+            self._save(runner)
+
     def _save(self, runner) -> None:
+        self.saved = runner.iter
         if not is_main_process():
             return
         folder, name = Path(runner.work_dir), f"iter_{runner.iter}.pth"

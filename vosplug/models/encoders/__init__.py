@@ -1,7 +1,7 @@
 """Encoders of frames (keys) and of masked frames (values)."""
 
 from .build import build_encoders
-from .key_encoder import FrameFeatures, KeyEncoder
+from .key_encoder import SHALLOW, FrameFeatures, KeyEncoder
 from .value_encoder import CBAMFuser, ResidualFuser, ValueEncoder
 
-__all__ = ["CBAMFuser", "FrameFeatures", "KeyEncoder", "ResidualFuser", "ValueEncoder", "build_encoders"]
+__all__ = ["SHALLOW", "CBAMFuser", "FrameFeatures", "KeyEncoder", "ResidualFuser", "ValueEncoder", "build_encoders"]

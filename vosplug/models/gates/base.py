@@ -38,5 +38,9 @@ class Gate(nn.Module):
     def forward(self, inputs: GateInput) -> Tensor:
         """(R,) probabilities of reuse: a row whose probability is above tau is not computed."""
 
+    def sample(self, probability: Tensor) -> Tensor:
+        """What decides in training, of the (R,) probabilities: above 0.5 is reuse; by default these themselves."""
+        return probability
+
     def remember(self, store: RowStore, rows: Rows, features: Tensor) -> None:
         """Told of rows that a frame was computed for; ``features`` (B, C, h, w) are its early ones."""

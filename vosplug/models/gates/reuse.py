@@ -2,12 +2,16 @@
 
 import math
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ...registry import GATES
 from ...utils.errors import ConfigError
 from .base import Gate, GateInput
+
+NOISES = ("none", "gumbel")
+EPSILON = 1e-6
 
 
 @GATES.register_module()
@@ -23,14 +27,19 @@ class ReuseGate(Gate):
         outputs: of the second one, 2 or 1.
         initial_rate: sets the last biases so that P has this value where the last convolution sees zeros; None leaves
             them as drawn.
+        noise: of the decisions in training: ``none``, or ``gumbel``.
     """
 
-    def __init__(self, in_channels: int, hidden: int = 16, outputs: int = 2, initial_rate: float | None = 0.15):
+    def __init__(self, in_channels: int, hidden: int = 16, outputs: int = 2, initial_rate: float | None = 0.15,
+                 noise: str = "none"):
         super().__init__()
         if outputs not in (1, 2):
             raise ConfigError(f"ReuseGate.outputs must be 1 or 2, got {outputs}")
         if initial_rate is not None and not 0 < initial_rate < 1:
             raise ConfigError(f"ReuseGate.initial_rate must lie between 0 and 1, got {initial_rate}")
+        if noise not in NOISES:
+            raise ConfigError(f"ReuseGate.noise must be one of {', '.join(NOISES)}, got {noise!r}")
+        self.noise = noise
         self.conv1 = nn.Conv2d(in_channels, hidden, 3, stride=2, padding=1)
         self.norm = nn.BatchNorm2d(hidden)
         self.conv2 = nn.Conv2d(hidden, outputs, 3)
@@ -41,6 +50,13 @@ class ReuseGate(Gate):
     def forward(self, inputs: GateInput) -> Tensor:
         """See :class:`~.base.Gate`."""
         return self.probability(inputs.dissimilarity())
+
+    def sample(self, probability: Tensor) -> Tensor:
+        """Gumbel noise on both log-probabilities, if asked for: the difference of two such draws is logistic."""
+        if self.noise == "none":
+            return probability
+        draws = torch.rand_like(probability).clamp(EPSILON, 1 - EPSILON)
+        return (probability.clamp(EPSILON, 1 - EPSILON).logit() + draws.logit()).sigmoid()
 
     def probability(self, dissimilarity: Tensor) -> Tensor:
         """(R, C, h, w) -> (R,)."""

@@ -54,15 +54,29 @@ def write_prompt(logits: Tensor, prompt: Prompt, ids: tuple[int, ...], active: T
         (B, O + 1, H, W) logits.
     """
     given = prompt.at(tuple(logits.shape[-2:])).to(logits.device) > 0.5
-    started = prompt.valid.to(logits.device)
-    given = given & started[:, :, None, None]
-    never, surely = clamped_logit(logits.new_tensor([0.0, 1.0]))
-    new = never.expand(len(logits), len(ids) + 1 - logits.shape[1], *logits.shape[-2:])
-    logits = torch.cat([logits, new], dim=1).masked_fill(given.any(dim=1, keepdim=True), float(never))
+    started = prompt.valid.to(logits.device)[:, :, None, None]
+    given = given & started
+    never, surely = certain_logits(logits)
+    new = never.expand(-1, len(ids) + 1 - logits.shape[1], -1, -1)
+    logits = torch.cat([logits, new], dim=1)
+    logits = torch.where(given.any(dim=1, keepdim=True), never, logits)
     channels = torch.tensor([1 + ids.index(value) for value in prompt.ids], device=logits.device)
     own = torch.where(given, surely, never)
-    own = torch.where(started[:, :, None, None], own, logits.index_select(1, channels))
+    own = torch.where(started, own, logits.index_select(1, channels))
     return hide_inactive(logits.index_copy(1, channels, own), active)
+
+
+def certain_logits(logits: Tensor) -> tuple[Tensor, Tensor]:
+    """Logits (B, 1, H, W) of what is certainly not there, and of what certainly is, beside those of a method.
+
+    They are those that aggregation makes of the probabilities 0 and 1, and beyond all others where a method's own lie
+    further out.
+    """
+    never, surely = clamped_logit(logits.new_tensor([0.0, 1.0]))
+    lowest = logits.masked_fill(logits.isneginf(), 0).amin(dim=1, keepdim=True)
+    highest = logits.amax(dim=1, keepdim=True)
+    return (torch.where(lowest < never, lowest + never, never),
+            torch.where(highest > surely, highest + surely, surely))
 
 
 def odds(prob: Tensor, active: Tensor) -> Tensor:

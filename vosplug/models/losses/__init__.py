@@ -4,5 +4,7 @@ from .base import ClipLoss, NoteLoss, PixelLoss, WorkLoss
 from .bootstrapped_ce import BootstrappedCE
 from .dice import DiceLoss
 from .sparsity import ComputationLoss, SparsityLoss
+from .tracklet_loss import TrackletLoss
 
-__all__ = ["BootstrappedCE", "ClipLoss", "ComputationLoss", "DiceLoss", "NoteLoss", "PixelLoss", "SparsityLoss", "WorkLoss"]
+__all__ = ["BootstrappedCE", "ClipLoss", "ComputationLoss", "DiceLoss", "NoteLoss", "PixelLoss", "SparsityLoss",
+           "TrackletLoss", "WorkLoss"]

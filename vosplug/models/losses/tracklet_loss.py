@@ -5,6 +5,7 @@ import torch.nn.functional as F
 from mmengine.dist import all_reduce
 from torch import Tensor, nn
 
+from ...registry import LOSSES
 from ...utils.errors import ConfigError, DataError
 from ..tracklets.boxes import iou_and_giou
 from ..tracklets.interaction import InteractionOutput
@@ -22,6 +23,7 @@ Matches = list[tuple[Tensor, Tensor]]
 """Per video the indices of matched tracklets and those of their instances."""
 
 
+@LOSSES.register_module()
 class TrackletLoss(nn.Module):
     """Match tracklets with instances, and measure how far they are from them.
 

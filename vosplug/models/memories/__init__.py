@@ -1,9 +1,11 @@
 """What methods keep of a video, and within which budget."""
 
-from .eviction import EvenlySpaced, LeastUsed, OldestFirst
-from .frame_bank import FrameBank, FrameBankState, MemoryEntry
+from .base import Memory, MemoryState, Similarity
+from .clip_sampler import ClipSampler, ClipSamplerState
+from .entry import MemoryEntry, joined
+from .frame_bank import FrameBank, FrameBankState
 from .long_term import LongTermMemory, LongTermMemoryState
 from .target_model import TargetModel, TargetModelState
 
-__all__ = ["EvenlySpaced", "FrameBank", "FrameBankState", "LeastUsed", "LongTermMemory", "LongTermMemoryState",
-           "MemoryEntry", "OldestFirst", "TargetModel", "TargetModelState"]
+__all__ = ["ClipSampler", "ClipSamplerState", "FrameBank", "FrameBankState", "LongTermMemory", "LongTermMemoryState",
+           "Memory", "MemoryEntry", "MemoryState", "Similarity", "TargetModel", "TargetModelState", "joined"]

@@ -1,163 +1,121 @@
-"""A memory of whole frames: keys shared by all objects, values per object."""
+"""A memory of whole frames."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from ...registry import EVICTIONS, MEMORIES
-from ...utils.errors import ConfigError
+from ...registry import MEMORIES
+from ...utils.errors import ConfigError, did_you_mean
+from .base import Memory, MemoryState, Similarity, check_counts
+from .entry import MemoryEntry, keep_channels, serving
 
-
-@dataclass
-class MemoryEntry:
-    """What one frame left in the memory.
-
-    Attributes:
-        frame: index of the frame.
-        key: (B, Ck, N).
-        value: (B, O, Cv, N); zeros for pairs that are not valid.
-        valid: (B, O) bool on the CPU: the objects that were known when the frame was memorised.
-        grid: (h, w) with h * w = N where tokens lie on the frame's grid, else None.
-        prompted: an object was started at this frame: its only certain mask, kept as long as the object.
-        usage: attention mass received since the entry was written; only counted for policies that ask.
-        reads: number of queries that could give it (each gives a mass of 1 to all entries together).
-        shrinkage: (B, 1, N), see :class:`~vosplug.models.encoders.FrameFeatures`; None where the method has none.
-        selection: (B, Ck, N), likewise.
-        use_count: (B, N) attention mass that each token received; None unless tokens are counted one by one.
-        life_count: (B, N) read-outs that each token took part in, likewise.
-    """
-
-    frame: int
-    key: Tensor
-    value: Tensor
-    valid: Tensor
-    grid: tuple[int, int] | None = None
-    prompted: bool = False
-    usage: float = 0.0
-    reads: int = 0
-    shrinkage: Tensor | None = None
-    selection: Tensor | None = None
-    use_count: Tensor | None = None
-    life_count: Tensor | None = None
-
-    @property
-    def tokens(self) -> int:
-        """N."""
-        return self.key.shape[-1]
-
-    @property
-    def objects(self) -> int:
-        """O at the time of writing; objects that started later have no values here."""
-        return self.value.shape[1]
-
-    def by_token(self) -> Tensor:
-        """Values (B, N, O, Cv), a token's side by side: from then on ``value`` is a view of them."""
-        values = self.value.permute(0, 3, 1, 2)
-        if not values.is_contiguous():
-            values = values.contiguous()
-            self.value = values.permute(0, 2, 3, 1)
-        return values
-
-    def keep_objects(self, keep: Tensor) -> None:
-        """Drop all object channels but ``keep`` (sorted channel numbers)."""
-        keep = keep[keep < self.objects]
-        self.value = self.value[:, keep.to(self.value.device)]
-        self.valid = self.valid[:, keep]
+STARTS = ("start", "kept")
 
 
 @MEMORIES.register_module()
-class FrameBank:
-    """Policy of STM, STCN: keep the frames that start objects and every k-th frame, within a budget.
+class FrameBank(Memory):
+    """Keeps the frames that start objects and every k-th frame, within a budget; the oldest frame goes first.
 
-    The policy holds no tensors; :meth:`new` gives the memory of one video.
+    The memory of STM and STCN; with ``since="kept", include_last=True`` long- and short-term memory of AOT (``kept``
+    and ``latest`` of the state); with ``every=1, max_frames=n, keep_prompts=False`` a buffer of the last n frames.
 
     Args:
-        every: frames whose index is a multiple of this are kept (STCN: 5 on DAVIS, 4 on YouTube-VOS).
-        include_last: other frames are kept until the next frame replaces them.
+        every: k (STCN: 5 on DAVIS, 4 on YouTube-VOS).
+        since: k counts from the ``start`` of the video, so that frames whose index is a multiple of k are kept; or from
+            the last frame that was ``kept``, so that a frame that starts objects puts the next one off.
+        include_last: every other frame is written too, and kept until the next frame replaces it.
+        prompts_to_long_term: False: a frame that starts objects is kept only if its turn has come or nothing is kept,
+            else until the next frame replaces it; for methods that carry objects on from frame to frame.
+        keep_prompts: a frame that starts an object stays as long as no other one serves the object. False: the
+            budget evicts it as any other frame.
         max_tokens: budget in tokens (positions), frames that start objects and the temporary frame included; None
             lets the memory grow with the video. The default holds 40 frames of 480x854 at stride 16.
         max_frames: the same budget in frames; None for no such limit.
-        eviction: config (kind ``eviction policy``): which frame goes when the budget is full.
         train_every: as ``every``, for training clips, whose frames are few and far apart.
     """
 
-    def __init__(self, every: int = 5, include_last: bool = False, max_tokens: int | None = 65_536,
-                 max_frames: int | None = None, eviction: dict | None = None, train_every: int = 1):
-        for name, value in (("every", every), ("train_every", train_every), ("max_tokens", max_tokens),
-                            ("max_frames", max_frames)):
-            if value is None and name.startswith("max"):
-                continue
-            if not isinstance(value, int) or value < 1:
-                raise ConfigError(f"FrameBank.{name} must be a whole number of at least 1, got {value!r}")
-        self.every, self.train_every = every, train_every
+    def __init__(self, every: int = 5, since: str = "start", include_last: bool = False,
+                 prompts_to_long_term: bool = True, keep_prompts: bool = True, max_tokens: int | None = 65_536,
+                 max_frames: int | None = None, train_every: int = 1):
+        check_counts(self, optional=("max_tokens", "max_frames"), every=every, train_every=train_every,
+                     max_tokens=max_tokens, max_frames=max_frames)
+        if since not in STARTS:
+            raise ConfigError(f"FrameBank.since must be {' or '.join(map(repr, STARTS))}, got {since!r}."
+                              f"{did_you_mean(str(since), STARTS)}")
+        if not (prompts_to_long_term or include_last):
+            raise ConfigError("FrameBank.prompts_to_long_term=False needs include_last=True: else a frame that starts "
+                              "an object, its only mask, would not be memorised at all")
+        self.since = since
         self.include_last = include_last
-        self.max_tokens, self.max_frames = max_tokens, max_frames
-        self.eviction = EVICTIONS.build(eviction or dict(type="OldestFirst"))
+        self.prompts_to_long_term, self.keep_prompts = prompts_to_long_term, keep_prompts
 
-    def new(self, training: bool = False) -> "FrameBankState":
-        """Return an empty memory for one video, or for one batch of training clips."""
-        return FrameBankState(self, every=self.train_every if training else self.every)
+    def new(self, training: bool = False, similarity: Similarity | None = None) -> "FrameBankState":
+        """Return an empty memory for one video, or for one batch of training clips; nothing is compared."""
+        return FrameBankState(self, self.train_every if training else self.every)
 
 
-class FrameBankState:
-    """The memory of one video. See :class:`FrameBank` for the policy."""
+class FrameBankState(MemoryState):
+    """The memory of one video. See :class:`FrameBank` for the policy.
 
-    def __init__(self, policy: FrameBank, every: int):
-        self.policy = policy
-        self.every = every
+    Attributes:
+        kept: entries in order of time, without the temporary one.
+        temporary: ``latest`` if it is read until the next frame replaces it, else None.
+    """
+
+    def __init__(self, policy: FrameBank, gap: int):
+        self.policy, self.gap = policy, gap
         self.kept: list[MemoryEntry] = []
         self.temporary: MemoryEntry | None = None
+        self.last_kept: int | None = None
 
     def __iter__(self) -> Iterator[MemoryEntry]:
         yield from self.kept
         if self.temporary is not None:
             yield self.temporary
 
-    def __len__(self) -> int:
-        return len(self.kept) + (self.temporary is not None)
-
-    @property
-    def tokens(self) -> int:
-        """Number of tokens held."""
-        return sum(entry.tokens for entry in self)
-
-    @property
-    def counts_usage(self) -> bool:
-        """Whether read-outs should report how much attention each entry received."""
-        return self.policy.eviction.counts_usage
-
     def wants(self, frame: int, *, prompted: bool, last: bool) -> bool:
-        """Whether frame number ``frame`` is to be memorised, for good or until the next one."""
-        return not last and (self.is_kept(frame, prompted) or self.policy.include_last)
+        """Whether frame number ``frame`` is to be written, for good or until the next one."""
+        return not last and (self.policy.include_last or self.is_kept(frame, prompted))
 
     def is_kept(self, frame: int, prompted: bool) -> bool:
-        """Whether a memorised frame stays (within the budget) or is temporary."""
-        return prompted or frame % self.every == 0
+        """Whether a written frame stays (within the budget) or is temporary."""
+        if prompted and (self.policy.prompts_to_long_term or not self.kept):
+            return True
+        if self.policy.since == "start":
+            return frame % self.gap == 0
+        return self.last_kept is None or frame - self.last_kept >= self.gap
 
     def add(self, entry: MemoryEntry) -> None:
         """Write a frame; the previous temporary frame goes, and others where the budget asks for it.
 
-        A frame that starts objects is always written; another one is not if needed prompts fill the budget.
+        A frame that starts objects is always written; another one is only ``latest`` if needed prompts fill the budget.
         """
-        self.temporary = None
+        kept = self.is_kept(entry.frame, entry.prompted)
+        self.temporary, self.latest = None, entry
+        if kept:
+            self.last_kept = entry.frame
         self.make_room(entry.tokens)
         if not entry.prompted and self.over_budget(entry.tokens):
             return
-        if self.is_kept(entry.frame, entry.prompted):
+        if kept:
             self.kept.append(entry)
         else:
             self.temporary = entry
 
     def make_room(self, tokens: int) -> None:
-        """Evict frames until ``tokens`` more fit; frames that an object still needs as its only prompt stay."""
+        """Evict the oldest frames until ``tokens`` more fit."""
         while self.over_budget(tokens):
-            candidates = [e for e in self.kept if not e.prompted]
-            candidates = candidates or [e for e in self.kept if not self.is_needed(e)]
+            candidates = self.candidates()
             if not candidates:
                 return
-            self.kept.remove(self.policy.eviction.choose(candidates, self.kept))
+            self.kept.remove(candidates[0])
+
+    def candidates(self) -> list[MemoryEntry]:
+        """Entries that may go, in order of time: those that start objects last, and never one that is needed."""
+        if not self.policy.keep_prompts:
+            return self.kept
+        return [e for e in self.kept if not e.prompted] or [e for e in self.kept if not self.is_needed(e)]
 
     def over_budget(self, tokens: int) -> bool:
         """Whether ``tokens`` more in one more entry would exceed the budget."""
@@ -176,8 +134,7 @@ class FrameBankState:
 
     def keep_objects(self, keep: Tensor) -> None:
         """Drop all object channels but ``keep`` and the entries that then serve no object."""
-        for entry in self:
-            entry.keep_objects(keep)
-        self.kept = [e for e in self.kept if e.valid.any()]
-        if self.temporary is not None and not self.temporary.valid.any():
-            self.temporary = None
+        keep_channels([*self, self.latest], keep)
+        self.kept = serving(self.kept)
+        if self.latest is not None and not self.latest.valid.any():
+            self.temporary = self.latest = None

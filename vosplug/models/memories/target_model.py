@@ -2,24 +2,25 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import torch
 from torch import Tensor
 
 from ...registry import LAYERS, MEMORIES
 from ...structures import Rows
-from ...utils.errors import ConfigError
+from ...utils.errors import ConfigError, InputError
 from ...utils.seeds import generator_of
 from ..layers.aggregate import full_precision
 from ..online import Direction, FilterProblem, GaussNewtonCG, LayersProblem, filter_scores, label_stencil
+from .base import Memory, MemoryState, Similarity, check_counts
+from .entry import MemoryEntry
 
 FIRST_WEIGHT = 2.0  # of the frame itself among the samples made of it
 WEIGHTINGS = ("hinge", "none")
 
 
 @MEMORIES.register_module()
-class TargetModel:
+class TargetModel(Memory):
     """Policy of FRTM (Robinson et al., CVPR 2020, sections 3.1 and 3.4): a target model per object, learnt online.
 
     A target model is a 1x1 projection and a 3x3 filter from features to a score that is 1 on the object and 0 elsewhere.
@@ -57,8 +58,8 @@ class TargetModel:
                  pixel_weighting: str = "hinge", foreground_share: float = 0.1, min_pixels: int = 10, count_first: bool = False,
                  keep_first: bool = False, first_share: float = 0.25, seed: int = 0, train: dict | None = None):
         options = {name: value for name, value in locals().items() if name not in ("self", "train")}
-        if update_every is not None and update_every < 1:
-            raise ConfigError(f"TargetModel.update_every must be at least 1, or None for never, got {update_every}")
+        check_counts(self, optional=("update_every",), channels=channels, capacity=capacity, min_pixels=min_pixels,
+                     update_every=update_every)
         for name, value in (("learning_rate", learning_rate), ("first_share", first_share),
                             ("foreground_share", foreground_share)):
             if not 0 < value < 1:
@@ -70,18 +71,17 @@ class TargetModel:
         if capacity <= self.augmentation.count:
             raise ConfigError(f"TargetModel.capacity must be above the {self.augmentation.count} samples of the first "
                               f"frame, got {capacity}")
-        self.channels, self.capacity, self.learning_rate = channels, capacity, learning_rate
-        self.init_iters, self.update_iters, self.update_every = tuple(init_iters), tuple(update_iters), update_every
+        self.learning_rate, self.init_iters, self.update_iters = learning_rate, tuple(init_iters), tuple(update_iters)
         self.foreground_share = foreground_share
-        self.filter_reg, self.pixel_weighting, self.min_pixels = tuple(filter_reg), pixel_weighting, min_pixels
+        self.filter_reg, self.pixel_weighting = tuple(filter_reg), pixel_weighting
         self.count_first, self.keep_first, self.first_share, self.seed = count_first, keep_first, first_share, seed
         both = dict(formula=formula, forgetting=forgetting, reset_direction=reset_direction)
         self.optimiser = GaussNewtonCG(precond, **both)
         self.filter_optimiser = GaussNewtonCG(precond[1:], **both)
         self.for_training = None if train is None else TargetModel(**{**options, **train})
 
-    def new(self, training: bool = False, similarity: Callable | None = None) -> "TargetModelState":
-        """Return the target models of one video, or of one batch of training clips: none yet."""
+    def new(self, training: bool = False, similarity: Similarity | None = None) -> "TargetModelState":
+        """Return the target models of one video, or of one batch of training clips: none yet. Nothing is compared."""
         return TargetModelState(self.for_training if training and self.for_training else self)
 
     def pixel_weights(self, masks: Tensor) -> Tensor:
@@ -133,10 +133,10 @@ class Target:
                              self.weights[:used].to(self.hidden), penalty)
 
 
-class TargetModelState:
+class TargetModelState(MemoryState):
     """The target models of one video. See :class:`TargetModel` for the policy.
 
-    It keeps no frames that other methods could read: it has no entries.
+    They are learnt (:meth:`start`, :meth:`update`), not written; there are no entries that a read-out could read.
     """
 
     def __init__(self, policy: TargetModel):
@@ -145,11 +145,12 @@ class TargetModelState:
 
     # The protocol of memories -----------------------------------------------------------------------------------------
 
-    def __iter__(self) -> Iterator[Any]:
+    def __iter__(self) -> Iterator[MemoryEntry]:
         return iter(())
 
-    def __len__(self) -> int:
-        return 0
+    def add(self, entry: MemoryEntry) -> None:
+        """Refused: see the class."""
+        raise InputError("target models are learnt from features and masks, not from memory entries")
 
     @property
     def tokens(self) -> int:

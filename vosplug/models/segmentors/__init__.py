@@ -3,9 +3,9 @@
 from .base import VOSSegmentor
 from .efficientvis import EfficientVIS
 from .frtm import FRTM
-from .sparse_processing import SparseProcessing
+from .reuse_gated import ReuseGated
 from .stcn import STCN
 from .vis_base import BaseVISSegmentor
 from .xmem import XMem
 
-__all__ = ["FRTM", "STCN", "BaseVISSegmentor", "EfficientVIS", "SparseProcessing", "VOSSegmentor", "XMem"]
+__all__ = ["FRTM", "STCN", "BaseVISSegmentor", "EfficientVIS", "ReuseGated", "VOSSegmentor", "XMem"]

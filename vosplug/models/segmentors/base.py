@@ -7,15 +7,16 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from mmengine.model import BaseModel
 from torch import Tensor, nn
 
-from ...registry import LOSSES, MEMORIES, PREPROCESSORS
-from ...structures import ClipSample, Level, Prompt, Rows, StepOutput, VideoState
-from ...utils.errors import ConfigError, InputError
+from ...registry import LOSSES, MEMORIES
+from ...structures import Geometry, Level, Prompt, Rows, StepOutput, VideoState
+from ...utils.errors import InputError
 from ..frame_run import FramePolicy, FrameRun
-from ..layers.aggregate import full_precision, soft_aggregate, write_prompt
+from ..layers.aggregate import clamped_logit, full_precision, soft_aggregate, write_prompt
+from ..memories import MemoryState
 from ..tasks import SupervisedClips
+from .task_model import TaskModel
 
 
 @dataclass(frozen=True)
@@ -34,7 +35,7 @@ class Cut:
     scored: bool = False
 
 
-class VOSSegmentor(BaseModel):
+class VOSSegmentor(TaskModel):
     """Base of semi-supervised video object segmentation: a frame loop of stages over rows.
 
     :meth:`step` is the only frame loop: training, evaluation, demos, benchmarks and statistics call it. A method
@@ -47,7 +48,6 @@ class VOSSegmentor(BaseModel):
         init_cfg: as in mmengine.
 
     Attributes:
-        task: how the model is trained (kind ``task``); :class:`~..tasks.SupervisedClips` unless training sets another.
         frame_policies: what decides about frames before they are processed, see :class:`~..frame_run.FramePolicy`.
         observers: called with every :class:`StepOutput`, for statistics and plots.
         cut: where a reuse gate may cut the method in two; None if it cannot be cut.
@@ -57,15 +57,11 @@ class VOSSegmentor(BaseModel):
 
     def __init__(self, preprocessor: dict, memory: dict | None = None, losses: list[dict] | None = None,
                  init_cfg: dict | None = None):
-        if (init_cfg or {}).get("type") == "Pretrained":
-            raise ConfigError("init_cfg of type 'Pretrained' would unpickle a file unsafely: use load_from of the "
-                              "config, or weights= of a backbone")
-        super().__init__(data_preprocessor=PREPROCESSORS.build(preprocessor), init_cfg=init_cfg)
+        super().__init__(preprocessor=preprocessor, task=SupervisedClips(), init_cfg=init_cfg)
         self.memory = None if memory is None else MEMORIES.build(memory)
         self.losses = nn.ModuleList(LOSSES.build(loss) for loss in losses or [])
         self.frame_policies: list[FramePolicy] = []
         self.observers: list[Callable[[StepOutput], None]] = []
-        self.use_task(SupervisedClips())
 
     # Stages, implemented by the methods -------------------------------------------------------------------------
 
@@ -107,6 +103,10 @@ class VOSSegmentor(BaseModel):
         """(B, O, H, W) masks of objects -> (R, 1, H, W) masks of rows."""
         return rows.gather(masks)[:, None]
 
+    def certain_rows(self, masks: Tensor) -> Tensor:
+        """Logits (R, K, h', w'), as :meth:`decode_fine` gives them, that say what masks (R, 1, H, W) say."""
+        return clamped_logit(masks)
+
     def give(self, state: VideoState, logits: Tensor, prompt: Prompt, run: FrameRun) -> Tensor:
         """Make given masks certain in composed ``logits`` (B, O_before + 1, h', w'): (B, O + 1, h', w')."""
         return write_prompt(logits, prompt, state.ids.ids, state.active)
@@ -122,8 +122,11 @@ class VOSSegmentor(BaseModel):
 
     def init_state(self, batch_size: int = 1, training: bool = False) -> VideoState:
         """Return the state of ``batch_size`` new videos, or of a batch of training clips."""
-        memory = None if self.memory is None else self.memory.new(training=training)
-        return VideoState(batch_size=batch_size, training=training, memory=memory)
+        return VideoState(batch_size=batch_size, training=training, memory=self.new_memory(training))
+
+    def new_memory(self, training: bool) -> MemoryState | None:
+        """An empty memory; a method whose memory compares tokens says how."""
+        return None if self.memory is None else self.memory.new(training=training)
 
     def segment(self, state: VideoState, features: Any, run: FrameRun) -> tuple[Tensor, Rows]:
         """The stages in order: logits (B, O + 1, h, w) of the known objects, and the rows that were computed anew."""
@@ -142,7 +145,7 @@ class VOSSegmentor(BaseModel):
         empty = torch.zeros(0, 1, *state.frame_size, device=self.device, dtype=next(self.parameters()).dtype)
         return self.compose(state, empty, nothing)
 
-    def step(self, state: VideoState, frame: Tensor, prompt: Prompt | None = None, *, geometry: Any = None,
+    def step(self, state: VideoState, frame: Tensor, prompt: Prompt | None = None, *, geometry: Geometry | None = None,
              last: bool = False, labels: Tensor | None = None) -> StepOutput:
         """Segment one frame and update ``state`` in place.
 
@@ -220,22 +223,7 @@ class VOSSegmentor(BaseModel):
         """Stop tracking objects; their ids cannot be used again in this video."""
         state.drop_objects(list(ids))
 
-    # Training -------------------------------------------------------------------------------------------------------
-
-    def use_task(self, task: Any) -> None:
-        """Train by ``task`` from now on. It is no part of the model: what it brings is neither saved nor moved."""
-        self.__dict__["task"] = task
-
-    def loss(self, inputs: Tensor, data_samples: list[ClipSample]) -> dict[str, Tensor]:
-        """Losses of a batch of clips (B, T, 3, H, W) by the task of the model."""
-        return self.task.loss(self, inputs, data_samples)
-
     # mmengine's interface -----------------------------------------------------------------------------------------
-
-    @property
-    def device(self) -> torch.device:
-        """Where the model is."""
-        return next(self.parameters()).device
 
     def forward(self, inputs: Tensor, data_samples: list | None = None, mode: str = "tensor") -> Any:
         """Called by mmengine: ``loss`` for training; ``tensor`` encodes frames (B, 3, H, W) only."""

@@ -6,8 +6,9 @@ from ...registry import DECODERS, MATCHING_HEADS, SEGMENTORS
 from ...structures import Level, Rows, VideoState
 from ..encoders import SHALLOW, FrameFeatures, build_encoders
 from ..frame_run import FrameRun
-from ..memories import MemoryEntry
+from ..memories import MemoryEntry, MemoryState
 from .base import Cut, VOSSegmentor
+from .sparse_parts import SPARSE_PARTS
 
 
 @SEGMENTORS.register_module()
@@ -21,6 +22,8 @@ class STCN(VOSSegmentor):
         decoder: config (kind ``decoder``).
     """
 
+    sparse_parts = SPARSE_PARTS
+
     def __init__(self, preprocessor: dict, key_encoder: dict, value_encoder: dict, matching_head: dict, memory: dict,
                  decoder: dict, losses: list[dict] | None = None, init_cfg: dict | None = None):
         super().__init__(preprocessor=preprocessor, memory=memory, losses=losses, init_cfg=init_cfg)
@@ -28,9 +31,13 @@ class STCN(VOSSegmentor):
         keys, values = self.key_encoder, self.value_encoder
         self.matching_head = MATCHING_HEADS.build(matching_head, key_channels=keys.key_channels,
                                                   value_channels=values.out_channels, stride=keys.stride)
-        self.decoder = DECODERS.build(decoder, value_channels=self.matching_head.out_channels,
+        self.decoder = DECODERS.build(decoder, value_channels=self.matching_head.out_channels or values.out_channels,
                                       context_channels=keys.context_channels, levels=keys.levels, stride=keys.stride)
         self.cut = Cut(early=keys.levels[SHALLOW], coarse=Level(self.decoder.scale_channels[0], keys.stride))
+
+    def new_memory(self, training: bool) -> MemoryState:
+        """An empty memory that compares keys as the matching head does."""
+        return self.memory.new(training=training, similarity=self.matching_head.similarity_of)
 
     def encode_shallow(self, frame: Tensor) -> FrameFeatures:
         """The finer levels of the pyramid."""

@@ -5,20 +5,18 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
-from mmengine.model import BaseModel
 from torch import Tensor
 
-from ...registry import LINKERS, PREPROCESSORS
-from ...structures import VideoState, VISClipSample
+from ...registry import LINKERS, LOSSES
+from ...structures import VideoState
 from ...utils.errors import ConfigError, InputError
-from ..losses.tracklet_loss import TrackletLoss
-from ..losses.tracklet_matching import TrackletTargets
-from ..tracklets.boxes import iou_and_giou
+from ..tasks import SupervisedTracklets
 from ..tracklets.interaction import InteractionOutput
 from ..tracklets.linking import ClipTracks
+from .task_model import TaskModel
 
 
-class BaseVISSegmentor(BaseModel):
+class BaseVISSegmentor(TaskModel):
     """Base of clip-level video instance segmentation: ``step()`` takes clip after clip of a video.
 
     Training unrolls what inference calls: :meth:`advance` reads the state, segments, and leaves in the state what the
@@ -29,23 +27,20 @@ class BaseVISSegmentor(BaseModel):
         num_classes: K.
         clip_length: T, frames per clip in inference; the last clip of a video may be shorter.
         linker: config (kind ``linker``): how tracklets are continued from clip to clip.
-        loss: options of :class:`~vosplug.models.losses.tracklet_loss.TrackletLoss`.
-        correspondence: train with pairs of clips: the second starts from the first one's queries and keeps its
-            assignment (section 3.3). Without it the clips of a pair are trained as two videos (Table 1e).
+        loss: config (kind ``loss``) of what matches tracklets with instances and measures how far they are from them;
+            of a ``TrackletLoss`` if it names no type.
+        correspondence: train pairs of clips as one video, see :class:`~..tasks.SupervisedTracklets`.
         init_cfg: as in mmengine.
     """
 
     def __init__(self, preprocessor: dict, num_classes: int, clip_length: int = 36, linker: dict | None = None,
                  loss: dict | None = None, correspondence: bool = True, init_cfg: dict | None = None):
-        if (init_cfg or {}).get("type") == "Pretrained":
-            raise ConfigError("init_cfg of type 'Pretrained' would unpickle a file unsafely: use load_from of the "
-                              "config, or weights= of a backbone")
-        super().__init__(data_preprocessor=PREPROCESSORS.build(preprocessor), init_cfg=init_cfg)
+        super().__init__(preprocessor=preprocessor, task=SupervisedTracklets(), init_cfg=init_cfg)
         if num_classes < 1 or clip_length < 1:
             raise ConfigError(f"num_classes and clip_length must be at least 1, got {num_classes} and {clip_length}")
         self.num_classes, self.clip_length, self.correspondence = num_classes, clip_length, correspondence
         self.linker = LINKERS.build(linker or dict(type="QueryLinking"))
-        self.criterion = TrackletLoss(**(loss or {}))
+        self.criterion = LOSSES.build({"type": "TrackletLoss", **(loss or {})})
 
     # Stages, implemented by the methods -------------------------------------------------------------------------
 
@@ -105,40 +100,6 @@ class BaseVISSegmentor(BaseModel):
             raise InputError(f"sizes are given for {len(given)} videos, the clip has {len(clip)}")
         return self.advance(state, clip, torch.tensor([tuple(size) for size in given], device=clip.device))[1]
 
-    # Training -------------------------------------------------------------------------------------------------------
-
-    def loss(self, inputs: list[Tensor], data_samples: list[list[VISClipSample]]) -> dict[str, Tensor]:
-        """Losses of clips or pairs of clips, summed over the interactions and averaged over the clips of a pair.
-
-        Args:
-            inputs: P tensors (B, T, 3, H, W), normalised and padded.
-            data_samples: P lists of B samples.
-
-        Returns:
-            ``loss_cls``, ``loss_l1``, ``loss_giou``, ``loss_dice``, ``loss_ce``, and ``box_iou`` of matched tracklets
-            after the last interaction.
-        """
-        if self.correspondence and len(inputs) > 1 and not self.linker.carries:
-            raise ConfigError(f"correspondence learning needs a linker that carries queries from clip to clip, "
-                              f"{type(self.linker).__name__} does not: train with QueryLinking, test with either")
-        state, fixed = self.init_state(len(inputs[0])), None
-        totals: dict[str, Tensor] = {}
-        for clip, samples in zip(inputs, data_samples, strict=True):
-            if not self.correspondence:
-                state, fixed = self.init_state(len(clip)), None
-            targets = [TrackletTargets.of(sample, clip.device) for sample in samples]
-            check_targets(samples, self.num_classes)
-            sizes = torch.tensor([sample.masks.shape[-2:] for sample in samples], device=clip.device)
-            outputs, _ = self.advance(state, clip, sizes)
-            matches = None
-            for output in outputs:
-                matches = self.criterion.match(output, targets, fixed)
-                for name, value in self.criterion(output, targets, matches).items():
-                    totals[f"loss_{name}"] = totals.get(f"loss_{name}", 0.0) + value / len(inputs)
-            fixed = matches
-            totals["box_iou"] = totals.get("box_iou", 0.0) + matched_iou(outputs[-1], targets, matches) / len(inputs)
-        return totals
-
     # mmengine's interface -----------------------------------------------------------------------------------------
 
     def forward(self, inputs: Any, data_samples: list | None = None, mode: str = "tensor") -> Any:
@@ -161,14 +122,6 @@ def check_clip(state: VideoState, clip: Tensor) -> None:
     state.frame_size = size
 
 
-def check_targets(samples: list[VISClipSample], num_classes: int) -> None:
-    """Raise :class:`ConfigError` if a label is out of the classes of the model."""
-    top = max((int(s.categories.max()) for s in samples if len(s.categories)), default=0)
-    if top >= num_classes:
-        raise ConfigError(f"the data set has a class {top}, counted from 0, but the model {num_classes} classes: set "
-                          "model.num_classes to the number of categories of the data set")
-
-
 def read_tracks(output: InteractionOutput) -> ClipTracks:
     """Scores, boxes and the masks of the best class of every tracklet; detached, in float32."""
     scores = output.logits.detach().float().sigmoid()
@@ -177,11 +130,3 @@ def read_tracks(output: InteractionOutput) -> ClipTracks:
     index = labels[:, None, :, None, None, None].expand(-1, masks.shape[1], -1, 1, *masks.shape[-2:])
     return ClipTracks(scores=scores, boxes=output.boxes.detach().float(), labels=labels,
                       masks=masks.gather(3, index)[:, :, :, 0].float().sigmoid(), ids=[])
-
-
-def matched_iou(output: InteractionOutput, targets: list[TrackletTargets], matches: list) -> Tensor:
-    """Mean IoU of boxes over the frames of matched instances, a scalar for the log; 0 if there is none."""
-    values = [iou_and_giou(output.boxes[row].detach()[:, tracklets].transpose(0, 1), t.boxes[g])[0][t.present[g]]
-              for row, (t, (tracklets, g)) in enumerate(zip(targets, matches, strict=True))]
-    found = torch.cat(values)
-    return found.mean() if len(found) else output.boxes.new_zeros(())

@@ -1,6 +1,7 @@
 """XMem (Cheng and Schwing: Long-Term Video Object Segmentation with an Atkinson-Shiffrin Memory Model, ECCV 2022)."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -10,7 +11,9 @@ from ...structures import Level, Rows, VideoState
 from ...utils.errors import ConfigError
 from ..encoders import SHALLOW, FrameFeatures, build_encoders
 from ..frame_run import FrameRun
+from ..memories import MemoryState
 from .base import Cut, VOSSegmentor
+from .sparse_parts import SPARSE_PARTS
 from .stcn import memory_entry
 
 SENSORY, LAST_DEEP_UPDATE = "sensory", "last_deep_update"
@@ -42,9 +45,9 @@ class Decoded:
 class XMem(VOSSegmentor):
     """STCN with three memories: sensory (a hidden state per object), working and long-term.
 
-    The sensory memory is ``state.objects``'s ``"sensory"`` (R, Ch, h, w), zero for an object that starts. After decoding
-    it is updated from features of all strides (normal update); frames that are memorised update it from their values
-    instead (deep update). Working and long-term memory are :class:`~..memories.LongTermMemory`.
+    The sensory memory is ``"sensory"`` (R, Ch, h, w) of ``state.objects``, zero for an object that starts. After
+    decoding it is updated from features of all strides (normal update); frames that are memorised update it from their
+    values instead (deep update). Working and long-term memory are :class:`~..memories.LongTermMemory`.
 
     Args:
         preprocessor, memory, losses, init_cfg: see :class:`~.base.VOSSegmentor`.
@@ -59,6 +62,9 @@ class XMem(VOSSegmentor):
         deep_update_probability: in training all frames update normally, and deeply too with this probability.
     """
 
+    sparse_parts: ClassVar = {**SPARSE_PARTS, "D": replace(SPARSE_PARTS["D"], blocks=(*SPARSE_PARTS["D"].blocks,
+                                                                                    "normal_update.*"))}
+
     def __init__(self, preprocessor: dict, key_encoder: dict, value_encoder: dict, matching_head: dict, memory: dict,
                  decoder: dict, normal_update: dict | None = None, deep_update: dict | None = None,
                  sensory_channels: int = 64, deep_update_every: int = -1, deep_update_probability: float = 0.2,
@@ -71,7 +77,8 @@ class XMem(VOSSegmentor):
         keys, values = self.key_encoder, self.value_encoder
         self.matching_head = MATCHING_HEADS.build(matching_head, key_channels=keys.key_channels,
                                                   value_channels=values.out_channels, stride=keys.stride)
-        self.decoder = DECODERS.build(decoder, value_channels=self.matching_head.out_channels + sensory_channels,
+        readout = self.matching_head.out_channels or values.out_channels
+        self.decoder = DECODERS.build(decoder, value_channels=readout + sensory_channels,
                                       context_channels=keys.context_channels, levels=keys.levels, stride=keys.stride)
         self.cut = Cut(early=keys.levels[SHALLOW], coarse=Level(self.decoder.scale_channels[0], keys.stride))
         self.normal_update = LAYERS.build(normal_update or dict(type="MultiScaleUpdate"),
@@ -81,6 +88,10 @@ class XMem(VOSSegmentor):
         self.sensory_channels = sensory_channels
         self.deep_update_every = deep_update_every
         self.deep_update_probability = deep_update_probability
+
+    def new_memory(self, training: bool) -> MemoryState:
+        """An empty memory that compares keys as the matching head does."""
+        return self.memory.new(training=training, similarity=self.matching_head.similarity_of)
 
     def encode_shallow(self, frame: Tensor) -> FrameFeatures:
         """The finer levels of the pyramid."""

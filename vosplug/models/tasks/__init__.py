@@ -1,5 +1,6 @@
 """How models are trained: a task stands around a model, and is no part of it."""
 
 from .supervised import SupervisedClips
+from .tracklets import SupervisedTracklets
 
-__all__ = ["SupervisedClips"]
+__all__ = ["SupervisedClips", "SupervisedTracklets"]

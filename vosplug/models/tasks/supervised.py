@@ -52,7 +52,7 @@ class SupervisedClips:
 def losses_of(model: nn.Module, record: ClipRecord) -> dict[str, Any]:
     """The losses of a model on a record, under the names that the training loop knows, and numbers for the log."""
     scored = record.scored()
-    result = {f"loss_{loss.name}": loss(record) * loss.weight for loss in model.losses}
+    result = {f"loss_{loss.name}": loss(record) * loss.weight if scored else 0.0 for loss in model.losses}
     if not scored or any(isinstance(loss, NoteLoss) for loss in model.losses):
         # Parts that had nothing to do in this batch are still reached: by a gradient of zero.
         reach = sum(p.flatten()[0] for p in model.parameters() if p.requires_grad) * 0.0

@@ -1,6 +1,7 @@
 """Triple, static and residual sparse convolutions on their own."""
 
 import copy
+import pickle
 
 import pytest
 import torch
@@ -8,17 +9,13 @@ import torch.nn.functional as F
 from torch import nn
 from vosplug.ops import has_extension
 
-from vosplug.models.backbones.sparse_convs import (
-    DenseConv,
-    FrameContext,
-    ResidualSparseConv,
-    StaticSparseConv,
-    TripleSparseConv,
-    working_on,
-)
-from vosplug.models.backbones.sparse_convs.constructed import RandomPolicy
+from vosplug.models.backbones.sparse_convs import DenseConv, ResidualSparseConv, StaticSparseConv, TripleSparseConv
+from vosplug.models.backbones.sparse_convs.constructed import ClusteredPolicy, RandomPolicy
 from vosplug.models.backbones.sparse_convs.gates import best_policy, gumbel_sigmoid, gumbel_softmax_policy
-from vosplug.models.layers.build import conv_norm_relu
+from vosplug.models.backbones.sparse_convs.kept import sites_of
+from vosplug.models.frame_run import FrameRun
+from vosplug.models.layers.build import FrozenBN, conv_norm_relu
+from vosplug.structures import Rows, VideoState
 from vosplug.utils.errors import ConfigError
 
 KINDS = (TripleSparseConv, StaticSparseConv, ResidualSparseConv)
@@ -44,15 +41,36 @@ def always(layer, answer):
     layer.gate.bias.data = bias
 
 
-def run(layer, frames, *, dense_first=True, objects=((0, 1),), store=None, call=None, grad=False):
-    """Process frames; the first one densely. Returns copies of the outputs and the work."""
-    store, work, outputs = {} if store is None else store, [], []
+def rows_of(keys):
+    """Rows with these keys, as far as layers look at them."""
+    batch = torch.tensor([b for b, _ in keys], dtype=torch.long)
+    return Rows(batch, torch.arange(len(keys)), tuple(keys), (1, len(keys)))
+
+
+def frame_run(state=None, dense=False, training=False, keys=((0, 1),)):
+    """A run of a frame, in which the rows of objects are those of ``keys``."""
+    run = FrameRun(state or VideoState())
+    run.plan["dense"], run.training, run.rows = dense, training, None if keys is None else rows_of(keys)
+    return run
+
+
+def dense_conv(layer, x, bias=True):
+    """The dense convolution with the weights of a layer."""
+    return F.conv2d(x, layer.weight, layer.bias if bias else None, layer.stride, layer.padding, layer.dilation)
+
+
+def run(layer, frames, *, dense_first=True, objects=((0, 1),), state=None, call=None, grad=False):
+    """Process frames; the first one densely. Returns copies of the outputs and the work.
+
+    With ``grad``, and in training, the layer runs with gradients; else, as in inference, on packed weights.
+    """
+    state, work, outputs = state or VideoState(batch_size=len(frames[0])), [], []
     with torch.set_grad_enabled(grad):
         for t, x in enumerate(frames):
-            context = FrameContext(store, tuple(range(len(x))), objects, dense_first and t == 0, work)
-            with working_on(context):
+            with frame_run(state, dense_first and t == 0, layer.training, objects).working() as done:
                 out = (call or layer)(x)
                 outputs.append(out if grad else out.clone())
+            work += done.notes
     return outputs, work
 
 
@@ -63,13 +81,15 @@ def frames_of(count, rows=1, size=(9, 7), channels=4):
 
 @pytest.mark.parametrize("geometry", [dict(), dict(stride=2), dict(kernel_size=1, padding=0, bias=False)])
 @pytest.mark.parametrize("kind", [TripleSparseConv, StaticSparseConv])
-@pytest.mark.parametrize("training", [False, True])
-def test_all_computed_is_the_dense_convolution_bit_by_bit(kind, geometry, training):
+@pytest.mark.parametrize("training, grad", [(False, False), (False, True), (True, False), (True, True)])
+def test_all_computed_is_the_dense_convolution(kind, geometry, training, grad):
+    """Bit by bit with the executor that learns, to rounding with the one of inference."""
     layer = layer_of(kind, training, **geometry)
     always(layer, COMPUTE)
     frames = frames_of(3)
-    outputs, work = run(layer, frames)
-    assert all(torch.equal(out, layer.convolve(x)) for out, x in zip(outputs, frames, strict=True))
+    outputs, work = run(layer, frames, grad=grad)
+    exactly = torch.equal if training or grad else lambda a, b: torch.allclose(a, b, atol=1e-5)
+    assert all(exactly(out, dense_conv(layer, x)) for out, x in zip(outputs, frames, strict=True))
     assert all(w.counts() == (0, 0, w.sites) for w in work)
 
 
@@ -79,7 +99,7 @@ def test_residual_with_everything_computed_equals_the_dense_convolution_but_for_
     always(layer, COMPUTE)
     frames = frames_of(3)
     outputs, _ = run(layer, frames)
-    assert all(torch.allclose(out, layer.convolve(x), atol=1e-5) for out, x in zip(outputs, frames, strict=True))
+    assert all(torch.allclose(out, dense_conv(layer, x), atol=1e-5) for out, x in zip(outputs, frames, strict=True))
 
 
 @pytest.mark.parametrize("kind", [TripleSparseConv, ResidualSparseConv])
@@ -111,7 +131,7 @@ def test_triple_is_equations_7_and_8():
         policy = logits.argmax(dim=1)
         assert torch.equal(work[t].policy.long(), policy) and len(policy.unique()) == 3
         kind = policy[:, None]
-        expected = (kind == 2) * layer.convolve(frames[t]) + (kind == 1) * outputs[t - 1]
+        expected = (kind == 2) * dense_conv(layer, frames[t]) + (kind == 1) * outputs[t - 1]
         assert torch.allclose(outputs[t], expected, atol=1e-5)
 
 
@@ -121,7 +141,7 @@ def test_static_is_its_gate():
     for x, out, done in zip(frames, outputs, work, strict=True):
         computed = layer.gate(x) >= 0
         assert 0 < computed.float().mean() < 1
-        assert torch.allclose(out, computed * layer.convolve(x), atol=1e-5)
+        assert torch.allclose(out, computed * dense_conv(layer, x), atol=1e-5)
         assert done.counts() == (int((~computed).sum()), 0, int(computed.sum()))
 
 
@@ -151,12 +171,12 @@ def test_rows_without_past_are_computed(kind, training):
     layer, frames = layer_of(kind, training), frames_of(2)
     layer.per_frame = False
     always(layer, REUSE)
-    store = {}
-    first, _ = run(layer, [torch.cat([frames[0], -frames[0]])], objects=((0, 1), (0, 4)), store=store)
+    state = VideoState()
+    first, _ = run(layer, [torch.cat([frames[0], -frames[0]])], objects=((0, 1), (0, 4)), state=state)
     second, work = run(layer, [torch.cat([frames[1], frames[1]])], dense_first=False, objects=((0, 4), (0, 9)),
-                       store=store)
+                       state=state)
     assert torch.equal(second[0][:1], first[0][1:])
-    assert torch.allclose(second[0][1:], layer.convolve(frames[1]), atol=1e-5)
+    assert torch.allclose(second[0][1:], dense_conv(layer, frames[1]), atol=1e-5)
     if training:
         assert work[0].decided == work[0].sites // 2 and float(work[0].chosen) == 0
     else:
@@ -165,26 +185,26 @@ def test_rows_without_past_are_computed(kind, training):
 
 @pytest.mark.parametrize("kind", [TripleSparseConv, ResidualSparseConv])
 def test_features_of_another_size_are_not_used(kind):
-    layer, store = layer_of(kind), {}
+    layer, state = layer_of(kind), VideoState()
     always(layer, REUSE)
-    run(layer, frames_of(1), store=store)
+    run(layer, frames_of(1), state=state)
     small = frames_of(1, size=(5, 5))
-    outputs, work = run(layer, small, dense_first=False, store=store)
-    assert work[0].policy is None and torch.equal(outputs[0], layer.convolve(small[0]))
+    outputs, work = run(layer, small, dense_first=False, state=state)
+    assert work[0].policy is None and torch.allclose(outputs[0], dense_conv(layer, small[0]), atol=1e-5)
 
 
 def test_rows_that_nobody_announced_are_an_error():
     layer = layer_of(TripleSparseConv)
     layer.per_frame = False
-    with pytest.raises(RuntimeError, match="layer: an input of 3 rows came where 1 objects are processed"):
+    with pytest.raises(RuntimeError, match="layer: an input of 3 rows came where 1 rows of objects are processed"):
         run(layer, frames_of(1, rows=3))
 
 
 def test_nothing_is_kept_in_the_layer():
     layer = layer_of(TripleSparseConv)
-    before = {name: id(value) for name, value in vars(layer).items() if name != "_folded"}
+    before = {name: id(value) for name, value in vars(layer).items()}
     run(layer, frames_of(3))
-    assert {name: id(value) for name, value in vars(layer).items() if name != "_folded"} == before
+    assert {name: id(value) for name, value in vars(layer).items()} == before  # packed weights are in their cache
 
 
 def test_gumbel_samples_follow_the_logits():
@@ -216,28 +236,34 @@ def test_best_policy_is_arg_max():
 
 @pytest.mark.parametrize("shares", [(0.1, 0.24), (0.0, 1.0), (1.0, 0.0)])
 def test_constructed_policies_have_their_shares(shares):
-    layer = layer_of(TripleSparseConv, shares=shares)
+    layer = layer_of(TripleSparseConv)
+    layer.forced = ClusteredPolicy(*shares)
     _, work = run(layer, frames_of(2, size=(40, 60)))
     skipped, reused, computed = work[1].counts()
     assert (computed / 2400, reused / 2400) == pytest.approx(shares, abs=1e-3)
     assert skipped + reused + computed == 2400
 
 
-@pytest.mark.parametrize("options, message", [(dict(shares=(0.6, 0.6)), "together at most 1"),
-                                              (dict(tau=0.0), "must be positive"),
+@pytest.mark.parametrize("options, message", [(dict(tau=0.0), "must be positive"),
                                               (dict(padding="same"), "must be numbers")])
 def test_wrong_options_are_named(options, message):
     with pytest.raises(ConfigError, match=message):
         layer_of(TripleSparseConv, **options)
 
 
-# Inference with what follows folded in ------------------------------------------------------------------------------
+@pytest.mark.parametrize("shares", [(0.6, 0.6), (-0.1, 0.2)])
+def test_shares_that_cannot_be_are_refused(shares):
+    with pytest.raises(ConfigError, match="together at most 1"):
+        ClusteredPolicy(*shares)
+
+
+# Inference on packed weights, with what follows folded in -----------------------------------------------------------
 
 def norm_of(kind):
     torch.manual_seed(1)
     if kind is None:
         return nn.Identity()
-    norm = nn.BatchNorm2d(6)
+    norm = FrozenBN(6) if kind == "FrozenBN" else nn.BatchNorm2d(6)
     for tensor in (norm.running_mean, norm.weight.data, norm.bias.data):
         tensor.normal_()
     norm.running_var.uniform_(0.5, 2)
@@ -245,26 +271,27 @@ def norm_of(kind):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("norm", [None, "BN"])
+@pytest.mark.parametrize("norm", [None, "BN", "FrozenBN"])
 @pytest.mark.parametrize("relu", [False, True])
 @pytest.mark.parametrize("geometry", [dict(), dict(stride=2), dict(kernel_size=1, padding=0, bias=False)])
-def test_folded_steps_equal_separate_ones(kind, norm, relu, geometry):
-    """Over many frames, with sites changing between all policies."""
+def test_both_executors_give_the_same(kind, norm, relu, geometry):
+    """One step on packed weights, and separate ones with gradients, over many frames with all kinds of sites."""
     layer, norm = layer_of(kind, **geometry), norm_of(norm)
     nn.init.normal_(layer.gate.weight)
     frames = frames_of(8, rows=2)
     outputs, work = run(layer, frames, call=lambda x: conv_norm_relu(layer, norm, x, relu))
-    assert layer._folded is not None
+    assert layer._packed.conv is not None
     def separate(x):
         out = norm(layer(x))
         return F.relu(out) if relu else out
-    expected, expected_work = run(layer, frames, call=separate)
+    expected, expected_work = run(layer, frames, call=separate, grad=True)
+    assert expected[-1].requires_grad
     assert all(torch.allclose(a, b, atol=1e-4) for a, b in zip(outputs, expected, strict=True))
     assert [w.counts() for w in work] == [w.counts() for w in expected_work]
     assert [w.macs for w in work] == [w.macs for w in expected_work]
 
 
-def test_folded_weights_follow_the_weights():
+def test_packed_weights_follow_the_weights():
     layer, frames = layer_of(TripleSparseConv), frames_of(2)
     always(layer, COMPUTE)
     call = lambda x: conv_norm_relu(layer, nn.Identity(), x, relu=False)  # noqa: E731
@@ -272,16 +299,16 @@ def test_folded_weights_follow_the_weights():
     with torch.no_grad():
         layer.weight.mul_(2)
     after, _ = run(layer, frames, call=call)
-    assert torch.allclose(after[1], layer.convolve(frames[1]), atol=1e-5)
+    assert torch.allclose(after[1], dense_conv(layer, frames[1]), atol=1e-5)
     assert not torch.allclose(after[1], before[1], atol=0.1)
 
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("training, grad", [(True, False), (False, True)])
-def test_folding_is_left_out_where_it_cannot_be(kind, training, grad):
+def test_packed_weights_are_left_out_where_they_cannot_serve(kind, training, grad):
     layer = layer_of(kind, training)
     run(layer, frames_of(2), call=lambda x: conv_norm_relu(layer, nn.Identity(), x), grad=grad)
-    assert layer._folded is None
+    assert layer._packed.conv is None
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -291,8 +318,8 @@ def test_group_norm_runs_behind_a_convolution_in_place(kind, relu):
     layer, norm, frames = layer_of(kind), nn.GroupNorm(2, 6), frames_of(6, rows=2)
     nn.init.normal_(layer.gate.weight)
     outputs, _ = run(layer, frames, call=lambda x: conv_norm_relu(layer, norm, x, relu))
-    assert layer._folded is not None and not layer._folded.relu
-    expected, _ = run(layer, frames, call=lambda x: F.relu(norm(layer(x))) if relu else norm(layer(x)))
+    assert layer._packed.conv is not None and not layer._packed.conv.relu
+    expected, _ = run(layer, frames, call=lambda x: F.relu(norm(layer(x))) if relu else norm(layer(x)), grad=True)
     assert all(torch.allclose(a, b, atol=1e-4) for a, b in zip(outputs, expected, strict=True))
 
 
@@ -300,41 +327,45 @@ def test_group_norm_runs_behind_a_convolution_in_place(kind, relu):
 def test_packed_dense_convolutions(channels, packs):
     """Layers with a Winograd form run on the kernels, in inference within a frame loop; all give the same."""
     torch.manual_seed(0)
-    layer = DenseConv(*channels, 3, padding=1, packed=True).eval()
+    layer = DenseConv(*channels, 3, padding=1).eval()
     x = torch.randn(2, channels[0], 9, 12)
     expected = F.conv2d(x, layer.weight, layer.bias, padding=1)
-    assert torch.equal(layer(x), expected) and layer._folded is None
-    with torch.no_grad(), working_on(FrameContext({}, (0,), (), False, [])):
+    assert torch.equal(layer(x), expected) and layer._packed.conv is None
+    with torch.no_grad(), frame_run().working():
         out = layer(x)
         assert torch.allclose(out, expected, atol=1e-4)
-        assert layer._folded.has_winograd is (packs and has_extension())
+        assert layer._packed.conv.has_winograd is (packs and has_extension())
+        if packs and has_extension():  # what always computes all sites holds one form of its weights
+            assert layer._packed.conv.prepared.packed.weight.numel() == 0
         layer.weight.mul_(2)
         assert torch.allclose(layer(x), F.conv2d(x, layer.weight, layer.bias, padding=1), atol=1e-4)
     layer.train()
-    with working_on(FrameContext({}, (0,), (), False, [])):
-        assert layer(x).requires_grad and layer._folded is None
+    with frame_run().working():
+        assert layer(x).requires_grad and layer._packed.conv is None
     assert set(layer.state_dict()) == {"weight", "bias"}
 
 
 def test_lists_of_sites_are_shared_by_layers_with_equal_policies():
-    context = FrameContext({}, (0,), (), False, [])
     policy = torch.tensor([[[0, 1, 2], [2, 0, 0]]], dtype=torch.uint8)
-    first = context.sites(policy)
-    assert context.sites(policy) is first and context.sites(policy.clone()) is first
-    other = policy.flip(2)
-    assert context.sites(other) is not first and context.sites(other).index.tolist() == [0, 5]
-    assert first.index.tolist() == [2, 3]
+    with frame_run().working():
+        first = sites_of(policy)
+        assert sites_of(policy) is first and sites_of(policy.clone()) is first
+        other = policy.flip(2)
+        assert sites_of(other) is not first and sites_of(other).index.tolist() == [0, 5]
+        assert first.index.tolist() == [2, 3]
+    with frame_run().working():
+        assert sites_of(policy) is not first
 
 
 def test_buffers_of_dense_frames_are_used_again():
-    layer, frames, store, pointers = layer_of(TripleSparseConv), frames_of(3), {}, []
+    layer, frames, state, pointers = layer_of(TripleSparseConv), frames_of(3), VideoState(), []
     with torch.no_grad():
         for x in frames:
-            with working_on(FrameContext(store, (0,), (), True, [])):
+            with frame_run(state, dense=True).working():
                 out = conv_norm_relu(layer, nn.Identity(), x)
             pointers.append(out.data_ptr())
-            assert torch.allclose(out, F.relu(layer.convolve(x)), atol=1e-5)
-    assert len(set(pointers)) == 1 or layer._folded.prepared.packed is None
+            assert torch.allclose(out, F.relu(dense_conv(layer, x)), atol=1e-5)
+    assert len(set(pointers)) == 1 or layer._packed.conv.prepared.packed is None
 
 
 def test_random_policies_are_repeatable_and_have_their_shares():
@@ -348,118 +379,18 @@ def test_random_policies_are_repeatable_and_have_their_shares():
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_objects_come_and_go_in_folded_steps(kind):
+def test_objects_come_and_go_with_both_executors(kind):
     layer, frames = layer_of(kind), frames_of(6, rows=2)
     nn.init.normal_(layer.gate.weight)
     layer.per_frame = False
     keys = [((0, 1), (0, 2)), ((0, 1), (0, 2)), ((0, 2), (0, 3)), ((0, 3), (0, 5)), ((0, 3), (0, 5))]
     norm = norm_of("BN")
     results = []
-    for call in (lambda x: conv_norm_relu(layer, norm, x), lambda x: F.relu(norm(layer(x)))):
-        store = {}
-        results.append([run(layer, [x], dense_first=t == 0, objects=key, store=store, call=call)[0][0]
+    for grad, call in ((False, lambda x: conv_norm_relu(layer, norm, x)), (True, lambda x: F.relu(norm(layer(x))))):
+        state = VideoState()
+        results.append([run(layer, [x], dense_first=t == 0, objects=key, state=state, call=call, grad=grad)[0][0]
                         for t, (x, key) in enumerate(zip(frames, keys, strict=False))])
     assert all(torch.allclose(a, b, atol=1e-4) for a, b in zip(*results, strict=True))
-
-
-# Lean layers ---------------------------------------------------------------------------------------------------------
-
-def bottleneck_end(lean):
-    """A 3x3 convolution that keeps its output and the widening pointwise one behind it, with their norms."""
-    torch.manual_seed(0)
-    layers = [TripleSparseConv(4, 4, 3, padding=1, bias=False), TripleSparseConv(4, 12, 1, bias=False)]
-    norms = [nn.BatchNorm2d(4), nn.BatchNorm2d(12)]
-    for number, (layer, norm) in enumerate(zip(layers, norms, strict=True)):
-        for tensor in (layer.weight.data, layer.gate.weight.data, norm.running_mean, norm.weight.data, norm.bias.data):
-            tensor.normal_()
-        layer.eval(), norm.eval()
-        layer.name, layer.per_frame, layer.lean = f"layer{number}", True, lean
-    return layers, norms
-
-
-def run_bottleneck(parts, frames, shortcuts, dense, store=None):
-    """Outputs of both layers and the second one's work, frame by frame."""
-    (narrow, wide), (first, second) = parts
-    store, outputs, work = {} if store is None else store, [], []
-    with torch.no_grad():
-        for t, (x, shortcut) in enumerate(zip(frames, shortcuts, strict=True)):
-            done = []
-            with working_on(FrameContext(store, tuple(range(len(x))), (), t in dense, done)):
-                middle = conv_norm_relu(narrow, first, x)
-                outputs += [middle.clone(), conv_norm_relu(wide, second, middle, shortcut=shortcut).clone()]
-            work.append(done[1])
-    return outputs, work
-
-
-@pytest.mark.parametrize("dense", [{0}, {0, 3}, {0, 1, 5}])
-def test_lean_layers_give_the_same_bit_by_bit(dense):
-    """They keep inputs; the layer before, whose output those are, must not overwrite them."""
-    frames, shortcuts = frames_of(8, rows=2), frames_of(8, rows=2, channels=12)
-    expected, plain = run_bottleneck(bottleneck_end(False), frames, shortcuts, dense)
-    others = {"sensory": torch.zeros(1)}  # what a method keeps beside the layers
-    outputs, work = run_bottleneck(bottleneck_end(True), frames, shortcuts, dense, others)
-    same = torch.equal if has_extension() else lambda a, b: torch.allclose(a, b, atol=1e-5)
-    assert all(same(a, b) for a, b in zip(outputs, expected, strict=True))
-    assert [w.counts() for w in work] == [w.counts() for w in plain]
-    assert all(w.repeated == 0 for w in plain) and any(0 < w.repeated < w.counts()[1] for w in work)
-    assert all(a.macs == b.macs + a.repeated * a.cost for a, b in zip(work, plain, strict=True))
-
-
-def test_lean_layers_keep_fewer_values():
-    frames, shortcuts = frames_of(3), frames_of(3, channels=12)
-    kept = {}
-    for lean in (False, True):
-        store = {}
-        _, work = run_bottleneck(bottleneck_end(lean), frames, shortcuts, {0}, store)
-        kept[lean] = {name: tensor.numel() for name, tensor in store["layer1"].tensors.items()}
-        assert store["layer0"].tensors["kept"].numel() == 4 * 63
-    assert kept[False]["kept"] == 12 * 63
-    made = work[-1].counts()[2] + work[-1].repeated
-    assert kept[True]["inputs"] == 4 * made and kept[True]["index"] == made < 63
-
-
-def test_lean_layers_compute_where_rows_are_others():
-    """Inputs of sites, side by side, belong to their frames: another batch starts anew."""
-    parts, store = bottleneck_end(True), {}
-    frames, shortcuts = frames_of(2, rows=2), frames_of(2, rows=2, channels=12)
-    run_bottleneck(parts, frames, shortcuts, {0}, store)
-    _, work = run_bottleneck(parts, [frames[0][:1]], [shortcuts[0][:1]], set(), store)
-    assert work[0].policy is None
-
-
-def test_only_widening_pointwise_convolutions_of_frames_keep_inputs():
-    lean = [dict(), dict(kernel_size=1), dict(kernel_size=1, stride=2, padding=0), dict(kernel_size=1, padding=0)]
-    layers = [layer_of(TripleSparseConv, **options) for options in lean]
-    layers += [layer_of(TripleSparseConv, kernel_size=1, padding=0), TripleSparseConv(6, 4, 1)]
-    for layer in layers:
-        layer.lean = True
-    layers[-2].per_frame = False
-    assert [layer.keeps_output for layer in layers] == [True, True, True, False, True, True]
-
-
-@pytest.mark.skipif(not has_extension(), reason="needs the compiled operators")
-def test_lean_layers_give_up_their_weights():
-    parts = bottleneck_end(True)
-    frames, shortcuts = frames_of(2), frames_of(2, channels=12)
-    (narrow, wide), _ = parts
-    run_bottleneck(parts, frames, shortcuts, {0})
-    assert narrow.weight.is_meta and wide.weight.is_meta and not narrow.gate.weight.is_meta
-    run_bottleneck(parts, frames, shortcuts, {0})
-    wide.eval()
-    with pytest.raises(RuntimeError, match="holds its weight in packed form only and cannot be trained"):
-        wide.train()
-    with pytest.raises(RuntimeError, match="cannot be saved"):
-        wide.state_dict()
-    with pytest.raises(RuntimeError, match="cannot be loaded"):
-        wide.load_state_dict({"weight": torch.zeros(12, 4, 1, 1)}, strict=False)
-    with pytest.raises(RuntimeError, match="cannot be copied"):
-        copy.deepcopy(wide)
-    with pytest.raises(RuntimeError, match="cannot be computed outside of inference on a video"):
-        conv_norm_relu(wide, nn.Identity(), frames[0])
-    with pytest.raises(RuntimeError, match="cannot be computed outside of inference on a video"):
-        wide(frames[0])
-    with pytest.raises(RuntimeError, match="cannot be packed anew, for another type or a changed norm"):
-        run_bottleneck(parts, [x.bfloat16() for x in frames], [s.bfloat16() for s in shortcuts], {0})
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -473,23 +404,117 @@ def test_shortcuts_come_before_the_activation(kind, norm, relu):
     def separate(x):
         out = norm(layer(x)) + shortcut
         return F.relu(out) if relu else out
-    expected, _ = run(layer, frames, call=separate)
+    expected, _ = run(layer, frames, call=separate, grad=True)
     assert all(torch.allclose(a, b, atol=1e-4) for a, b in zip(outputs, expected, strict=True))
 
 
-def test_lean_dense_convolutions_hold_transformed_weights_only_where_they_pay():
-    layer = DenseConv(64, 64, 3, padding=1, packed=True).eval()
-    small, large = torch.randn(1, 64, 9, 9), torch.randn(1, 64, 40, 40)
-    with torch.no_grad(), working_on(FrameContext({}, (0,), (), False, [])):
-        for lean, x, packs in ((True, small, False), (True, large, True), (False, small, True)):
-            layer.lean, layer._folded = lean, None
-            assert torch.allclose(layer(x), F.conv2d(x, layer.weight, layer.bias, padding=1), atol=1e-4) or packs
-            assert (layer._folded is not None) is packs
-            if lean and packs and has_extension():
-                assert layer.weight.is_meta
-                parts = [layer(large[..., i:i + 12])[..., 1:-1] for i in (0, 10)]  # a smaller frame than the first one
-                assert torch.allclose(torch.cat(parts, dim=3), layer(large)[..., 1:21], atol=1e-4)
-                layer = DenseConv(64, 64, 3, padding=1, packed=True).eval()
-        last = DenseConv(64, 1, 3, padding=1, packed=True).eval()  # no transformed form: it needs its own weight
-        last.lean = True
-        assert torch.equal(last(large), F.conv2d(large, last.weight, last.bias, padding=1)) and not last.weight.is_meta
+# Whose rows ----------------------------------------------------------------------------------------------------------
+
+def call_with(layer, state, x, rows, grad=False, dense=False):
+    """One frame of some rows; whatever is noted."""
+    with torch.set_grad_enabled(grad), frame_run(state, dense, keys=None).working() as done:
+        with done.whose(rows):
+            out = conv_norm_relu(layer, nn.Identity(), x)
+        return out.clone(), done.notes
+
+
+@pytest.mark.parametrize("kind", [TripleSparseConv, ResidualSparseConv])
+@pytest.mark.parametrize("grad", [False, True])
+def test_a_subset_of_rows_leaves_the_others_what_they_have(kind, grad):
+    """Rows that are computed frame by frame in twos and ones give what a layer of each row alone gives."""
+    layer = layer_of(kind)
+    nn.init.normal_(layer.gate.weight)
+    layer.per_frame = False
+    names = [(0, "a"), (0, "b"), (0, "c")]
+    shown = [(0, 1), (0, 1), (0,), (1,), (0, 1, 2), (2, 0), (1,), (2,), (2, 1, 0)]
+    frames = [[torch.randn(1, 4, 9, 7) for _ in names] for _ in shown]
+    together, alone = VideoState(), [VideoState() for _ in names]
+    for t, rows in enumerate(shown):
+        x = torch.cat([frames[t][row] for row in rows])
+        out, notes = call_with(layer, together, x, rows_of([names[row] for row in rows]), grad, dense=t == 0)
+        for place, row in enumerate(rows):
+            expected, one = call_with(layer, alone[row], frames[t][row], rows_of([names[row]]), grad, dense=t == 0)
+            assert torch.allclose(out[place], expected[0], atol=1e-5)
+            if notes[0].policy is not None and one[0].policy is not None:
+                assert torch.equal(notes[0].policy[place], one[0].policy[0])
+    assert set(together.layers["layer"].keys) == set(names)
+    together.layers["layer"].drop({names[1]})
+    assert set(together.layers["layer"].keys) == {names[0], names[2]}
+    assert all(len(tensor) == 2 for tensor in together.layers["layer"].tensors.values())
+
+
+def test_a_subset_is_written_into_the_buffer_of_all():
+    layer, state = layer_of(TripleSparseConv), VideoState()
+    layer.per_frame = False
+    rows, frames = rows_of([(0, 1), (0, 2)]), frames_of(2, rows=2)
+    call_with(layer, state, frames[0], rows, dense=True)
+    buffer = state.layers["layer"].tensors["out"]
+    pointer, other = buffer.data_ptr(), buffer[0].clone()
+    always(layer, COMPUTE)
+    out, notes = call_with(layer, state, frames[1][1:], rows.select(torch.tensor([False, True])))
+    assert notes[0].counts()[2] == 63
+    held = state.layers["layer"]
+    assert held.keys == rows.keys and held.tensors["out"].data_ptr() == pointer
+    assert torch.equal(held.tensors["out"][0], other) and torch.equal(held.tensors["out"][1:], out)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("per_frame", [False, True])
+def test_rows_of_nobody_are_dense_and_leave_nothing(kind, per_frame):
+    layer, state = layer_of(kind), VideoState()
+    layer.per_frame = per_frame
+    frames = frames_of(2)
+    call_with(layer, state, frames[0], rows_of([(0, 1)]), dense=True)
+    held = {name: (id(kept), kept.keys) for name, kept in state.layers.items()}
+    many = torch.randn(5, 4, 9, 7)
+    out, notes = call_with(layer, state, many, None)
+    assert torch.equal(out, F.relu(dense_conv(layer, many))) and not notes
+    assert {name: (id(kept), kept.keys) for name, kept in state.layers.items()} == held
+
+
+def test_rows_of_objects_that_nobody_named_are_refused():
+    layer = layer_of(TripleSparseConv)
+    layer.per_frame = False
+    with FrameRun(VideoState()).working(), pytest.raises(RuntimeError, match="layer: .* nobody said whose rows"):
+        layer(frames_of(1)[0])
+    assert torch.equal(layer(frames_of(1)[0]), dense_conv(layer, frames_of(1)[0]))  # outside of any frame loop
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_video_inside_another_one(kind):
+    """A frame of a second video comes while a frame of the first is worked on: neither notices."""
+    layer, frames, others = layer_of(kind), frames_of(4), frames_of(4, size=(9, 7))
+    others = [-x for x in others]
+    nn.init.normal_(layer.gate.weight)
+    call = lambda x: conv_norm_relu(layer, nn.Identity(), x)  # noqa: E731
+    expected, other = run(layer, frames, call=call)[0], run(layer, others, call=call)[0]
+    first, second, results = VideoState(), VideoState(), ([], [])
+    with torch.no_grad():
+        for t in range(4):
+            with frame_run(first, dense=t == 0).working() as outer:
+                with frame_run(second, dense=t == 0).working():
+                    results[1].append(call(others[t]).clone())
+                results[0].append(call(frames[t]).clone())
+                assert len(outer.notes) == 1
+    assert all(torch.equal(a, b) for a, b in zip(results[0] + results[1], expected + other, strict=True))
+
+
+def test_packed_weights_are_neither_copied_nor_saved():
+    layer = layer_of(TripleSparseConv)
+    run(layer, frames_of(2), call=lambda x: conv_norm_relu(layer, nn.Identity(), x))
+    assert layer._packed.conv is not None and set(layer.state_dict()) == {"weight", "bias", "gate.weight", "gate.bias"}
+    for other in (copy.deepcopy(layer), pickle.loads(pickle.dumps(layer))):
+        assert other._packed is not layer._packed and other._packed.conv is None
+        assert torch.equal(other.weight, layer.weight)
+    assert layer.train()._packed.conv is None
+
+
+def test_what_a_caller_holds_is_not_overwritten():
+    """Without a norm behind it, that is called by itself, a layer gives away copies of its buffer."""
+    layer, state, held = layer_of(TripleSparseConv), VideoState(), []
+    with torch.no_grad():
+        for t, x in enumerate(frames_of(4)):
+            with frame_run(state, dense=t == 0).working():
+                out = layer(x)
+            held.append((out, out.clone()))
+    assert all(torch.equal(now, then) for now, then in held)

@@ -3,48 +3,49 @@
 from importlib import import_module
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ....structures import Work
 from ....utils.errors import ConfigError
+from ...frame_run import FrameRun, is_training
 from ...layers.build import add_and_activate
-from .constructed import ClusteredPolicy
-from .context import FrameContext, Work, current
-from .folded import KIND, FoldedConv
-from .folding import NO_NORM, FoldingConv
-from .gates import COMPUTE, Gate
+from .constructed import ForcedPolicy
+from .executors import DifferentiableConv, PackedConv, WeightCache
+from .gates import COMPUTE, Choice, Gate
+from .kept import keep, recall, run_of
+
+NO_NORM = nn.Identity()
+Executor = DifferentiableConv | PackedConv
 
 
-class SparseConv(FoldingConv):
+class SparseConv(nn.Conv2d):
     """Base of convolutions that compute a part of their sites.
 
-    Outside of a frame loop, and on frames that a policy of the segmentor keeps dense, it is the dense convolution. The
-    names of its parameters are those of ``nn.Conv2d``; the gate's (``gate.weight``, ``gate.bias``) come on top, see
-    :func:`~.weights.load_dense_weights`.
+    Outside of a frame loop, on rows that are nobody's, and on frames that a frame policy keeps dense, it is the dense
+    convolution. The names of its parameters are those of ``nn.Conv2d``; the gate's (``gate.weight``, ``gate.bias``)
+    come on top, see :func:`~.weights.load_dense_weights`.
+
+    A kind says what its gate looks at (:meth:`ask`), what is kept (:meth:`remember`) and which sites get what
+    (:meth:`carry_out`); one of two executors does it, see :mod:`.executors`.
 
     Args:
         in_channels, out_channels, kernel_size, stride, padding, dilation, groups, bias: as for ``nn.Conv2d``.
         tau: temperature of the Gumbel-softmax.
-        compute_bias: initial advantage of computing, in logits of the gate.
-        shares: (computed, reused) shares of sites; in evaluation they replace what the gate says (its cost stays), by
-            clusters. For measurements of speed only.
 
     Attributes:
-        forced: what decides instead of the gate in evaluation, ``forced(name, shape, device) -> policy``; see
-            :mod:`.constructed`. None: the gate.
-        name: under which previous features are kept; given by the segmentor.
-        per_frame: the rows of the input are the frames of the batch, not (video, object) pairs.
+        forced: what decides instead of the gate in evaluation, see :mod:`.constructed`. None: the gate.
+        name: under which previous features are kept; given by :func:`~.surgery.sparsify`.
+        per_frame: the rows of the input are the frames of the batch, not those of objects.
     """
 
     temporal = True  # without previous features there is nothing to decide
-    keeps_output = True  # in inference with folding; otherwise a shortcut can be added while the output is made
-    can_be_lean = True
-    gate_inputs = 1
-    gate_outputs = 1
+    keeps_output = True  # so a shortcut cannot be added while the output is made
+    adds = False  # changes of the input are added up, before any ReLU
+    dense_gate_share = 0.0  # of the gate that is evaluated on dense frames
 
     def __init__(self, in_channels: int, out_channels: int, kernel_size: int | tuple, stride: int | tuple = 1,
                  padding: int | tuple = 0, dilation: int | tuple = 1, groups: int = 1, bias: bool = True,
-                 tau: float = 1.0, compute_bias: float = 0.0, shares: tuple[float, float] | None = None):
+                 tau: float = 1.0):
         super().__init__(in_channels, out_channels, kernel_size, stride=stride, padding=padding, dilation=dilation,
                          groups=groups, bias=bias)
         # The operators are loaded where a layer needs them, not by dense models; from then on they can be counted.
@@ -56,125 +57,141 @@ class SparseConv(FoldingConv):
         self.tau = tau
         self.name = ""
         self.per_frame = False
-        self.forced = None if shares is None else ClusteredPolicy(*check_shares(shares))
-        self.gate = Gate(self, in_channels * self.gate_inputs, self.gate_outputs, compute_bias)
+        self.forced: ForcedPolicy | None = None
+        self.gate = self.build_gate()
+        self._packed = WeightCache()
+
+    # What a kind of sparse convolution says -------------------------------------------------------------------------
+
+    def build_gate(self) -> Gate:
+        """The gate of the layer."""
+        raise NotImplementedError(f"{type(self).__name__} does not say which gate it has")
+
+    def remember(self, x: Tensor) -> dict[str, Tensor]:
+        """What the gate of the next frame wants to know of a dense frame with the input ``x``."""
+        return {}
+
+    def ask(self, x: Tensor, kept: dict[str, Tensor], known: Tensor | None) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
+        """Ask the gate.
+
+        Args:
+            kept: what the layer kept of the previous frame, rows as in ``x``; empty for a layer that keeps nothing.
+            known: (N,) bool, rows that have previous features; None for all. The others will be computed.
+
+        Returns:
+            Logits of the gate, what is convolved (``x``, or its change), and what :meth:`remember` says of ``x``.
+        """
+        raise NotImplementedError(f"{type(self).__name__} does not say what its gate looks at")
+
+    def carry_out(self, conv: Executor, x: Tensor, choice: Choice, kept: dict[str, Tensor], known: Tensor | None,
+                  shortcut: Tensor | None) -> Tensor:
+        """The output of a sparse frame; ``x`` is what :meth:`ask` said is convolved.
+
+        Args:
+            shortcut: to add before the activation; only where the layer does not keep its output.
+        """
+        raise NotImplementedError(f"{type(self).__name__} does not say how policies are carried out")
+
+    # The frame loop -------------------------------------------------------------------------------------------------
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, C_in, H, W) -> (N, C_out, H_out, W_out)."""
-        context = current()
-        if context is None:
-            return self.convolve(x)
-        found = context.recall(self, x)
-        if context.dense or (self.temporal and found is None):
-            return self.densely(x, context)
-        previous, known = found or ({}, None)
-        return self.sparsely(x, previous, known, context)
+        run = run_of(self)
+        if run is None or not self.in_inference():
+            conv = DifferentiableConv(self)
+            return conv.everywhere(x) if run is None else self.process(x, conv, run)
+        out = self.process(x, self.packed(x, NO_NORM, relu=False), run)
+        return out.clone() if self.keeps_output else out  # the next frame would overwrite what a caller holds
 
-    def convolve(self, x: Tensor) -> Tensor:
-        """The dense convolution."""
-        self.need_weight("computed outside of inference on a video")
-        return F.conv2d(x, self.weight, self.bias, self.stride, self.padding, self.dilation, self.groups)
+    def fused(self, x: Tensor, norm: nn.Module, relu: bool, shortcut: Tensor | None = None) -> Tensor | None:
+        """``relu(norm(conv(x)) + shortcut)`` in inference, with the norm folded.
 
-    def densely(self, x: Tensor, context: FrameContext) -> Tensor:
-        """Process a frame densely and keep what the next one needs."""
-        raise NotImplementedError(f"{type(self).__name__} does not say how dense frames are kept")
+        The result may be a buffer of the layer: it is valid until the next frame, and must not be written to. A norm
+        that cannot be folded (group norm looks at all sites) runs after the convolution, which still updates its output
+        in place.
 
-    def sparsely(self, x: Tensor, previous: dict[str, Tensor], known: Tensor | None, context: FrameContext) -> Tensor:
-        """Process a frame sparsely.
+        Returns:
+            None where it cannot be done so (training, gradients, no frame loop, rows that are nobody's).
+        """
+        run = run_of(self)
+        if run is None or not self.in_inference():
+            return None
+        if not PackedConv.possible(norm):
+            return add_and_activate(norm(self.fused(x, NO_NORM, relu=False)), shortcut, relu)
+        inside, outside = (None, shortcut) if self.keeps_output else (shortcut, None)
+        folds_relu = relu and outside is None and not self.adds
+        conv = self.packed(x, norm, folds_relu)
+        if inside is not None:
+            inside = inside.to(conv.dtype).contiguous(memory_format=torch.channels_last)
+        out = self.process(x, conv, run, inside)
+        return add_and_activate(out, outside, relu and not folds_relu)
+
+    def process(self, x: Tensor, conv: Executor, run: FrameRun, shortcut: Tensor | None = None) -> Tensor:
+        """One frame, densely or as the gate chooses; what the next frame needs is kept."""
+        x = x.to(conv.dtype) if isinstance(conv, PackedConv) else x
+        found = recall(self, x, run, conv.form)
+        if run.plan.get("dense") or (self.temporal and found is None):
+            buffer = found[0]["out"] if found is not None and found[1] is None else None
+            out = conv.everywhere(x, buffer, shortcut)
+            self.keep(x, conv, run, out, self.remember(x))
+            self.note(run, out, gate_share=self.dense_gate_share)
+            return out
+        kept, known = found or ({}, None)
+        logits, signal, remembered = self.ask(x, kept, known)
+        choice = self.choose(logits, known)
+        out = self.carry_out(conv, signal, choice, kept, known, shortcut)
+        self.keep(x, conv, run, out, remembered, choice.policy)
+        self.note(run, out, choice, known)
+        return out
+
+    def choose(self, logits: Tensor, known: Tensor | None) -> Choice:
+        """Drawn in training; in evaluation the likeliest policy, or one that is forced. Rows without past compute."""
+        if is_training(self):
+            return self.gate.draw(logits, self.tau, known)
+        policy = self.gate.best(logits)
+        if self.forced is not None:
+            policy = self.gate.settle(self.forced(self.name, tuple(policy.shape), policy.device))
+        return Choice(policy if known is None else policy.masked_fill(~known[:, None, None], COMPUTE))
+
+    def keep(self, x: Tensor, conv: Executor, run: FrameRun, out: Tensor, remembered: dict[str, Tensor],
+             policy: Tensor | None = None) -> None:
+        """Keep what the next frame needs."""
+        if self.temporal:
+            keep(self, x, run, conv.form, {**conv.kept(out, policy), **remembered}, conv.in_place)
+
+    def note(self, run: FrameRun, out: Tensor, choice: Choice | None = None, known: Tensor | None = None,
+             gate_share: float = 1.0) -> None:
+        """Tell the run what was done.
 
         Args:
-            previous: what the layer kept of the previous frame, rows as in ``x``.
-            known: (N,) bool, rows that have previous features; None for all. The others must be computed.
+            choice: None for a dense frame.
+            gate_share: share of the gate that was evaluated.
         """
-        raise NotImplementedError(f"{type(self).__name__} does not say how sparse frames are processed")
-
-    # What the kinds of sparse convolutions need ---------------------------------------------------------------------
+        sites = out.shape[0] * out.shape[2] * out.shape[3]
+        work = Work(self.name, self.site_cost, self.gate.macs(sites, gate_share), sites,
+                    None if choice is None else choice.policy)
+        if choice is not None and choice.drawn is not None:
+            chosen = choice.chosen()
+            rows = chosen if known is None else chosen[known]
+            work.chosen, work.decided = rows.sum(), rows.numel()
+        run.note(work)
 
     @property
     def site_cost(self) -> int:
         """Multiply-accumulates per site, c_k of Eq. 12."""
         return self.weight[0].numel() * self.out_channels
 
-    def settle(self, policy: Tensor, known: Tensor | None) -> Tensor:
-        """The policy (N, H, W) uint8 that is carried out: a forced one if there is any, rows without past computed."""
-        if self.forced is not None:
-            policy = self.constructed(tuple(policy.shape), policy.device)
-        if known is not None:
-            policy = policy.masked_fill(~known[:, None, None], COMPUTE)
-        return policy
+    # Packed weights -------------------------------------------------------------------------------------------------
 
-    def constructed(self, shape: tuple[int, int, int], device: torch.device) -> Tensor:
-        """The policy that is forced upon the layer, of the kinds of sites that it knows."""
-        return self.forced(self.name, shape, device)
+    def in_inference(self) -> bool:
+        """Whether nothing is learnt and no gradient is wanted, so that packed weights can be used."""
+        return not (self.training or torch.is_grad_enabled() or is_training(self))
 
-    # Inference with what follows folded in --------------------------------------------------------------------------
+    def packed(self, x: Tensor, norm: nn.Module, relu: bool) -> PackedConv:
+        """The executor for inference on inputs like ``x``."""
+        return self._packed.of(self, x, norm, relu, adds=self.adds)
 
-    def fused(self, x: Tensor, norm: nn.Module, relu: bool, shortcut: Tensor | None = None) -> Tensor | None:
-        """``relu(norm(conv(x)) + shortcut)`` in inference with the norm folded.
-
-        The result may be a buffer of the layer: it is valid until the next frame, and must not be written to.
-
-        A norm that cannot be folded (group norm looks at all sites) runs after the convolution, which still updates
-        its output in place.
-
-        Returns:
-            None where it cannot be done so (training, gradients, no frame loop, or the frame loop does not fold).
-        """
-        context = self.folding_context()
-        if context is None:
-            return None
-        if not FoldedConv.possible(norm):
-            return add_and_activate(norm(self.fused(x, NO_NORM, relu=False)), shortcut, relu)
-        if shortcut is not None and self.keeps_output:
-            return add_and_activate(self.fused(x, norm, relu=False), shortcut, relu)
-        folded = self.folded(x, norm, relu)
-        found = context.recall(self, x, KIND, whole=not self.keeps_output)
-        x = x.to(folded.dtype)
-        if shortcut is not None:
-            shortcut = shortcut.to(folded.dtype).contiguous(memory_format=torch.channels_last)
-        if context.dense or (self.temporal and found is None):
-            return self.densely_folded(x, folded, None if found is None else found[0], context, shortcut)
-        previous, known = found or ({}, None)
-        return self.sparsely_folded(x, folded, previous, known, context, shortcut)
-
-    def densely_folded(self, x: Tensor, folded: FoldedConv, previous: dict[str, Tensor] | None,
-                       context: FrameContext, shortcut: Tensor | None) -> Tensor:
-        """As :meth:`densely`.
-
-        Args:
-            previous: what was kept of the frame before, whose buffers may be used again.
-            shortcut: to add before the activation; only where the layer does not keep its output.
-        """
-        raise NotImplementedError(f"{type(self).__name__} does not say how dense frames are kept when it is folded")
-
-    def sparsely_folded(self, x: Tensor, folded: FoldedConv, previous: dict[str, Tensor], known: Tensor | None,
-                        context: FrameContext, shortcut: Tensor | None) -> Tensor:
-        """As :meth:`sparsely`."""
-        raise NotImplementedError(f"{type(self).__name__} does not say how sparse frames are processed when folded")
-
-    def report(self, context: FrameContext, out: Tensor, policy: Tensor | None = None, chosen: Tensor | None = None,
-               known: Tensor | None = None, gate_share: float = 1.0, repeated: int = 0) -> None:
-        """Tell the context what was done.
-
-        Args:
-            chosen: (N, H, W) in training, 1 at sites that are computed, differentiable.
-            gate_share: share of the gate that was evaluated.
-            repeated: reused sites that were computed again from what the layer kept.
-        """
-        sites = out.shape[0] * out.shape[2] * out.shape[3]
-        work = Work(self.name, self.site_cost, self.gate.macs(sites, gate_share), sites, policy,
-                    repeated=repeated)
-        if chosen is not None:
-            rows = chosen if known is None else chosen[known]
-            work.chosen, work.decided = rows.sum(), rows.numel()
-        context.work.append(work)
-
-
-def check_shares(shares: tuple[float, float] | None) -> tuple[float, float] | None:
-    """Raise :class:`ConfigError` unless shares are two numbers of at least 0 that add up to at most 1."""
-    if shares is None:
-        return None
-    values = tuple(shares)
-    if len(values) != 2 or min(values) < 0 or sum(values) > 1:
-        raise ConfigError(f"shares must be (computed, reused), at least 0 and together at most 1, got {shares}")
-    return values
+    def train(self, mode: bool = True) -> "SparseConv":
+        """Forget packed weights: they may change now without being noticed."""
+        self._packed.conv = None
+        return super().train(mode)

@@ -1,25 +1,31 @@
 """Policies that replace what gates say in evaluation: to measure what a density costs, and how errors add up."""
 
 import zlib
+from collections.abc import Callable
 from functools import lru_cache
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ....utils.errors import ConfigError
 from .gates import COMPUTE, REUSE, SKIP
 
 PAPER_SHARES = (0.101, 0.238)
+ForcedPolicy = Callable[[str, tuple[int, int, int], torch.device], Tensor]  # of a layer, for its next frame
 
 
 class ClusteredPolicy:
     """Given shares of the sites are computed and reused, in smooth clusters: the same for every frame and layer.
 
     Args:
-        compute, reuse: shares; the rest is skipped.
+        compute, reuse: shares, at least 0 and together at most 1; the rest is skipped.
     """
 
     def __init__(self, compute: float, reuse: float):
+        if min(compute, reuse) < 0 or compute + reuse > 1:
+            raise ConfigError(f"shares of sites that are computed and reused must be at least 0 and together at most "
+                              f"1, got {compute} and {reuse}")
         self.compute, self.reuse = compute, reuse
 
     def __call__(self, name: str, shape: tuple[int, int, int], device: torch.device) -> Tensor:

@@ -1,45 +1,42 @@
-"""The dense convolution under the same interface."""
+"""The dense convolution on the compiled kernels."""
 
 from importlib import import_module
 
-from torch import Tensor
+import torch
+from torch import Tensor, nn
 
 from ....registry import SPARSE_CONVS
-from .folded import FoldedConv
-from .folding import NO_NORM, FoldingConv
+from ...frame_run import current_run, is_training
+from .executors import WeightCache
+
+NO_NORM = nn.Identity()
 
 
 @SPARSE_CONVS.register_module()
-class DenseConv(FoldingConv):
-    """``nn.Conv2d`` by a name of this kind: the non-sparse row of a comparison in which only ``conv`` changes.
+class DenseConv(nn.Conv2d):
+    """``nn.Conv2d`` that runs on packed weights in inference within a frame loop; results agree to rounding.
+
+    Only layers of which the kernels have a Winograd form do so (3x3, stride 1, enough channels).
 
     Args:
         *args, **options: of ``nn.Conv2d``.
-        packed: in the frame loop of a sparse model and in inference, run on the compiled kernels where these have a
-            Winograd form of the layer (3x3, stride 1, enough channels); results agree to rounding. A lean one does
-            not where that form has more than twice as many values as the input: little speed for much memory.
     """
 
-    always_dense = True
-
-    def __init__(self, *args, packed: bool = False, **options):
+    def __init__(self, *args, **options):
         super().__init__(*args, **options)
-        self.packed = packed
-        if packed:
-            import_module("vosplug.ops")
+        import_module("vosplug.ops")
+        self._packed = WeightCache()
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, C_in, H, W) -> (N, C_out, H_out, W_out)."""
-        if self.packed and self.folding_context() is not None and (self.weight.is_meta or self.pays(x)):
-            folded = self.folded(x, NO_NORM, False)
-            if folded.has_winograd:
-                return folded.everywhere(x.to(folded.dtype))
+        learns = self.training or torch.is_grad_enabled() or is_training(self)
+        if not learns and current_run() is not None:
+            packed = self._packed.of(self, x, NO_NORM, relu=False, always_dense=True)
+            if packed.has_winograd:
+                return packed.everywhere(x.to(packed.dtype))
         return super().forward(x)
 
-    def runs_packed(self, folded: FoldedConv) -> bool:
-        """See the base class."""
-        return folded.has_winograd
-
-    def pays(self, x: Tensor) -> bool:
-        """Whether the layer may hold transformed weights for inputs like ``x``."""
-        return not self.lean or 16 * self.in_channels * self.out_channels <= 2 * x.numel()
+    def train(self, mode: bool = True) -> "DenseConv":
+        """Forget packed weights: they may change now without being noticed."""
+        self._packed.conv = None
+        return super().train(mode)

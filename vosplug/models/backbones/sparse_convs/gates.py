@@ -1,5 +1,7 @@
 """Gates: which sites of an output are computed, and how that is learnt."""
 
+from dataclasses import dataclass
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -7,25 +9,75 @@ from torch import Tensor, nn
 SKIP, REUSE, COMPUTE = 0, 1, 2
 
 
+@dataclass
+class Choice:
+    """What a gate chose for the sites of an output.
+
+    Attributes:
+        policy: (N, H, W) uint8, 0 skip, 1 reuse, 2 compute.
+        drawn: in training, (N, K, H, W) with exact zeros and ones, and gradients to the gate: whether a site skips,
+            reuses or computes (K = 3), or whether it computes (K = 1). None where nothing is learnt.
+    """
+
+    policy: Tensor
+    drawn: Tensor | None = None
+
+    def of(self, kind: int, like: Tensor) -> Tensor:
+        """(N, 1, H, W): 1 where a site reuses or computes, in the type of ``like``."""
+        if self.drawn is None:
+            return (self.policy == kind)[:, None].to(like.dtype)
+        return (self.drawn[:, kind, None] if self.drawn.shape[1] == 3 else self.drawn).to(like.dtype)
+
+    def chosen(self) -> Tensor:
+        """(N, H, W), 1 at sites that are computed; only in training."""
+        return self.drawn[:, COMPUTE if self.drawn.shape[1] == 3 else 0]
+
+
 class Gate(nn.Conv2d):
     """The convolution that scores policies: kernel, stride, padding and dilation of the convolution that it guards.
 
     Args:
         guarded: the convolution.
-        in_channels: 2 C_in (previous and current input) or C_in.
-        out_channels: 3 (skip, reuse, compute), or 1 (compute, or not).
-        compute_bias: initial advantage of computing, in logits.
+        inputs: how many inputs of the convolution it sees side by side.
     """
 
-    def __init__(self, guarded: nn.Conv2d, in_channels: int, out_channels: int, compute_bias: float = 0.0):
-        super().__init__(in_channels, out_channels, guarded.kernel_size, stride=guarded.stride,
+    outputs = 1
+
+    def __init__(self, guarded: nn.Conv2d, inputs: int = 1):
+        super().__init__(guarded.in_channels * inputs, self.outputs, guarded.kernel_size, stride=guarded.stride,
                          padding=guarded.padding, dilation=guarded.dilation)
-        if compute_bias:
-            with torch.no_grad():
-                self.bias[-1] += compute_bias
+
+    def best(self, logits: Tensor) -> Tensor:
+        """The likeliest policy (N, H, W) uint8; of equally likely ones that which computes."""
+        raise NotImplementedError(f"{type(self).__name__} does not say which policy is the best")
+
+    def draw(self, logits: Tensor, tau: float, known: Tensor | None) -> Choice:
+        """A random choice for training; rows that are not ``known`` (N,) are computed."""
+        raise NotImplementedError(f"{type(self).__name__} does not say how policies are drawn")
+
+    def settle(self, policy: Tensor) -> Tensor:
+        """A policy of three kinds of sites as this gate could have chosen it."""
+        return policy
+
+    def macs(self, sites: int, share: float = 1.0) -> int:
+        """Multiply-accumulates for ``sites`` sites; ``share`` of the gate is evaluated."""
+        return round(sites * self.weight.numel() * share)
+
+
+class TripleGate(Gate):
+    """Skip, reuse or compute, by the previous and the current input side by side (Eq. 7).
+
+    Args:
+        guarded: the convolution.
+    """
+
+    outputs = 3
+
+    def __init__(self, guarded: nn.Conv2d):
+        super().__init__(guarded, inputs=2)
 
     def halves(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Split a gate on [previous, current] (Eq. 7) by linearity, in one convolution.
+        """Split the gate on [previous, current] by linearity, in one convolution.
 
         Returns:
             What ``x`` (N, C_in, H, W) adds to the logits of its own frame, with the bias, and what it will add to those
@@ -33,17 +85,57 @@ class Gate(nn.Conv2d):
         """
         before, now = self.weight.chunk(2, dim=1)
         bias = torch.cat([self.bias, torch.zeros_like(self.bias)])
-        both = F.conv2d(x, torch.cat([now, before]), bias, self.stride, self.padding, self.dilation)
-        return both.chunk(2, dim=1)
+        own, echo = F.conv2d(x, torch.cat([now, before]), bias, self.stride, self.padding, self.dilation).chunk(2, 1)
+        return own, echo.clone()
 
     def echo(self, x: Tensor) -> Tensor:
         """The second half of :meth:`halves` alone, for frames that are processed densely."""
         before = self.weight[:, : self.in_channels // 2]
         return F.conv2d(x, before, None, self.stride, self.padding, self.dilation)
 
-    def macs(self, sites: int, share: float = 1.0) -> int:
-        """Multiply-accumulates for ``sites`` sites; ``share`` of the gate is evaluated."""
-        return round(sites * self.weight.numel() * share)
+    def best(self, logits: Tensor) -> Tensor:
+        """See the base class."""
+        return best_policy(logits)
+
+    def draw(self, logits: Tensor, tau: float, known: Tensor | None) -> Choice:
+        """See the base class."""
+        drawn = gumbel_softmax_policy(logits.float(), tau)
+        if known is not None:
+            only_compute = torch.eye(3, device=logits.device)[COMPUTE][:, None, None]
+            drawn = torch.where(known[:, None, None, None], drawn, only_compute)
+        return Choice(drawn.detach().argmax(dim=1).to(torch.uint8), drawn)
+
+
+class BinaryGate(Gate):
+    """Compute, or not, by the current input.
+
+    Args:
+        guarded: the convolution.
+        otherwise: what sites do that do not compute, SKIP or REUSE.
+    """
+
+    def __init__(self, guarded: nn.Conv2d, otherwise: int):
+        super().__init__(guarded)
+        self.otherwise = otherwise
+
+    def best(self, logits: Tensor) -> Tensor:
+        """See the base class."""
+        return self.policy_of(logits[:, 0] >= 0)
+
+    def draw(self, logits: Tensor, tau: float, known: Tensor | None) -> Choice:
+        """See the base class."""
+        drawn = gumbel_sigmoid(logits.float(), tau)
+        if known is not None:
+            drawn = torch.where(known[:, None, None, None], drawn, 1.0)
+        return Choice(self.policy_of(drawn[:, 0].detach() > 0.5), drawn)
+
+    def settle(self, policy: Tensor) -> Tensor:
+        """See the base class."""
+        return policy.masked_fill(policy != COMPUTE, self.otherwise)
+
+    def policy_of(self, computed: Tensor) -> Tensor:
+        """Policy (N, H, W) uint8 of the sites that are computed (N, H, W) bool."""
+        return computed.to(torch.uint8).mul_(COMPUTE - self.otherwise).add_(self.otherwise)
 
 
 def gumbel_softmax_policy(logits: Tensor, tau: float) -> Tensor:

@@ -5,8 +5,9 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 
-from ..registry import PREPROCESSORS
-from .preprocessor import Geometry, VOSPreprocessor
+from ...registry import PREPROCESSORS
+from ...structures import Geometry
+from .vos_preprocessor import VOSPreprocessor, limiting_ratio
 
 
 @PREPROCESSORS.register_module()
@@ -18,10 +19,22 @@ class VISPreprocessor(VOSPreprocessor):
         divisor: both sides of the padded frame are multiples of this; 32 is the coarsest level of an FPN.
     """
 
-    def geometry(self, size: tuple[int, int]) -> Geometry:
-        """Padding of frames of ``size`` (H, W)."""
-        height, width = (-s % self.divisor for s in size)
-        return Geometry(tuple(size), (0, width, 0, height))
+    def geometry(self, native: tuple[int, int], *, fit: tuple[int, int] | None = None, scale: float = 1.0,
+                 max_short_side: int | None = None, max_long_side: int | None = None) -> Geometry:
+        """See :meth:`VOSPreprocessor.geometry`.
+
+        Args:
+            native: size (H, W) of the frames as they are read.
+            fit: size (H, W) that frames, their ratio kept, are resized to fit in before all else, smaller ones too.
+            scale, max_short_side, max_long_side: as there.
+        """
+        ratio = 1.0 if fit is None else min(fit[0] / native[0], fit[1] / native[1])
+        limit = limiting_ratio((native[0] * ratio, native[1] * ratio), max_short_side, max_long_side)
+        return self._of_ratio(native, ratio * scale * limit)
+
+    def padding(self, height: int, width: int) -> tuple[int, int, int, int]:
+        """All of it to the right and below."""
+        return 0, width, 0, height
 
     def forward(self, data: dict[str, Any], training: bool = False) -> dict[str, Any]:
         """Collated clips or pairs of clips -> batch on the device of the model.

@@ -1,0 +1,36 @@
+"""What all segmentors share: a preprocessor, and a task by which they are trained."""
+
+from typing import Any
+
+import torch
+from mmengine.model import BaseModel
+from torch import Tensor
+
+from ...registry import PREPROCESSORS
+
+
+class TaskModel(BaseModel):
+    """A model whose training is a task around it.
+
+    Args:
+        preprocessor: config of a preprocessor (kind ``preprocessor``).
+        task: how it is trained (kind ``task``) unless training sets another, see :meth:`use_task`.
+        init_cfg: as in mmengine.
+    """
+
+    def __init__(self, preprocessor: dict, task: Any, init_cfg: dict | None = None):
+        super().__init__(data_preprocessor=PREPROCESSORS.build(preprocessor), init_cfg=init_cfg)
+        self.use_task(task)
+
+    @property
+    def device(self) -> torch.device:
+        """Where the model is."""
+        return next(self.parameters()).device
+
+    def use_task(self, task: Any) -> None:
+        """Train by ``task`` from now on. It is no part of the model: what it brings is neither saved nor moved."""
+        self.__dict__["task"] = task
+
+    def loss(self, inputs: Tensor, data_samples: list) -> dict[str, Tensor]:
+        """Losses of a preprocessed batch, and numbers for the log, by the task of the model."""
+        return self.task.loss(self, inputs, data_samples)
