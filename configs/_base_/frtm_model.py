@@ -1,5 +1,5 @@
-# FRTM (Robinson et al., CVPR 2020) with ResNet-101: target models at stride 16, a refiner of 64 channels over strides 32 to
-# 4. Target models of training clips have values of their own; they are learnt on the first frame only.
+# FRTM (Robinson et al., CVPR 2020) with ResNet-101: target models at stride 16, a refiner of 64 channels over strides
+# 32 to 4. Target models of training clips have values of their own; they are learnt on the first frame only.
 model = dict(
     type="FRTM",
     preprocessor=dict(type="VOSPreprocessor", divisor=1),

@@ -24,6 +24,13 @@ TINY_SMALL = {
     "model.value_encoder.fuser.channels": 16, "model.decoder.compress_channels": 16,
     "model.decoder.up_channels": (16,), "model.key_encoder.key_channels": 16,
 }
+TINY_BACKBONE = {"type": "ResNet", "depth": None, "block": "basic", "blocks": (1, 1, 1, 1), "stem_channels": 8,
+                 "widths": (8, 8, 8, 8)}
+TINY_TARGET = {"augmentation": {"type": "CutAndPaste", "num_aug": 3}, "channels": 4, "init_iters": (2, 2),
+               "update_iters": (2,), "update_every": 2, "capacity": 6, "train": {"channels": 3, "update_every": None, "augmentation": {"num_aug": 3}}}
+TINY_FRTM = {"model.backbone": TINY_BACKBONE, "model.decoder.channels": 8, "model.losses": [{"type": "ObjectBCE"}],
+             **{f"model.memory.{name}": value for name, value in TINY_TARGET.items()}}
+GATE_LOSSES = [{"type": "ObjectBCE"}, {"type": "DeltaLoss"}, {"type": "GateProbabilityLoss"}]
 TINY_XMEM = {**TINY_R50, "model.sensory_channels": 8, "model.normal_update.mid_channels": 8}
 
 
@@ -34,8 +41,17 @@ def sparse(conv: str, policy: str, where: str = "QD", everywhere: bool = False) 
                              "everywhere": everywhere, "losses": [{"type": loss, "weight": 0.1}]}}
 
 
+def gated(options: dict) -> dict:
+    """Options of a model, for the same model behind a reuse gate; it has no losses of its own there."""
+    return {name.replace("model.", "model.segmentor."): value for name, value in options.items()
+            if name != "model.losses"}
+
+
 # One small instance of every registered segmentor family; a new family adds its line here.
 FAMILIES = {
+    "FRTM": [("_base_/frtm_model.py", TINY_FRTM),
+             ("_base_/frtm_model.py", {**TINY_FRTM, "model.protocol": "youtube_vos"})],
+    "ReuseGated": [("_base_/g_frtm_model.py", {**gated(TINY_FRTM), "model.losses": GATE_LOSSES, "model.tau": 0.15})],
     "STCN": [("_base_/stcn_r50_model.py", TINY_R50), ("_base_/stcn_small_model.py", TINY_SMALL),
                      ("_base_/stcn_r50_model.py", {**TINY_R50, **sparse("TripleSparseConv", "Mixed")}),
                      ("_base_/stcn_r50_model.py", {**TINY_R50, **sparse("TripleSparseConv", "Mixed", everywhere=True)}),

@@ -30,9 +30,9 @@ def check(manifest: Manifest, tol: float | None, dtype: torch.dtype) -> list[Row
     if manifest.family not in PARITY_RUNS.names():
         raise InputError(f"{manifest.path}: no parity run for {manifest.spec['source']['repository']!r}; "
                          f"known: {', '.join(sorted(PARITY_RUNS.names()))}")
-    tolerance = manifest.spec["tolerance"]["float64"]
+    tolerance = manifest.tolerance
     if tol is not None:
-        tolerance = {"max_abs": tol, "max_rel_to_peak": tol}
+        tolerance = {**tolerance, "max_abs": tol, "max_rel_to_peak": tol}
     ours = PARITY_RUNS.get(manifest.family)(manifest, dtype).run()
     rows = []
     for name in sorted({*manifest.expected, *manifest.spec["outputs"], *ours},

@@ -16,8 +16,8 @@ def block_rules(source: str, target: str) -> list[tuple[str, str]]:
 class FRTMConverter(Converter):
     """Official FRTM (github.com/andr345/frtm-vos) -> ``configs/frtm_r101.py`` or ``configs/frtm_fast_r18.py``.
 
-    A published checkpoint holds the segmentation network only; the weights of the backbone, ImageNet's, come from a file
-    of their own. What the source calls ``layer1`` is the pooled stem, and ``layer2`` to ``layer5`` are the stages.
+    A published checkpoint holds the segmentation network only; the weights of the backbone, ImageNet's, come from a
+    file of their own. What the source calls ``layer1`` is the pooled stem, and ``layer2`` to ``layer5`` are the stages.
     """
 
     rules = (

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from ..converters import FRTMConverter
+from ..models.layers import CutAndPaste
 from ..models.layers.aggregate import odds
 from ..models.memories import TargetModel, TargetModelState
 from ..registry import PARITY_RUNS, SEGMENTORS
@@ -20,6 +21,25 @@ from .manifest import Manifest
 
 TARGET_PREFIX = "discriminator."
 DEPTHS = {"resnet18": 18, "resnet101": 101}
+
+
+# Our name of a list of parameters -> the source's.
+AUGMENTATION = {"rotation": "rotation", "flip": "fliplr", "scale": "scale", "skew": "skew", "blur_size": "blur_size",
+                "blur_angle": "blur_angle"}
+
+
+class LegacyDraws(np.random.RandomState):  # noqa: NPY002 (the outputs were made with this generator)
+    """The source's draws: parameters without an effect are shuffled too, just before samples are put in order."""
+
+    def __init__(self, seed: int, extra: int):
+        super().__init__(seed)
+        self.extra = extra
+
+    def shuffle(self, x: list) -> None:
+        if isinstance(x[0], tuple) and isinstance(x[0][0], dict):
+            for _ in range(self.extra):
+                super().shuffle([0] * len(x))
+        super().shuffle(x)
 
 
 class RecordingTargets(TargetModelState):
@@ -82,8 +102,6 @@ class FRTMParity:
         self.manifest = manifest
         self.dtype = dtype
         self.options = manifest.hyperparameters
-        self.weights = {name: torch.from_numpy(value) for name, value in manifest.weights().items()}
-        self.frames = torch.from_numpy(manifest.frames()).permute(0, 3, 1, 2)
         self.labels = {0: manifest.label()} | {
             int(t): manifest.inputs[name] for t, name in manifest.spec["inputs"].get("late_labels", {}).items()}
 
@@ -131,10 +149,23 @@ class FRTMParity:
     @torch.no_grad()
     def run(self) -> dict[str, np.ndarray]:
         """Outputs by the names and with the subsampling of the manifest."""
-        model = self.build()
-        self.propagate(model)
+        if not self.manifest.has_model:
+            return self.augmented()
+        self.weights = {name: torch.from_numpy(value) for name, value in self.manifest.weights().items()}
+        self.frames = torch.from_numpy(self.manifest.frames()).permute(0, 3, 1, 2)
+        self.propagate(self.build())
         outputs = self.late_outputs() if "late_labels" in self.manifest.spec["inputs"] else self.outputs()
         return {name: value.numpy() for name, value in outputs.items()}
+
+    def augmented(self) -> dict[str, np.ndarray]:
+        """Samples of the first frame, with the random numbers of the source."""
+        options = self.options
+        lists = {name: {ours: options[key][theirs] for ours, theirs in AUGMENTATION.items()}
+                 for name, key in (("foreground", "fg"), ("background", "bg"))}
+        maker = CutAndPaste(num_aug=options["num_aug"], **lists)
+        random = LegacyDraws(options["numpy_seed"], extra=len(set(options["bg"]) - set(AUGMENTATION.values())))
+        images, masks = maker.augment(self.manifest.inputs["frames"][0], self.manifest.label(), random)
+        return {"images": images, "masks": masks}
 
     def segmentor(self, model: nn.Module) -> nn.Module:
         """The FRTM of the model."""
@@ -215,13 +246,12 @@ class FRTMParity:
         """Outputs of a clip whose objects all start at frame 0."""
         ids, memory, first = self.ids, self.memory, self.ids[0]
         features, pixel_weights = memory.samples[first]
-        projects = torch.stack([memory.begun[i][0] for i in ids])
         return {
             "project_after_gn_step_obj1": torch.stack([p[:, ::8, 0, 0] for p, _ in memory.steps[first]]),
             "filter_after_gn_step_obj1": torch.stack([f[0] for _, f in memory.steps[first]]),
             "augmented_layer4_obj1": thin(features)[..., ::2, ::2],
             "pixel_weights_obj1": pixel_weights[:, ::8, ::8],
-            "project_after_init": projects[..., :: 4 if projects.shape[-1] > 512 else 1],
+            "project_after_init": self.projects(),
             "filter_after_init": torch.stack([memory.begun[i][1] for i in ids]),
             **{f"feature_layer{number}_frame1": self.feature(number) for number in range(1, 6)},
             "scores": torch.stack([self.over_frames("scores", i) for i in ids]),
@@ -231,6 +261,12 @@ class FRTMParity:
             "memory_weights_obj1": self.over_frames("weights", first)[:, :16],
             "filter_after_frame": torch.stack([self.over_frames("filters", i)[:, ::8] for i in ids], dim=1),
         }
+
+    def projects(self) -> Tensor:
+        """[object, 96, input channels] after the first frame; every n-th channel where the manifest thins them out."""
+        projects = torch.stack([self.memory.begun[i][0] for i in self.ids])
+        kept = self.manifest.expected.get("project_after_init", projects).shape[-1]
+        return projects[..., :: max(1, projects.shape[-1] // kept)]
 
     def feature(self, number: int) -> Tensor:
         """What the source calls ``layer1`` (the pooled stem) to ``layer5``, of frame 1."""

@@ -73,11 +73,10 @@ class ReuseVOSParity(FRTMParity):
     def outputs(self) -> dict[str, Tensor]:
         """Outputs by the names and with the subsampling of the manifest."""
         plain, ids = super().outputs(), self.ids
-        same = ("filter_after_init", "scores", "logits", "masks", "label")
+        same = ("project_after_init", "filter_after_init", "scores", "logits", "masks", "label")
         chance = self.table("probability")
         return {
             **{name: plain[name] for name in same},
-            "project_after_init": torch.stack([self.memory.begun[i][0] for i in ids]),
             "template": torch.stack([self.logs[0].reuse["template"][i] for i in ids]),
             "previous_refined_frame0": torch.stack([self.logs[0].reuse["kept"][i][::4] for i in ids]),
             "gate_probability": torch.stack([chance, 1 - chance], dim=-1),

@@ -15,5 +15,5 @@ from .vis_clip import VISClipSample
 from .vis_video import VISTrack, VISVideo
 
 __all__ = ["ClipRecord", "ClipSample", "Decision", "FrameRecord", "Geometry", "Level", "ObjectIds", "Prompt",
-           "RowLogits", "RowStore", "Rows", "ScoreChange", "StepOutput", "Tap", "TrackMask", "VISClipSample", "VISTrack",
-           "VISVideo", "Video", "VideoDataset", "VideoState", "Work"]
+           "RowLogits", "RowStore", "Rows", "ScoreChange", "StepOutput", "Tap", "TrackMask", "VISClipSample",
+           "VISTrack", "VISVideo", "Video", "VideoDataset", "VideoState", "Work"]

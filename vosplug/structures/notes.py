@@ -57,12 +57,15 @@ class Decision:
         reused: (R,) bool on the CPU, rows for which the frame was not computed.
         probability: (R,) of reuse, differentiable in training; None for gates that have none.
         forced: (R,) bool on the CPU, rows that left no choice (objects that start, ...).
+        iou: (R,) IoU of the row's true masks now and on the frame that was last computed for it, in training; nan where
+            both are empty.
     """
 
     keys: tuple[Key, ...]
     reused: Tensor
     probability: Tensor | None = None
     forced: Tensor | None = None
+    iou: Tensor | None = None
 
 
 @dataclass
@@ -73,11 +76,13 @@ class ScoreChange:
         rows: the R rows.
         delta: (R, 1, h, w) predicted change.
         score: (R, 1, h, w) of the frame that was last computed.
+        truth: (R, 1, h, w) true masks of this frame, in training.
     """
 
     rows: Rows
     delta: Tensor
     score: Tensor
+    truth: Tensor | None = None
 
 
 @dataclass

@@ -100,8 +100,8 @@ class RefinerHead(nn.Module):
 class Refiner(nn.Module):
     """Refine a coarse score with backbone features, deepest level first (FRTM: Robinson et al., CVPR 2020, Fig. 3).
 
-    The levels coarser than stride 8 are :meth:`coarse`, the others and the head are :meth:`fine`: a reuse gate skips the
-    former. All strides but the first stage's are used, so that there are three or four levels.
+    The levels coarser than stride 8 are :meth:`coarse`, the others and the head are :meth:`fine`: a reuse gate skips
+    the former. Four levels are published; three are those of a backbone without stride 32.
 
     Args:
         levels: name -> (channels, stride) of the backbone; given by the segmentor.
@@ -155,7 +155,8 @@ def deepest_names(levels: Mapping[str, Any]) -> list[str]:
 
 def resize(x: Tensor, size: tuple[int, int]) -> Tensor:
     """Bilinear interpolation; nothing is copied where the size is right."""
-    return x if tuple(x.shape[-2:]) == tuple(size) else F.interpolate(x, size=size, mode="bilinear", align_corners=False)
+    same = tuple(x.shape[-2:]) == tuple(size)
+    return x if same else F.interpolate(x, size=size, mode="bilinear", align_corners=False)
 
 
 def twice(x: Tensor) -> Tensor:

@@ -15,7 +15,8 @@ KEPT = "change_gate.features"
 class ChangeGate(Gate):
     """Reuse where early features have changed little since the last full frame; nothing is learnt.
 
-    The probability is exp(-c / scale), where c is the mean absolute change of the features, relative to their mean size.
+    The probability is exp(-c / scale), where c is the mean absolute change of the features, relative to their mean
+    size.
 
     Args:
         scale: change at which the probability is 1/e.

@@ -18,8 +18,8 @@ EPSILON = 1e-6
 class ReuseGate(Gate):
     """P = sigma(w2 * f(w1 * f(D))): max-pooling and convolutions on the dissimilarity (reuse gate paper, Eq. 1).
 
-    As published: pooling to 7x7, 3x3 convolution of stride 2, batch norm, pooling to 3x3, 3x3 convolution to two numbers
-    whose softmax is taken; its first component is reuse. ``outputs=1`` is Eq. 1 literally.
+    As published: pooling to 7x7, 3x3 convolution of stride 2, batch norm, pooling to 3x3, 3x3 convolution to two
+    numbers whose softmax is taken; its first component is reuse. ``outputs=1`` is Eq. 1 literally.
 
     Args:
         in_channels: of the dissimilarity; given by the segmentor.

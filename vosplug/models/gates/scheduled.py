@@ -47,6 +47,6 @@ class ScheduledGate(Gate):
         values = self.table.get(name)
         if values is None or frame >= len(values):
             known = "no entry" if values is None else f"only {len(values)} entries"
-            raise InputError(f"the table of ScheduledGate has {known} for object {name}, but frame {frame} is asked for: "
-                             "a table needs one entry per frame of the video for each of its objects")
+            raise InputError(f"the table of ScheduledGate has {known} for object {name}, but frame {frame} is asked "
+                             "for: a table needs one entry per frame of the video for each of its objects")
         return float(values[frame])

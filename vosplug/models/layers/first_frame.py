@@ -53,19 +53,20 @@ class FixedSamples(nn.Module):
 class CutAndPaste(nn.Module):
     """Paste the object, moved and deformed, on the frame without it (FRTM, section 3.4, after Lucid Dreaming).
 
-    The object is cut out with a feathered mask, the hole is inpainted, both are warped by affine maps and blurred along a
-    line. Combinations of what is done are drawn from lists of parameters, without replacement as long as these last, and
-    tried in random order until there are enough samples. All draws come from a generator made of the seed that is handed
-    in: nothing else has an influence on them.
+    The object is cut out with a feathered mask, the hole is inpainted, both are warped by affine maps and blurred
+    along a line. Combinations of what is done are drawn from lists of parameters, without replacement as long as
+    these last, and tried in random order until there are enough samples. All draws come from a generator made of the
+    seed that is handed in: nothing else has an influence on them.
 
     Args:
         num_aug: number of samples, the frame itself included.
         min_pixels: samples with a smaller object are not taken.
-        candidates: number of combinations; if too few of them make a sample, the frame itself takes the place of others.
+        candidates: number of combinations; if too few of them make a sample, the frame itself takes the place of
+            others.
         feather: width in pixels of the soft border of the cut-out, inside the object; 1 is a hard one, as published.
         margin: width in pixels of what is inpainted around the object and smoothed.
-        foreground, background: lists that replace some of :data:`FOREGROUND` and :data:`BACKGROUND`. A ``scale`` that is
-            a string is the height of the object as a share of the frame's. ``location`` is the new centre; that of
+        foreground, background: lists that replace some of :data:`FOREGROUND` and :data:`BACKGROUND`. A ``scale`` that
+            is a string is the height of the object as a share of the frame's. ``location`` is the new centre; that of
             objects lies on a jittered grid.
 
     Attributes:

@@ -33,8 +33,8 @@ class TemplateMatching(nn.Module):
     """A template per object, made once from its first frame, against feature and score of the present one.
 
     Reuse gate paper (Park et al., CVPR 2021), section 3.2 and Fig. 3, after TTVOS. The template correlates values with
-    keys over the first frame: softmax over keys of V K^T / sqrt(hw), (Cv, Ck). A frame is compared by applying it to keys
-    of [feature, score of the last computed frame]; the result is the dissimilarity D.
+    keys over the first frame: softmax over keys of V K^T / sqrt(hw), (Cv, Ck). A frame is compared by applying it to
+    keys of [feature, score of the last computed frame]; the result is the dissimilarity D.
 
     Args:
         feature_channels: of the feature at stride 8; given by the segmentor.

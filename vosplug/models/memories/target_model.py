@@ -23,10 +23,10 @@ WEIGHTINGS = ("hinge", "none")
 class TargetModel(Memory):
     """Policy of FRTM (Robinson et al., CVPR 2020, sections 3.1 and 3.4): a target model per object, learnt online.
 
-    A target model is a 1x1 projection and a 3x3 filter from features to a score that is 1 on the object and 0 elsewhere.
-    Both are learnt where the object starts, from several samples of its frame; later the filter alone, from what is
-    predicted. The equation of the loss: :mod:`~vosplug.models.online.target_problem`. All of it runs in float32 at least.
-    FRTM and FRTM-fast are values of the options.
+    A target model is a 1x1 projection and a 3x3 filter from features to a score that is 1 on the object and 0
+    elsewhere. Both are learnt where the object starts, from several samples of its frame; later the filter alone,
+    from what is predicted. The equation of the loss: :mod:`~vosplug.models.online.target_problem`. All of it runs in
+    float32 at least. FRTM and FRTM-fast are values of the options.
 
     The policy holds no tensors; :meth:`new` gives the target models of one video.
 
@@ -40,11 +40,12 @@ class TargetModel(Memory):
         learning_rate: how much a new sample weighs.
         filter_reg, precond: penalties and preconditioners of the two layers.
         formula, forgetting, reset_direction: see :class:`~..online.GaussNewtonCG`.
-        pixel_weighting: ``hinge`` makes an object that is smaller count like ``foreground_share`` of the frame; ``none``.
+        pixel_weighting: ``hinge`` makes an object that is smaller count like ``foreground_share`` of the frame;
+            ``none``.
         min_pixels: frames with fewer pixels of the object leave no sample.
         count_first: the first frame counts as classified, so that updates come one frame earlier.
-        keep_first: samples of the given mask are never overwritten and keep the share ``first_share`` of the weight; the
-            published rule forgets them after some ninety samples.
+        keep_first: samples of the given mask are never overwritten and keep the share ``first_share`` of the weight;
+            the published rule forgets them after some ninety samples.
         first_share: see ``keep_first``.
         seed: of the random numbers, which also depend on object id and frame, and on nothing else.
         train: options that are different for training clips.
@@ -55,8 +56,9 @@ class TargetModel(Memory):
                  update_every: int | None = 8, capacity: int = 80, learning_rate: float = 0.1,
                  filter_reg: tuple[float, float] = (1e-4, 1e-2), precond: tuple[float, float] = (1e-4, 1e-2),
                  formula: str = "polak_ribiere", forgetting: float = 750, reset_direction: bool = False,
-                 pixel_weighting: str = "hinge", foreground_share: float = 0.1, min_pixels: int = 10, count_first: bool = False,
-                 keep_first: bool = False, first_share: float = 0.25, seed: int = 0, train: dict | None = None):
+                 pixel_weighting: str = "hinge", foreground_share: float = 0.1, min_pixels: int = 10,
+                 count_first: bool = False, keep_first: bool = False, first_share: float = 0.25,
+                 seed: int = 0, train: dict | None = None):
         options = {name: value for name, value in locals().items() if name not in ("self", "train")}
         check_counts(self, optional=("update_every",), channels=channels, capacity=capacity, min_pixels=min_pixels,
                      update_every=update_every)
@@ -68,7 +70,7 @@ class TargetModel(Memory):
             raise ConfigError(f"TargetModel.pixel_weighting must be one of {', '.join(WEIGHTINGS)}, "
                               f"got {pixel_weighting!r}")
         self.augmentation = LAYERS.build(augmentation or dict(type="CutAndPaste"))
-        if capacity <= self.augmentation.count:
+        if update_every is not None and capacity <= self.augmentation.count:
             raise ConfigError(f"TargetModel.capacity must be above the {self.augmentation.count} samples of the first "
                               f"frame, got {capacity}")
         self.learning_rate, self.init_iters, self.update_iters = learning_rate, tuple(init_iters), tuple(update_iters)

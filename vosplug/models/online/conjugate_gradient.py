@@ -39,8 +39,9 @@ class Direction:
 class GaussNewtonCG:
     """The optimiser of ATOM (Danelljan et al., CVPR 2019, section 3.2) and of FRTM's target model (section 3.2).
 
-    Each Gauss-Newton step solves J^T J d = -J^T r approximately by conjugate gradients, started at zero, and adds d. The
-    preconditioner divides the residual of each parameter tensor by a number; one inner product runs over all of them.
+    Each Gauss-Newton step solves J^T J d = -J^T r approximately by conjugate gradients, started at zero, and adds d.
+    The preconditioner divides the residual of each parameter tensor by a number; one inner product runs over all of
+    them.
     Conjugate directions go on across steps: before a step the old rho is divided by ``0.9 ** forgetting``, which for
     large ``forgetting`` leaves nothing of the old direction.
 

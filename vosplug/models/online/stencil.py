@@ -46,7 +46,7 @@ def _interpolation(low: int, high: int, like: Tensor) -> Tensor:
 
 
 def _overlap(matrix: Tensor, offset: int) -> Tensor:
-    """(high, low): how much each pixel depends on a cell times how much it depends on the cell at ``offset`` from it."""
+    """(high, low): how much each pixel depends on a cell, times the same for the cell at ``offset`` from it."""
     shifted = torch.roll(matrix, -offset, dims=1)
     if offset > 0:
         shifted[:, -offset:] = 0

@@ -1,14 +1,15 @@
 """The least-squares problems of FRTM's target model, with Jacobian products written out.
 
-A target model scores a feature map x with two linear layers, s = F * (P x): a 1x1 projection P and a 3x3 filter F. It is
-learnt by minimising over samples n with weights c_n, labels y_n (full resolution), pixel weights W_n and up-sampling U
+A target model scores a feature map x with two linear layers, s = F * (P x): a 1x1 projection P and a 3x3 filter F. It
+is learnt by minimising, over samples n with weights c_n, labels y_n at full resolution, pixel weights W_n and bilinear
+up-sampling U,
 
-    sum_n c_n |W_n (U s_n - y_n)|^2 + |a_P P|^2 + |a_F F|^2                          (FRTM, section 3.1, Eq. 3)
+    sum_n c_n |W_n (U s_n - y_n)|^2 + |a_P P|^2 + |a_F F|^2                          (FRTM, section 3.1)
 
 so the penalties weigh the squared norms by the squares of a_P and a_F. This is an L2 loss although no loss function is
-called anywhere: the residuals are linear in each layer, so J^T r and J^T J d are a few convolutions, and with the stencil
-K_n = U^T W_n^2 U and z_n = U^T W_n^2 y_n of :func:`~.stencil.label_stencil` they never touch full resolution. There is
-nothing to differentiate automatically, which also works where gradients are switched off.
+called anywhere: the residuals are linear in each layer, so J^T r and J^T J d are a few convolutions. With the stencil
+K_n = U^T W_n^2 U and z_n = U^T W_n^2 y_n of :func:`~.stencil.label_stencil` they never touch full resolution. There
+is nothing to differentiate automatically, which also works where gradients are switched off.
 """
 
 from collections.abc import Callable
@@ -24,7 +25,8 @@ from .stencil import apply_stencil, neighbours
 def filter_scores(hidden: Tensor, weight: Tensor) -> Tensor:
     """3x3 convolution to one channel: (N, C, h, w), (1, C, 3, 3) -> (N, h, w).
 
-    One matrix product for the nine taps, whose results are shifted and added: the channels are read once, not nine times.
+    One matrix product for the nine taps, whose results are shifted and added: the channels are read once, not nine
+    times.
     """
     size = hidden.shape[-2:]
     taps = weight[0].flatten(1).T @ hidden.flatten(2)

@@ -26,8 +26,8 @@ class Cut:
     Attributes:
         early: channels and stride of what :meth:`VOSSegmentor.early` gives.
         coarse: channels and stride of what :meth:`VOSSegmentor.decode_coarse` gives, without the score.
-        scored: its last channel is a score of the row, 1 on the object and 0 elsewhere. Where there is none, the mask of
-            the row stands for it.
+        scored: its last channel is a score of the row, 1 on the object and 0 elsewhere. Where there is none, the mask
+            of the row stands for it.
     """
 
     early: Level

@@ -47,13 +47,13 @@ class FRTM(VOSSegmentor):
 
     Args:
         preprocessor, losses, init_cfg: see :class:`~.base.VOSSegmentor`. FRTM pads nothing: ``divisor=1``.
-        backbone: config (kind ``backbone``). The published one is frozen; gradients reach it through its features, never
-            through what is learnt online.
+        backbone: config (kind ``backbone``). The published one is frozen; gradients reach it through its features,
+            never through what is learnt online.
         memory: config of a :class:`~..memories.TargetModel`.
         decoder: config (kind ``decoder``) of the refiner.
-        protocol: how objects are merged: ``davis`` merges the winners of a first merging once more for the label, so that
-            a pixel of several unsure objects becomes background; ``youtube_vos`` merges once. Target models learn from the
-            winners either way.
+        protocol: how objects are merged: ``davis`` merges the winners of a first merging once more for the label, so
+            that a pixel of several unsure objects becomes background; ``youtube_vos`` merges once. Target models
+            learn from the winners either way.
     """
 
     def __init__(self, preprocessor: dict, backbone: dict, memory: dict, decoder: dict, protocol: str = "davis",

@@ -17,7 +17,8 @@ from ..memories import MemoryState
 from .base import VOSSegmentor
 
 # What is kept of a row in ``state.objects``.
-SCORE, FEATURE, TEMPLATE, LOGITS, COUNT = "reuse.score", "reuse.feature", "reuse.template", "reuse.logits", "reuse.count"
+SCORE, FEATURE, TEMPLATE = "reuse.score", "reuse.feature", "reuse.template"
+LOGITS, COUNT, TRUTH = "reuse.logits", "reuse.count", "reuse.truth"
 MODES = ("translate", "copy", "fusion")
 ON_MEMORY_FRAME = ("reuse", "full")
 TRAINING_TAU = 0.5
@@ -136,7 +137,8 @@ class ReuseGated(VOSSegmentor):
 
         probability = torch.zeros(len(rows), dtype=torch.float64)
         if len(asked):
-            probability[free] = self.gate(GateInput(asked, state.frame_index, early, store, dissimilarity)).double().cpu()
+            inputs = GateInput(asked, state.frame_index, early, store, dissimilarity)
+            probability[free] = self.gate(inputs).double().cpu()
         tau = self.tau_of(state.frame_index)
         reused = free & above(probability, tau)
         copied = reused & self.is_copied(probability)
@@ -245,6 +247,8 @@ class ReuseGated(VOSSegmentor):
         store.write(SCORE, rows, F.interpolate(masks, size=coarse.shape[-2:]))
         if self.mode != "translate":
             store.write(LOGITS, rows, self.segmentor.certain_rows(masks))
+        if run.training:
+            store.write(TRUTH, rows, masks)
 
     def parted(self, coarse: Tensor) -> tuple[Tensor, Tensor | None]:
         """Coarse half (R, C, h, w) -> feature, and score (R, 1, h, w) if it has one."""
@@ -255,8 +259,8 @@ class ReuseGated(VOSSegmentor):
         if not isinstance(self.tau, Sequence):
             return self.tau
         if frame > len(self.tau):
-            raise InputError(f"ReuseGated.tau has {len(self.tau)} numbers, one for each frame after the first, but frame "
-                             f"{frame} is asked for")
+            raise InputError(f"ReuseGated.tau has {len(self.tau)} numbers, one for each frame after the first, but "
+                             f"frame {frame} is asked for")
         return self.tau[max(frame - 1, 0)]
 
     def is_copied(self, probability: Tensor) -> Tensor:
@@ -270,40 +274,61 @@ class ReuseGated(VOSSegmentor):
     def mix(self, state: VideoState, features: Any, rows: Rows, run: FrameRun) -> tuple[Tensor, Rows]:
         """Training: every row is computed and translated, and the hard decision says which one counts.
 
-        The gate's gradient is that of the mixture of both by its probability (straight-through estimator), so that masks
-        are those of the decision while gate, change and translator learn from all rows.
+        The gate's gradient is that of the mixture of both by its probability (straight-through estimator), so that
+        masks are those of the decision while gate, change and translator learn from all rows.
         """
         store, early = state.objects, self.segmentor.early(features)
         with run.whose(rows):
             coarse = self.decode_coarse(state, self.encode_deep(features), rows)
-        free = self.free(state, rows, run)
-        asked, reused = rows.select(free), torch.zeros(len(rows), dtype=torch.bool)
-        probability = coarse.new_zeros(len(rows))
         feature, score = self.parted(coarse)
+        free = self.free(state, rows, run)
+        reused, probability = torch.zeros(len(rows), dtype=torch.bool), coarse.new_zeros(len(rows))
+        truth = self.true_masks(state, rows, run)
+        asked = rows.select(free)
         if len(asked):
             places = rows.places(asked)
             with run.whose(asked):
                 compared = self.compare(store, early, asked)
-                chance = self.gate(GateInput(asked, state.frame_index, early, store, lambda: compared)).to(coarse)
+                inputs = GateInput(asked, state.frame_index, early, store, lambda: compared)
+                chance = self.gate(inputs).to(coarse)
                 moved, change = self.translate(store, compared, asked)
-            run.note(change)
             soft = self.gate.sample(chance)
             hard = soft.detach() > TRAINING_TAU
             share = (hard.to(soft) + soft - soft.detach())[:, None, None, None]
-            mixed = share * moved + (1 - share) * coarse[places]
-            coarse = coarse.index_copy(0, places, mixed.to(coarse))
+            coarse = coarse.index_copy(0, places, share * moved.to(coarse) + (1 - share) * coarse[places])
             reused[free] = hard.cpu()
             probability = probability.index_copy(0, places, chance)
             feature = kept_where(hard, store.read(FEATURE, asked), feature, places)
             if score is not None:
                 score = kept_where(hard, store.read(SCORE, asked), score, places)
+            if truth is not None:
+                change.truth = resize(truth[places], change.delta.shape[-2:])
+            run.note(change)
+        decision = Decision(rows.keys, reused, probability, forced=~free)
+        if truth is not None:
+            before = store.read(TRUTH, rows)
+            decision.iou = mask_ious(truth, before)
+            store.write(TRUTH, rows, torch.where(reused.to(truth.device)[:, None, None, None], before, truth))
+        run.note(decision)
         store.write(FEATURE, rows, feature)
         if score is not None:
             store.write(SCORE, rows, score)
-        run.note(Decision(rows.keys, reused, probability, forced=~free))
         with run.whose(rows):
             logits = self.decode_fine(state, features, coarse, rows)
         return self.compose(state, logits, rows), rows.select(~reused)
+
+    def true_masks(self, state: VideoState, rows: Rows, run: FrameRun) -> Tensor | None:
+        """(R, 1, H, W) true masks of rows; None if the loop does not know them."""
+        if run.labels is None:
+            return None
+        channels = torch.arange(1, state.num_objects + 1, device=run.labels.device)[:, None, None]
+        return self.segmentor.row_masks((run.labels[:, None] == channels).to(next(self.parameters()).dtype), rows)
+
+
+def mask_ious(a: Tensor, b: Tensor) -> Tensor:
+    """(R,) IoU of masks (R, 1, H, W) of 0 and 1; nan where both are empty."""
+    union = torch.maximum(a, b).flatten(1).sum(dim=1)
+    return (a * b).flatten(1).sum(dim=1) / union
 
 
 def kept_where(hard: Tensor, kept: Tensor, new: Tensor, places: Tensor) -> Tensor:
