@@ -167,7 +167,7 @@ class Counting(FrameReader):
             if self.read == self.fail_at:
                 raise DataError("broken here")
             self.read += 1
-            yield Frame(self.read - 1, "", picture(0))
+            yield Frame(self.read - 1, f"{self.read - 1:05d}", picture(0))
 
     def close(self):
         self.closed += 1

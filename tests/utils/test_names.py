@@ -35,7 +35,8 @@ def test_an_accepted_name_stays_in_its_folder(tmp_path_factory, name):
 
 @pytest.mark.parametrize(("path", "good"), [
     ("a/00000.jpg", True), ("00000.jpg", True), ("train/a/0.jpg", True), ("../a/0.jpg", False),
-    ("a/../../0.jpg", False), ("/etc/0.jpg", False), ("a//0.jpg", False), ("", False), ("./0.jpg", False), ("C:/0.jpg", False), (3, False)])
+    ("a/../../0.jpg", False), ("/etc/0.jpg", False), ("a//0.jpg", False), ("", False), ("./0.jpg", False),
+    ("C:/0.jpg", False), (3, False)])
 def test_paths_of_pictures(path, good):
     assert (path_fault(path) is None) == good
     assert good or repr(path) in path_fault(path)

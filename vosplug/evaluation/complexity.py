@@ -12,8 +12,8 @@ from torch import nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
-from ..structures import Prompt, VideoState
-from .sparsity import SparsityReport, sparse_layers, work_of
+from ..structures import Prompt, VideoState, Work
+from .sparsity import SparsityReport, sparse_layers
 
 FRAME_KINDS = ("first", "query", "memory")
 
@@ -225,9 +225,9 @@ def count(result: Complexity, kind: str, model: nn.Module, state, frame, prompt,
     with counter.count():
         output = model.step(state, frame, prompt, last=last)
     result.macs[kind] = {name: value for name, value in counter.counts.items() if value}
-    if work_of(output.notes):
+    if output.noted(Work):
         result.sparse[kind] = SparsityReport()
-        result.sparse[kind].add(output.notes)
+        result.sparse[kind].add(output.noted(Work))
 
 
 def next_memory_frame(state) -> int:

@@ -68,10 +68,10 @@ class SparsityReport:
         self.frames = 0
         self.layers: dict[str, LayerCounts] = {}
 
-    def add(self, notes: Iterable[object]) -> None:
-        """Add a frame; of its notes the work of layers counts."""
+    def add(self, work: Iterable[Work]) -> None:
+        """Add a frame."""
         self.frames += 1
-        for item in work_of(notes):
+        for item in work:
             self.layers.setdefault(item.layer, LayerCounts()).add(item)
 
     @contextmanager
@@ -87,7 +87,7 @@ class SparsityReport:
 
         def watched(*args, **options):
             output = step(*args, **options)
-            self.add(output.notes)
+            self.add(output.noted(Work))
             return output
 
         with replaced_step(model, watched):
@@ -133,11 +133,6 @@ class SparsityReport:
             "modules": {name: {"density": self.density(f"{name}."), **self.total(f"{name}.").as_json()}
                         for name in modules},
             "layers": {name: counts.as_json() for name, counts in self.layers.items()}}
-
-
-def work_of(notes: Iterable[object]) -> list[Work]:
-    """What layers did, among the notes of a frame."""
-    return [note for note in notes if isinstance(note, Work)]
 
 
 def sparse_layers(model: nn.Module) -> list[SparseConv]:

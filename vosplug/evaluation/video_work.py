@@ -8,7 +8,7 @@ from torch import nn
 
 from ..structures import Work
 from .complexity import StageCounter
-from .sparsity import SparsityReport, replaced_step, work_of
+from .sparsity import SparsityReport, replaced_step
 
 
 class VideoWork:
@@ -42,7 +42,7 @@ class VideoWork:
                 self.done[name] += macs
             self.frames += 1
             self.objects += len(output.ids)
-            self.latest = work_of(output.notes)
+            self.latest = output.noted(Work)
             self.sparsity.add(self.latest)
             return output
 

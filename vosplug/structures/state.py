@@ -127,7 +127,10 @@ class VideoState:
         return self.frame_size if self.geometry is None else tuple(self.geometry.native)
 
     def check_frame(self, frame: Tensor, geometry: Geometry | None = None) -> None:
-        """Raise :class:`InputError` unless a frame may follow and is (B, 3, H, W) of the size of the others."""
+        """Raise :class:`InputError` unless a frame may follow and is (B, 3, H, W) of the size of the others.
+
+        ``geometry`` stays that of the first frame where it is not given again.
+        """
         if self.ended:
             raise InputError(f"frame {self.frame_index} comes after a frame that was announced as the last one: "
                              "pass last=True for the last frame only, or start a new video")
@@ -137,10 +140,10 @@ class VideoState:
         if self.frame_size not in (None, size):
             raise InputError(f"frame {self.frame_index} is {size[0]}x{size[1]} after frames of {self.frame_size[0]}x"
                              f"{self.frame_size[1]}: resize it, or start a new video")
-        if self.frame_size is not None and geometry != self.geometry:
+        if geometry is not None and self.frame_size is not None and geometry != self.geometry:
             raise InputError(f"frame {self.frame_index} has the geometry {geometry} after frames of {self.geometry}: "
                              "start a new video")
-        self.frame_size, self.geometry = size, geometry
+        self.frame_size, self.geometry = size, geometry or self.geometry
 
     def check_prompt(self, prompt: Prompt | None) -> None:
         """Raise :class:`InputError` if an id of ``prompt`` is active where it starts it, or was removed before."""

@@ -9,6 +9,7 @@ from torch import nn
 from tests.contracts.helpers import CONFIGS, TINY_R50, advance, boxes, build_tiny, random_frames, sparse, track
 from vosplug.evaluation.complexity import state_mib
 from vosplug.evaluation.sparsity import construct_density
+from vosplug.models.backbones import Backbone
 from vosplug.models.backbones.sparse_convs import (
     DenseConv,
     Mixed,
@@ -20,7 +21,7 @@ from vosplug.models.backbones.sparse_convs import (
 from vosplug.models.frame_run import FrameRun
 from vosplug.models.layers.build import conv_norm_relu
 from vosplug.registry import BACKBONES, FRAME_POLICIES, MODELS, SEGMENTORS
-from vosplug.structures import Prompt, VideoState, Work
+from vosplug.structures import Level, Prompt, VideoState, Work
 from vosplug.utils.checkpoint import save_checkpoint_file
 from vosplug.utils.config_options import apply_options
 from vosplug.utils.configs import load_config
@@ -75,7 +76,7 @@ def work_per_frame(model, frames, prompts):
             prompt = prompts.get(t)
             if prompt is not None:
                 prompt = Prompt(ids=prompt[0], masks=model.data_preprocessor.masks(prompt[1], geometry))
-            work.append([note for note in model.step(state, x, prompt).notes if isinstance(note, Work)])
+            work.append(model.step(state, x, prompt).noted(Work))
     return work
 
 
@@ -378,6 +379,22 @@ def test_surgery_keeps_weights_names_mode_and_what_is_frozen():
     assert all(torch.equal(again.state_dict()[name], after[name]) for name in new)
 
 
+def test_frames_reach_the_stem_in_the_format_of_the_kernels():
+    """In inference on a video only; the hook stands once, however often a model is operated on."""
+    model, seen = tiny(where="Q"), []
+    sparsify(model, dict(type="TripleSparseConv"), "D")
+    stem, other = model.key_encoder.backbone.conv1, model.value_encoder.backbone.conv1
+    assert (len(stem._forward_pre_hooks), len(other._forward_pre_hooks)) == (1, 0)
+    stem.register_forward_hook(lambda _module, inputs, _out: seen.append(
+        inputs[0].is_contiguous(memory_format=torch.channels_last)))
+    frames, prompts = random_frames(2, SIZE), {0: ((1,), boxes(1, SIZE))}
+    track(model, frames, prompts)
+    with_gradients(model, frames, prompts)
+    with torch.no_grad():
+        model.forward(model.data_preprocessor.frames(frames)[0])
+    assert seen == [True, True, False, False, False]
+
+
 def test_parts_can_differ():
     """One kind in the key encoder, another one in the decoder: two operations on one model."""
     model = build_tiny(BASE, TINY_R50)
@@ -390,27 +407,30 @@ def test_parts_can_differ():
         sparsify(model, dict(type="TripleSparseConv"), "Q")
 
 
-class PlainPyramid(nn.Module):
-    """A plugin's backbone, which knows nothing of sparse convolutions: four blocks of own names."""
+class PlainPyramid(Backbone):
+    """A plugin's backbone, which knows nothing of sparse convolutions: three stages of names of its own."""
+
+    stem = "entry"
 
     def __init__(self, in_channels=3):
         super().__init__()
-        widths = (8, 8, 16, 16)
-        self.stem = nn.Conv2d(in_channels, widths[0], 3, stride=2, padding=1)
-        self.stages = nn.ModuleList()
-        for before, width in zip(widths, (8, 16, 16), strict=False):
-            self.stages.append(nn.ModuleDict({"down": nn.Conv2d(before, width, 3, stride=2, padding=1),
-                                              "norm": nn.BatchNorm2d(width),
-                                              "deep": nn.Conv2d(width, width, 3, padding=1, groups=2)}))
-        self.out_channels = {4: 8, 8: 16, 16: 16}
+        self.entry = nn.Conv2d(in_channels, 8, 3, stride=2, padding=1)
+        self.parts = nn.ModuleDict({
+            name: nn.ModuleDict({"down": nn.Conv2d(before, width, 3, stride=2, padding=1),
+                                 "norm": nn.BatchNorm2d(width),
+                                 "deep": nn.Conv2d(width, width, 3, padding=1, groups=2)})
+            for name, before, width in (("c2", 8, 8), ("c3", 8, 16), ("c4", 16, 16))})
+        self.steps, self.levels = ("c2", "c3", "c4"), {"c2": Level(8, 4), "c3": Level(16, 8), "c4": Level(16, 16)}
+        self.finish()
 
-    def forward(self, x):
-        x, pyramid = self.stem(x).relu(), {}
-        for stride, stage in zip(self.out_channels, self.stages, strict=True):
-            x = conv_norm_relu(stage["down"], stage["norm"], x)
-            x = stage["deep"](x).relu()
-            pyramid[stride] = x
-        return pyramid
+    @property
+    def stages(self):
+        return [[self.entry], *([self.parts[name]] for name in self.steps)]
+
+    def advance(self, step, x):
+        part = self.parts[step]
+        x = self.entry(x).relu() if step == "c2" else x
+        return part["deep"](conv_norm_relu(part["down"], part["norm"], x)).relu()
 
 
 def test_a_plugins_backbone_becomes_sparse_by_config_alone(monkeypatch):
@@ -421,7 +441,7 @@ def test_a_plugins_backbone_becomes_sparse_by_config_alone(monkeypatch):
     dense = build_tiny(BASE, plugin)
     model = build_tiny(BASE, {**plugin, **sparse("TripleSparseConv", "Fully", where="Q")})
     names = {name for name, module in model.named_modules() if isinstance(module, SparseConv)}
-    assert names == {f"key_encoder.backbone.stages.{i}.{part}" for i in range(3) for part in ("down", "deep")}
+    assert names == {f"key_encoder.backbone.parts.c{i}.{part}" for i in (2, 3, 4) for part in ("down", "deep")}
     load_dense_weights(model, dense.state_dict())
     set_gates(model, 2)
     frames, prompts = random_frames(4, SIZE), {0: ((1,), boxes(1, SIZE))}
@@ -430,6 +450,72 @@ def test_a_plugins_backbone_becomes_sparse_by_config_alone(monkeypatch):
     set_gates(model, 1)
     work = work_per_frame(model, frames, prompts)
     assert {note.layer for note in work[1]} == names and all(note.counts()[1] == note.sites for note in work[1])
+
+
+def test_mobile_backbones_become_sparse_but_for_their_stem():
+    """Depthwise convolutions and ReLU6 included."""
+    options = {**TINY_R50, "model.key_encoder.backbone": {"type": "MobileNetV2", "output_stride": 16, "_delete_": True}}
+    dense = build_tiny(BASE, options)
+    model = build_tiny(BASE, {**options, **sparse("TripleSparseConv", "Fully", where="Q")})
+    backbone = model.key_encoder.backbone
+    plain = [name for name, module in backbone.named_modules() if type(module) is nn.Conv2d]
+    assert plain == ["features.0.0"]
+    load_dense_weights(model, dense.state_dict())
+    set_gates(model, 2)
+    frames, prompts = random_frames(3, SIZE), {0: ((1,), boxes(1, SIZE))}
+    for ours, theirs in zip(track(model, frames, prompts), track(dense, frames, prompts), strict=True):
+        assert torch.allclose(ours, theirs, atol=2e-3)
+
+
+# Stages called one by one --------------------------------------------------------------------------------------------
+
+def frame_by_stages(model, state, frame, keep):
+    """The stages of a frame for a subset of the rows, as a reuse gate calls them; logits (R, K, h, w) and work."""
+    with torch.no_grad(), model.running(state) as run:
+        rows = model.rows(state)
+        rows = rows.select(keep[: len(rows)])
+        features = model.encode_deep(model.encode_shallow(frame))
+        with run.whose(rows):
+            logits = model.decode_fine(state, features, model.decode_coarse(state, features, rows), rows)
+        return logits.clone(), run.notes
+
+
+def test_a_subset_of_objects_through_a_sparse_decoder():
+    """The others keep their features: computed a frame later, an object reuses those of its own last frame."""
+    model, masks, frames = tiny(policy="Fully", where="D"), boxes(2, SIZE), random_frames(4, SIZE)
+    state = model.init_state()
+    track(model, frames[:2], {0: ((3, 5), masks)}, state=state)
+    set_gates(model, 1)
+    layer = "decoder.compress.conv1"
+    before = {name: copy.deepcopy(kept) for name, kept in state.layers.items()}
+    x = model.data_preprocessor.frames(frames[2:3])[0]
+    logits, notes = frame_by_stages(model, state, x, [False, True])
+    assert len(logits) == 1 and {note.layer for note in notes} == set(state.layers)
+    assert all(note.counts()[1] == note.sites for note in notes)
+    assert state.layers[layer].keys == ((0, 3), (0, 5))
+    for name, kept in before.items():
+        for what in kept.tensors:
+            assert torch.equal(state.layers[name].tensors[what][0], kept.tensors[what][0])
+    changed = state.layers[layer].tensors["echo"][1] != before[layer].tensors["echo"][1]
+    assert changed.any()
+    both, _ = frame_by_stages(model, state, x, [True, True])
+    assert torch.allclose(both[1], logits[0], atol=1e-4)
+
+
+def test_augmented_samples_go_through_a_sparse_backbone():
+    model, frames = tiny(policy="Fully"), random_frames(6, SIZE)
+    state = model.init_state()
+    track(model, frames[:1], {0: ((1,), boxes(1, SIZE))}, state=state)
+    many, _ = model.data_preprocessor.frames(frames[1:])
+    held = dict(state.layers)
+    with torch.no_grad(), model.running(state) as run:
+        with pytest.raises(RuntimeError, match="an input of 5 rows came where 1 frames are processed"):
+            model.forward(many)
+        with run.whose(None):
+            together = model.forward(many)
+        assert not run.notes and state.layers == held
+    alone = [model.forward(x[None]) for x in many]
+    assert torch.allclose(together.key, torch.cat([features.key for features in alone]), atol=1e-5)
 
 
 def test_both_registries_make_models_sparse():

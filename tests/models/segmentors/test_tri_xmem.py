@@ -77,7 +77,7 @@ def test_clips_of_four_frames_have_two_memory_frames_which_are_dense():
 
         def watched(video, *args, step=step, work=work, state=state, **options):
             output = step(video, *args, **options)
-            work.append([note for note in output.notes if isinstance(note, Work)])
+            work.append(output.noted(Work))
             state.append(video)
             return output
 

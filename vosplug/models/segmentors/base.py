@@ -153,7 +153,8 @@ class VOSSegmentor(TaskModel):
             state: what is known of the video.
             frame: (B, 3, H, W), as the preprocessor gives it.
             prompt: masks of objects that start at this frame; they win over what is predicted for other objects.
-            geometry: of the preprocessor: how to come back to the size of the video; None if frames have it.
+            geometry: of the preprocessor: how to come back to the size of the video; None if frames have it, or once
+                it has been given.
             last: no frame follows, so nothing is memorised.
             labels: (B, H, W) int64 true labels by channel, 255 void, for methods that are taught with them; only in
                 training.
