@@ -25,9 +25,10 @@ TINY_SMALL = {
     "model.decoder.up_channels": (16,), "model.key_encoder.key_channels": 16,
 }
 TINY_BACKBONE = {"type": "ResNet", "depth": None, "block": "basic", "blocks": (1, 1, 1, 1), "stem_channels": 8,
-                 "widths": (8, 8, 8, 8)}
+                 "widths": (8, 8, 8, 8), "frozen_stages": 0}
 TINY_TARGET = {"augmentation": {"type": "CutAndPaste", "num_aug": 3}, "channels": 4, "init_iters": (2, 2),
-               "update_iters": (2,), "update_every": 2, "capacity": 6, "train": {"channels": 3, "update_every": None, "augmentation": {"num_aug": 3}}}
+               "update_iters": (2,), "update_every": 2, "capacity": 6,
+               "train": {"channels": 3, "update_every": None, "augmentation": {"num_aug": 3}}}
 TINY_FRTM = {"model.backbone": TINY_BACKBONE, "model.decoder.channels": 8, "model.losses": [{"type": "ObjectBCE"}],
              **{f"model.memory.{name}": value for name, value in TINY_TARGET.items()}}
 GATE_LOSSES = [{"type": "ObjectBCE"}, {"type": "DeltaLoss"}, {"type": "GateProbabilityLoss"}]

@@ -106,7 +106,12 @@ def keep_winners(prob: Tensor, active: Tensor) -> Tensor:
     channels = torch.arange(prob.shape[1], device=prob.device)[1:, None, None]
     won = prob[:, 1:] * (prob.argmax(dim=1, keepdim=True) == channels)
     both = torch.cat([1 - won.sum(dim=1, keepdim=True), won], dim=1)
-    return hide_inactive(both.clamp(EPSILON, 1 - EPSILON).log(), active)
+    return log_probability(both, active)
+
+
+def log_probability(prob: Tensor, active: Tensor) -> Tensor:
+    """(B, O + 1, H, W) probabilities -> their logarithms, finite for the ``active`` objects (B, O), else -inf."""
+    return hide_inactive(prob.clamp(EPSILON, 1 - EPSILON).log(), active)
 
 
 def normalised_odds(prob: Tensor, active: Tensor) -> Tensor:

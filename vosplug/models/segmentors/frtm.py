@@ -11,7 +11,7 @@ from ...registry import BACKBONES, DECODERS, SEGMENTORS
 from ...structures import Level, Prompt, RowLogits, Rows, VideoState
 from ...utils.errors import ConfigError
 from ..frame_run import FrameRun, current_run
-from ..layers.aggregate import full_precision, keep_winners, odds
+from ..layers.aggregate import full_precision, keep_winners, log_probability, odds
 from ..memories import TargetModel
 from .base import Cut, VOSSegmentor
 
@@ -117,7 +117,7 @@ class FRTM(VOSSegmentor):
     def merge(self, prob: Tensor, active: Tensor) -> Tensor:
         """(B, O, H, W) probabilities of single objects -> (B, O + 1, H, W) log-probabilities by the protocol."""
         merged = odds(prob, active)
-        return keep_winners(merged, active) if self.protocol == "davis" else merged.log()
+        return keep_winners(merged, active) if self.protocol == "davis" else log_probability(merged, active)
 
     def give(self, state: VideoState, logits: Tensor, prompt: Prompt, run: FrameRun) -> Tensor:
         """Given masks are certain before objects are merged; others are ruled out there."""
