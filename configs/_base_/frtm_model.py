@@ -10,4 +10,5 @@ model = dict(
         filter_reg=(1e-4, 1e-2), precond=(1e-4, 1e-2), forgetting=750, pixel_weighting="hinge",
         train=dict(augmentation=dict(type="CutAndPaste", num_aug=15), channels=32, update_every=None,
                    filter_reg=(1e-5, 1e-4), precond=(1e-5, 1e-4), forgetting=75, pixel_weighting="none")),
-    decoder=dict(type="Refiner", channels=64, norm=dict(type="BN")))
+    decoder=dict(type="Refiner", channels=64, norm=dict(type="BN")),
+    losses=[dict(type="ObjectBCE")])

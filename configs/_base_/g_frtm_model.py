@@ -8,4 +8,5 @@ model = dict(
     matching=dict(type="TemplateMatching"),
     delta=dict(type="DeltaGenerator"),
     translator=dict(type="RefineTranslator"),
-    tau=0.7, mode="translate")
+    tau=0.7, mode="translate",
+    losses=[dict(type="DeltaLoss"), dict(type="GateProbabilityLoss", m1=0.0, m2=0.0)])

@@ -31,8 +31,15 @@ TINY_TARGET = {"augmentation": {"type": "CutAndPaste", "num_aug": 3}, "channels"
                "train": {"channels": 3, "update_every": None, "augmentation": {"num_aug": 3}}}
 TINY_FRTM = {"model.backbone": TINY_BACKBONE, "model.decoder.channels": 8, "model.losses": [{"type": "ObjectBCE"}],
              **{f"model.memory.{name}": value for name, value in TINY_TARGET.items()}}
-GATE_LOSSES = [{"type": "ObjectBCE"}, {"type": "DeltaLoss"}, {"type": "GateProbabilityLoss"}]
+TINY_GATE = {"model.translator.hidden": 8, "model.tau": 0.15}
 TINY_XMEM = {**TINY_R50, "model.sensory_channels": 8, "model.normal_update.mid_channels": 8}
+
+TINY_IDENTITY = {
+    "model.encoder.backbone": {"type": "ResNet", "depth": None, "block": "basic", "blocks": (1, 1, 1),
+                               "stem_channels": 8, "widths": (8, 8, 16)},
+    "model.encoder.channels": 32, "model.matching_head.radius": 2, "model.decoder.channels": 32,
+}
+TINY_AOT = {**TINY_IDENTITY, "model.matching_head.heads": 2, "model.matching_head.hidden": 64}
 
 
 def sparse(conv: str, policy: str, where: str = "QD", everywhere: bool = False) -> dict:
@@ -43,16 +50,25 @@ def sparse(conv: str, policy: str, where: str = "QD", everywhere: bool = False) 
 
 
 def gated(options: dict) -> dict:
-    """Options of a model, for the same model behind a reuse gate; it has no losses of its own there."""
-    return {name.replace("model.", "model.segmentor."): value for name, value in options.items()
-            if name != "model.losses"}
+    """Options of a model, for the same model behind a reuse gate."""
+    return {name.replace("model.", "model.segmentor.", 1): value for name, value in options.items()}
 
 
 # One small instance of every registered segmentor family; a new family adds its line here.
 FAMILIES = {
+    "AOT": [("_base_/aot_model.py", TINY_AOT), ("_base_/aot_model.py", {**TINY_AOT, "model.matching_head.layers": 3,
+                                                                       "model.memory.gap": 2})],
+    "DeAOT": [("_base_/deaot_model.py", TINY_IDENTITY),
+              ("_base_/deaot_model.py", {**TINY_IDENTITY, "model.matching_head.layers": 3, "model.memory.gap": 2}),
+              ("_base_/deaot_model.py", {**TINY_IDENTITY, **sparse("TripleSparseConv", "Mixed", everywhere=True)})],
     "FRTM": [("_base_/frtm_model.py", TINY_FRTM),
              ("_base_/frtm_model.py", {**TINY_FRTM, "model.protocol": "youtube_vos"})],
-    "ReuseGated": [("_base_/g_frtm_model.py", {**gated(TINY_FRTM), "model.losses": GATE_LOSSES, "model.tau": 0.15})],
+    "ReuseGated": [
+        ("_base_/g_frtm_model.py", {**gated(TINY_FRTM), "model.tau": 0.15}),
+        ("g_stcn_r50.py", {**gated(TINY_R50), **TINY_GATE, "model.mode": "fusion", "model.tau_copy": 0.5}),
+        ("g_stcn_small.py", {**gated(TINY_SMALL), **TINY_GATE, "model.gate": {"type": "ChangeGate"}}),
+        ("g_spvos_r50.py", {**gated(TINY_R50), **TINY_GATE, "model.max_reuse": 2}),
+        ("g_xmem_r50.py", {**gated(TINY_XMEM), **TINY_GATE, "model.mode": "copy"})],
     "STCN": [("_base_/stcn_r50_model.py", TINY_R50), ("_base_/stcn_small_model.py", TINY_SMALL),
                      ("_base_/stcn_r50_model.py", {**TINY_R50, **sparse("TripleSparseConv", "Mixed")}),
                      ("_base_/stcn_r50_model.py", {**TINY_R50, **sparse("TripleSparseConv", "Mixed", everywhere=True)}),
@@ -108,7 +124,7 @@ def advance(model, state, frame: torch.Tensor, prompt: tuple[tuple[int, ...], to
     """One frame through preprocessing, ``step()`` and unpadding."""
     x, geometry = model.data_preprocessor.frames(frame[None])
     if prompt is not None:
-        prompt = Prompt(ids=prompt[0], masks=model.data_preprocessor.masks(prompt[1], geometry))
+        prompt = Prompt(ids=prompt[0], masks=model.data_preprocessor.masks(prompt[1], geometry), native=prompt[1])
     return model.data_preprocessor.restore(model.step(state, x, prompt, geometry=geometry).logits, geometry)
 
 

@@ -1,5 +1,6 @@
 """Converters of published checkpoints, one per family."""
 
+from .aot import AOTConverter, DeAOTConverter
 from .base import Conversion, Converter
 from .efficientvis import EfficientVISConverter
 from .frtm import FRTMConverter
@@ -8,5 +9,6 @@ from .reuse_vos import ReuseVOSConverter
 from .stcn import STCNConverter
 from .xmem import XMemConverter
 
-__all__ = ["Conversion", "Converter", "EfficientVISConverter", "FRTMConverter", "MaskRCNNConverter",
-           "QueryInstConverter", "ReuseVOSConverter", "STCNConverter", "SparseRCNNConverter", "XMemConverter"]
+__all__ = ["AOTConverter", "Conversion", "Converter", "DeAOTConverter", "EfficientVISConverter", "FRTMConverter",
+           "MaskRCNNConverter", "QueryInstConverter", "ReuseVOSConverter", "STCNConverter", "SparseRCNNConverter",
+           "XMemConverter"]

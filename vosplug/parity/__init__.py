@@ -1,5 +1,6 @@
 """Numerical parity with official implementations, from golden manifests."""
 
+from .aot import AOTParity
 from .compare import Row, compare
 from .frtm import FRTMParity
 from .manifest import Manifest
@@ -7,4 +8,4 @@ from .reuse_vos import ReuseVOSParity
 from .stcn import STCNParity
 from .xmem import XMemParity
 
-__all__ = ["FRTMParity", "Manifest", "ReuseVOSParity", "Row", "STCNParity", "XMemParity", "compare"]
+__all__ = ["AOTParity", "FRTMParity", "Manifest", "ReuseVOSParity", "Row", "STCNParity", "XMemParity", "compare"]

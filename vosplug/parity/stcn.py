@@ -2,7 +2,7 @@
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from ..converters import STCNConverter
 from ..registry import PARITY_RUNS, SEGMENTORS

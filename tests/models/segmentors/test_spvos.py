@@ -8,7 +8,7 @@ from torch import nn
 
 from tests.contracts.helpers import CONFIGS, TINY_R50, advance, boxes, build_tiny, random_frames, sparse, track
 from vosplug.evaluation.complexity import state_mib
-from vosplug.evaluation.sparsity import construct_density
+from vosplug.evaluation.work_report import set_density
 from vosplug.models.backbones import Backbone
 from vosplug.models.backbones.sparse_convs import (
     DenseConv,
@@ -160,7 +160,7 @@ def test_where_gradients_are_wanted_models_equal_the_dense_twin_bit_by_bit():
 def test_packed_models_equal_those_with_gradients(options):
     packed, separate = (build_tiny(BASE, {**TINY_R50, **options}) for _ in range(2))
     for model in (packed, separate):
-        construct_density(model, 0.3)
+        set_density(model, 0.3, "m")
     frames, prompts = random_frames(7, SIZE), {0: ((1,), boxes(1, SIZE))}
     for ours, theirs in zip(track(packed, frames, prompts), with_gradients(separate, frames, prompts), strict=True):
         assert torch.allclose(ours, theirs, atol=2e-3)

@@ -164,8 +164,9 @@ class TargetModelState(MemoryState):
         return not last
 
     def is_kept(self, frame: int, prompted: bool) -> bool:
-        """Whether the frame is one of those that are memorised while others are not: all are alike."""
-        return prompted
+        """Whether the filters of objects that started with the video are learnt again; other frames leave samples."""
+        every = self.policy.update_every
+        return prompted or (every is not None and (frame + self.policy.count_first) % every == 0)
 
     def keep_objects(self, keep: Tensor) -> None:
         """Drop the target models of all object channels but ``keep`` (sorted channel numbers)."""

@@ -1,6 +1,8 @@
 """One file per family of methods."""
 
+from .aot import AOT
 from .base import VOSSegmentor
+from .deaot import DeAOT
 from .efficientvis import EfficientVIS
 from .frtm import FRTM
 from .reuse_gated import ReuseGated
@@ -8,4 +10,4 @@ from .stcn import STCN
 from .vis_base import BaseVISSegmentor
 from .xmem import XMem
 
-__all__ = ["FRTM", "STCN", "BaseVISSegmentor", "EfficientVIS", "ReuseGated", "VOSSegmentor", "XMem"]
+__all__ = ["AOT", "BaseVISSegmentor", "DeAOT", "EfficientVIS", "FRTM", "ReuseGated", "STCN", "VOSSegmentor", "XMem"]

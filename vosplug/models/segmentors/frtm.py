@@ -14,6 +14,7 @@ from ..frame_run import FrameRun, current_run
 from ..layers.aggregate import full_precision, keep_winners, log_probability, odds
 from ..memories import TargetModel
 from .base import Cut, VOSSegmentor
+from .sparse_parts import FRTM_PARTS
 
 LOGGER = logging.getLogger("vosplug")
 SLOW_START = 5.0  # seconds of learning, after which the log says what takes so long
@@ -55,6 +56,8 @@ class FRTM(VOSSegmentor):
             that a pixel of several unsure objects becomes background; ``youtube_vos`` merges once. Target models
             learn from the winners either way.
     """
+
+    sparse_parts = FRTM_PARTS
 
     def __init__(self, preprocessor: dict, backbone: dict, memory: dict, decoder: dict, protocol: str = "davis",
                  losses: list[dict] | None = None, init_cfg: dict | None = None):

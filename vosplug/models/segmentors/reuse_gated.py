@@ -48,7 +48,8 @@ class ReuseGated(VOSSegmentor):
         tau_copy: see ``mode``; above tau.
         max_reuse: a row is computed after so many reused frames in a row; None for no such limit.
         on_memory_frame: ``reuse`` lets the gate decide about frames that the memory keeps; ``full`` computes them.
-        losses, init_cfg: see :class:`~.base.VOSSegmentor`.
+        losses: beside those of the inner segmentor.
+        init_cfg: see :class:`~.base.VOSSegmentor`.
     """
 
     def __init__(self, segmentor: dict, gate: dict | None = None, matching: dict | None = None,
@@ -63,7 +64,10 @@ class ReuseGated(VOSSegmentor):
                               "gate skips, and a fine half")
         super().__init__(preprocessor=segmentor["preprocessor"], losses=losses, init_cfg=init_cfg)
         self.segmentor = inner
+        self.sparse_parts = {letter: part.inside("segmentor.") for letter, part in inner.sparse_parts.items()}
         self.memory, self.data_preprocessor = inner.memory, inner.data_preprocessor
+        self.frame_policies = inner.frame_policies
+        self.losses.extend(inner.losses)
         self.matching = MATCHING_HEADS.build(matching or dict(type="TemplateMatching"),
                                              feature_channels=cut.early.channels)
         channels = self.matching.out_channels
