@@ -11,6 +11,6 @@ train_dataloader = dict(
         type="MixedClips", repeats=[16, 1],
         datasets=[dict(type="VideoClips", videos=dict(split="train", **davis), **draws),
                   dict(type="VideoClips", videos=dict(split="train", **youtube_vos), **draws)]),
-    num_workers=4)
+    batch_size=8, num_workers=4)
 val_dataset = test_dataset = dict(split="val", **davis)
 val_evaluator = test_evaluator = dict(type="DavisMetric")

@@ -5,4 +5,3 @@ optim_wrapper = dict(optimizer=dict(type="Adam", lr=1e-3, weight_decay=1e-5, ams
 param_scheduler = [dict(type="MultiStepLR", milestones=[40_513, 81_026], gamma=0.1)]
 train_cfg = dict(max_iters=82_940, val_interval=10_000)
 clip = dict(length=3)
-train_dataloader = dict(batch_size=16)

@@ -7,4 +7,3 @@ optim_wrapper = dict(
 param_scheduler = [dict(type="MultiStepLR", milestones=[81_026, 162_052], gamma=0.1)]
 train_cfg = dict(max_iters=165_880, val_interval=20_000)
 clip = dict(length=6)
-train_dataloader = dict(batch_size=8)
