@@ -7,7 +7,7 @@ import torch
 
 from vosplug import registry
 from vosplug.models.memories import FrameBank, Memory, MemoryEntry, MemoryState
-from vosplug.structures import ClipRecord, FrameRecord, Level, Rows, Work
+from vosplug.structures import ClipRecord, FrameRecord, Level, ReferencePrediction, Rows, Work
 from vosplug.utils.errors import ConfigError, InputError
 
 CPU = torch.device("cpu")
@@ -26,8 +26,11 @@ CASES = {
         "KeyEncoder": [dict(key_channels=5, context_channels=c, anisotropic=c is None) for c in (None, 7)],
         "ValueEncoder": [dict(fuser=dict(type="ResidualFuser", channels=9), base_channels=11)],
         "PixelEmbedding": [dict(channels=8, neck=dict(type="DeepLabV3Plus", channels=8, low_channels=4, rates=rates,
-                                                      norm=dict(type="GN"))) for rates in (None, (2, 3))]},
-    "MATCHING_HEADS": {"GlobalLocalMatching": [dict(windows=(3, 1)), dict(windows=(2,), downsample=1, background=False),
+                                                      norm=dict(type="GN"))) for rates in (None, (2, 3))],
+        "ProjectedEncoder": [dict(channels=7)]},
+    "MATCHING_HEADS": {"LongShortTermTransformer": [dict(layers=n, heads=2, hidden=32, radius=1) for n in (1, 2)],
+                       "GatedPropagation": [dict(layers=n, radius=1) for n in (1, 2)],
+                       "GlobalLocalMatching": [dict(windows=(3, 1)), dict(windows=(2,), downsample=1, background=False),
                                                dict(windows=(3, 1), global_stride=2, max_elements=50)],
                        "L2Matching": [dict(), dict(top_k=3), dict(prior=dict(type="LocalityPrior"))],
                        "AnisotropicL2Matching": [dict(), dict(top_k=3)]},
@@ -35,13 +38,17 @@ CASES = {
                                                  slots_per_pass=size) for size in (None, 2)],
                  "MaskDecoder": [dict(compress_channels=8, up_channels=(8, 8)),
                                  dict(compress_channels=8, up_channels=(8, 8), previous_masks=True),
-                                 dict(compress_channels=8, up_channels=(8, 8), fuser=dict(type="CBAMFuser"))]},
+                                 dict(compress_channels=8, up_channels=(8, 8), fuser=dict(type="CBAMFuser"))],
+                 "FPNDecoder": [dict(channels=16, context=context) for context in (True, False)]},
     "LOSSES": {"BootstrappedCE": [dict(), dict(start_warm=0, end_warm=0, top_p=0.2)], "DiceLoss": [dict()],
+               "SoftJaccardLoss": [dict()],
+               "ReferenceLoss": [dict(losses=[dict(type="SoftJaccardLoss"), dict(type="DiceLoss", weight=0.5)])],
                "SparsityLoss": [dict(), dict(target=0.5, beta=0.0)], "ComputationLoss": [dict(weight=0.5)]},
     "SPARSE_CONVS": {"DenseConv": [dict()], "TripleSparseConv": [dict(), dict(tau=0.5)],
                      "StaticSparseConv": [dict()], "ResidualSparseConv": [dict()]},
     "MEMORIES": {"FrameBank": [dict(), dict(include_last=True), dict(max_frames=3), dict(every=3, since="kept"),
                                dict(every=1, max_frames=3, keep_prompts=False), dict(every=None, train_every=None)],
+                 "LayeredBank": [dict(), dict(gap=2)],
                  "LongTermMemory": [dict(), dict(max_mid_term_frames=3, min_mid_term_frames=2, num_prototypes=6,
                                                  max_long_term_elements=18)]},
     "PREPROCESSORS": {"VOSPreprocessor": [dict(), dict(divisor=8)], "VISPreprocessor": [dict(divisor=32)],
@@ -49,8 +56,9 @@ CASES = {
 }
 # Layers serve different purposes: the name of the test in this file that covers each.
 LAYERS = {"TopDownFusion": "fusion", "LastStage": "fusion", "CBAMFuser": "fuser", "ResidualFuser": "fuser",
-          "LocalityPrior": "prior", "SensoryGRU": "update", "MultiScaleUpdate": "update"}
-MASK_LOSSES = ("BootstrappedCE", "DiceLoss")
+          "LocalityPrior": "prior", "SensoryGRU": "update", "MultiScaleUpdate": "update", "IdentityBank": "identities",
+          "SinePositions": "positions", "DropPath": "drop"}
+MASK_LOSSES = ("BootstrappedCE", "DiceLoss", "SoftJaccardLoss")
 READERS = ("L2Matching", "AnisotropicL2Matching")  # heads that read values by keys; others propagate
 VIS_LOSSES = {"TrackletLoss"}  # tests/contracts/test_vis_parts.py
 
@@ -246,6 +254,40 @@ def test_decoders_of_slots_give_two_logits_per_row_whatever_their_number(case):
     assert five.shape == (5, 2, 9, 13) and torch.allclose(five[4:], one, atol=1e-4)
 
 
+@pytest.mark.parametrize("case", cases("MATCHING_HEADS", only=("LongShortTermTransformer", "GatedPropagation")))
+def test_propagating_heads_publish_their_channels_and_take_back_what_they_hand_out(case):
+    head = build("MATCHING_HEADS", case, key_channels=16, value_channels=5, stride=16).eval()
+    x, identity = torch.randn(3, 16, 2, 4), torch.randn(3, 16, 2, 4)
+    output, tokens = head.reference(x, identity)
+    again, drafts = head(x, [[pair] for pair in tokens], tokens)
+    assert output.shape == again.shape == (3, head.out_channels, 2, 4)
+    assert torch.allclose(output, again, atol=1e-5) and len(tokens) == len(head.blocks)
+    for ours, theirs in zip(head.complete(drafts, identity), tokens, strict=True):
+        assert all(torch.allclose(a, b, atol=1e-5) for a, b in zip(ours, theirs, strict=True))
+
+
+@pytest.mark.parametrize("case", cases("ENCODERS", only=("ProjectedEncoder",)))
+def test_projecting_encoders_publish_their_channels(case):
+    encoder = build("ENCODERS", case, backbone=BACKBONE)
+    pyramid, projected = encoder(torch.randn(2, 3, *FRAME))
+    assert projected.shape == (2, encoder.out_channels, *(s // encoder.stride for s in FRAME))
+    assert {name: x.shape for name, x in pyramid.items()} == {
+        name: x.shape for name, x in pyramid_of(2, encoder.levels).items()}
+
+
+@pytest.mark.parametrize("case", cases("DECODERS", only=("FPNDecoder",)))
+def test_decoders_of_groups_share_what_belongs_to_the_frame(case):
+    decoder = build("DECODERS", case, value_channels=5, context_channels=3, levels=LEVELS, outputs=4).eval()
+    pyramid, context, read = pyramid_of(2), torch.randn(2, 3, 2, 3), torch.randn(3, 5, 2, 3)
+    rows = rows_of(torch.tensor([[True, True], [False, True]]))
+    with torch.no_grad():
+        three = decoder.fine(decoder.coarse(read, context, pyramid, rows), pyramid, rows)
+        last = rows_of(torch.tensor([[True]]))
+        own = {name: x[1:] for name, x in pyramid.items()}
+        one = decoder.fine(decoder.coarse(read[2:], context[1:], own, last), own, last)
+    assert three.shape == (3, 4, *(s // decoder.stride for s in FRAME)) and torch.allclose(three[2:], one, atol=1e-5)
+
+
 @pytest.mark.parametrize("case", cases("DECODERS", only=("MaskDecoder",)))
 def test_decoders_give_one_map_per_object_whatever_their_number(case):
     from vosplug.models.encoders import FrameFeatures
@@ -292,7 +334,27 @@ def work_of(computed, layers=3, sites=100):
     return record_of(torch.zeros(1, 2, 2, 2), torch.zeros(1, 2, 2, dtype=torch.long), work)
 
 
-@pytest.mark.parametrize("case", [c for c in cases("LOSSES") if c.values[0][0] not in MASK_LOSSES])
+@pytest.mark.parametrize("case", cases("LOSSES", only=("ReferenceLoss",)))
+def test_losses_on_references_read_their_predictions_and_fade(case):
+    loss = build("LOSSES", case)
+    labels = torch.zeros(2, 6, 6, dtype=torch.long)
+    labels[:, 2:5, 1:4] = 1
+    truth = torch.stack([labels != 1, labels == 1], dim=1).float() * 2 - 1
+    values = []
+    for scale in (-4, 0, 4, 30):
+        note = ReferencePrediction(truth * scale, clips=torch.tensor([False, True]))
+        values.append(float(loss(record_of(-truth, labels, [note]))))
+    assert values == sorted(values, reverse=True) and values[-1] == pytest.approx(0, abs=1e-3)
+    assert float(loss(record_of(truth, labels))) == 0 and loss.reads_references
+    note = ReferencePrediction(-truth, clips=torch.tensor([True, True]))
+    whole = float(loss(record_of(truth, labels, [note])))
+    loss.set_progress(25, 100)
+    assert float(loss(record_of(truth, labels, [note]))) == pytest.approx(0.75 * whole)
+    loss.set_progress(100, 100)
+    assert float(loss(record_of(truth, labels, [note]))) == 0 and not loss.reads_references
+
+
+@pytest.mark.parametrize("case", cases("LOSSES", only=("SparsityLoss", "ComputationLoss")))
 def test_losses_on_work_rise_with_the_work_above_the_target(case):
     loss = build("LOSSES", case)
     assert isinstance(loss.name, str) and isinstance(loss.weight, float)
@@ -371,6 +433,26 @@ def test_preprocessors_lead_to_the_network_and_back(case, size, limits):
 def test_preprocessors_keep_limits_and_scales(case, options, native, wanted):
     size = build("PREPROCESSORS", case).geometry(native, **options).size
     assert max(abs(side - other) for side, other in zip(size, wanted, strict=True)) <= 1
+
+
+@pytest.mark.parametrize("part", [name for name, test in LAYERS.items() if test == "identities"])
+def test_identity_banks_embed_at_the_stride_of_the_keys(part):
+    bank = registry.LAYERS.build(dict(type=part), max_objects=3, channels=6, stride=8)
+    labels = torch.randint(0, 4, (2, 25, 33))
+    assert bank(bank.one_hot(labels)).shape == (2, 6, 4, 5) and (bank.one_hot(labels).argmax(dim=1) == labels).all()
+
+
+@pytest.mark.parametrize("part", [name for name, test in LAYERS.items() if test == "positions"])
+def test_positions_tell_cells_apart(part):
+    places = registry.LAYERS.build(dict(type=part), channels=16)((5, 7), torch.zeros(()))
+    assert places.shape == (35, 16) and len(places.unique(dim=0)) == 35
+
+
+@pytest.mark.parametrize("part", [name for name, test in LAYERS.items() if test == "drop"])
+def test_drops_rest_outside_training(part):
+    torch.manual_seed(0)
+    layer, x = registry.LAYERS.build(dict(type=part, rate=0.5)), torch.ones(64, 3)
+    assert torch.equal(layer.eval()(x), x) and 10 < int((layer.train()(x) == 0).all(dim=1).sum()) < 54
 
 
 @pytest.mark.parametrize("part", [name for name, test in LAYERS.items() if test == "fusion"])

@@ -1,9 +1,17 @@
 """Small blocks that several parts share."""
 
 from .cbam import CBAM
+from .drop_path import DropPath
+from .first_frame import CutAndPaste, FixedSamples
 from .fusion import LastStage, TopDownFusion
-from .residual import PreActBlock
+from .identity_bank import IdentityBank
+from .position import SinePositions
+from .residual import PreActBlock, ProjectedBlock
+from .reuse import DeltaGenerator, RefineTranslator
 from .sensory import MultiScaleUpdate, SensoryGRU
 from .similarity import anisotropic_l2
+from .window_attention import window_attention
 
-__all__ = ["CBAM", "LastStage", "MultiScaleUpdate", "PreActBlock", "SensoryGRU", "TopDownFusion", "anisotropic_l2"]
+__all__ = ["CBAM", "CutAndPaste", "DeltaGenerator", "DropPath", "FixedSamples", "IdentityBank", "LastStage",
+           "MultiScaleUpdate", "PreActBlock", "ProjectedBlock", "RefineTranslator", "SensoryGRU", "SinePositions",
+           "TopDownFusion", "anisotropic_l2", "window_attention"]

@@ -30,10 +30,12 @@ class BasePreprocessor(BaseDataPreprocessor, ABC):
         non_blocking: as in mmengine.
 
     Attributes:
+        family: of the models that it prepares frames for, see :class:`~..segmentors.task_model.TaskModel`.
         align_corners: how logits are interpolated: the outermost pixels keep their places (True), or the edges of the
             picture do.
     """
 
+    family = "vos"
     align_corners = False
 
     def __init__(self, mean: tuple = IMAGENET_MEAN, std: tuple = IMAGENET_STD, non_blocking: bool = False):
@@ -83,6 +85,11 @@ class BasePreprocessor(BaseDataPreprocessor, ABC):
         shift = self.anchor.new_tensor([-m / s for m, s in zip(self.mean, self.std, strict=True)]).view(3, 1, 1)
         images = images.to(self.anchor.device, non_blocking=True).to(self.anchor.dtype)
         return torch.addcmul(shift, images, scale)
+
+    def denormalize(self, frames: Tensor) -> Tensor:
+        """The inverse of :meth:`normalize`: (..., 3, H, W) -> values 0..255."""
+        scale = frames.new_tensor([255 * s for s in self.std]).view(3, 1, 1)
+        return torch.addcmul(frames.new_tensor([255 * m for m in self.mean]).view(3, 1, 1), frames, scale)
 
     def frames(self, images: Tensor, geometry: Geometry | None = None) -> tuple[Tensor, Geometry]:
         """What the network sees of frames.
