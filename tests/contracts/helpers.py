@@ -44,6 +44,14 @@ TINY_CFBI = {
     "model.decoder.prehead_channels": 8, "model.decoder.refine_channels": 8, "model.decoder.slots_per_pass": 2,
     "model.decoder.norm": {"type": "GN", "channels_per_group": 4},
 }
+TINY_SST = {name: value for name, value in TINY_CFBI.items() if "windows" not in name}
+TINY_SST.update({"model.matching_head.heads": 2, "model.matching_head.attentions": [
+    {"type": "LocalAttention", "h": 3}, {"type": "StridedAttention", "h": 2}]})
+FRN = {"type": "FilterResponseNorm"}
+OTHER_SST = {**TINY_SST, "model.features": ("embedding", "encoder", "previous"), "model.matching_head.norm": FRN,
+             "model.matching_head.activation": FRN, "model.matching_head.position": {"type": "LearnedPosition"},
+             "model.matching_head.score": "distance", "model.matching_head.heads_kept": "all",
+             "model.memory.keep_prompts": True, "model.memory.max_prompts": 2}
 TINY_IDENTITY = {
     "model.encoder.backbone": {"type": "ResNet", "depth": None, "block": "basic", "blocks": (1, 1, 1),
                                "stem_channels": 8, "widths": (8, 8, 16)},
@@ -81,6 +89,10 @@ FAMILIES = {
         ("g_stcn_small.py", {**gated(TINY_SMALL), **TINY_GATE, "model.gate": {"type": "ChangeGate"}}),
         ("g_spvos_r50.py", {**gated(TINY_R50), **TINY_GATE, "model.max_reuse": 2}),
         ("g_xmem_r50.py", {**gated(TINY_XMEM), **TINY_GATE, "model.mode": "copy"})],
+    "SST": [("_base_/sst_r101_model.py", TINY_SST),
+            ("_base_/sst_r101_model.py", {**TINY_SST, "model.matching_head.causal": True,
+                                          "model.matching_head.cache": "layers"}),
+            ("_base_/sst_r101_model.py", OTHER_SST)],
     "STCN": [("_base_/stcn_r50_model.py", TINY_R50), ("_base_/stcn_small_model.py", TINY_SMALL),
                      ("_base_/stcn_r50_model.py", {**TINY_R50, **sparse("TripleSparseConv", "Mixed")}),
                      ("_base_/stcn_r50_model.py", {**TINY_R50, **sparse("TripleSparseConv", "Mixed", everywhere=True)}),

@@ -32,8 +32,16 @@ CASES = {
                        "GatedPropagation": [dict(layers=n, radius=1) for n in (1, 2)],
                        "GlobalLocalMatching": [dict(windows=(3, 1)), dict(windows=(2,), downsample=1, background=False),
                                                dict(windows=(3, 1), global_stride=2, max_elements=50)],
+                       "SSTEncoder": [
+                           dict(attentions=[dict(type="LocalAttention", h=2)], heads=2),
+                           dict(attentions=[dict(type="GridAttention")] * 2, heads=2, downsample=1, heads_kept="all"),
+                           dict(attentions=[dict(type="DenseAttention")], heads=2, causal=True, cache="layers"),
+                           dict(attentions=[dict(type="GridAttention")], heads=2, affinity=False)],
                        "L2Matching": [dict(), dict(top_k=3), dict(prior=dict(type="LocalityPrior"))],
                        "AnisotropicL2Matching": [dict(), dict(top_k=3)]},
+    "ATTENTIONS": {"GridAttention": [dict()], "LocalAttention": [dict(h=1), dict(h=3)],
+                   "StridedAttention": [dict(h=2)], "DenseAttention": [dict()],
+                   "MixedHeadsAttention": [dict(parts=[dict(type="GridAttention"), dict(type="LocalAttention", h=2)])]},
     "DECODERS": {"CollaborativeEnsembler": [dict(channels=16, prehead_channels=8, refine_channels=8,
                                                  slots_per_pass=size) for size in (None, 2)],
                  "MaskDecoder": [dict(compress_channels=8, up_channels=(8, 8)),
@@ -57,7 +65,8 @@ CASES = {
 # Layers serve different purposes: the name of the test in this file that covers each.
 LAYERS = {"TopDownFusion": "fusion", "LastStage": "fusion", "CBAMFuser": "fuser", "ResidualFuser": "fuser",
           "LocalityPrior": "prior", "SensoryGRU": "update", "MultiScaleUpdate": "update", "IdentityBank": "identities",
-          "SinePositions": "positions", "DropPath": "drop"}
+          "SinePositions": "positions", "NoPosition": "spacetime", "SinusoidalPosition": "spacetime",
+          "LearnedPosition": "spacetime", "FilterResponseNorm": "token norm", "DropPath": "drop"}
 MASK_LOSSES = ("BootstrappedCE", "DiceLoss", "SoftJaccardLoss")
 READERS = ("L2Matching", "AnisotropicL2Matching")  # heads that read values by keys; others propagate
 VIS_LOSSES = {"TrackletLoss"}  # tests/contracts/test_vis_parts.py
@@ -240,6 +249,46 @@ def test_matching_of_slots_gives_one_where_a_slot_has_no_cell(case):
     assert ((values >= 0) & (values <= 1)).all() and (values[:, :2] < 0.99).any()
     assert torch.allclose(values[:, 2], torch.ones(()))
     assert torch.equal(matches[:, 1, 1 + len(head.windows)], (slots == 1).float())
+
+
+def buffer_of(head, grid, frames=(0, 2, 5)):
+    """Frames in a buffer, as the head wants them, and the slot of each of their cells."""
+    names = {"k0": 8, "v0": 8} if head.cache == "layers" else {"embedding": 8}
+    entries = [MemoryEntry(frame, {name: torch.randn(2, c, grid[0] * grid[1]) for name, c in names.items()},
+                           valid=torch.ones(2, 1, dtype=torch.bool), grid=grid) for frame in frames]
+    return entries, [torch.randint(-1, 2, (2, grid[0] * grid[1])) for _ in entries]
+
+
+@pytest.mark.parametrize("case", cases("MATCHING_HEADS", only=("SSTEncoder",)))
+def test_encoders_of_buffers_publish_their_channels_and_say_what_they_keep(case):
+    head, size = build("MATCHING_HEADS", case, channels=8).eval(), (6, 8)
+    grid = (4, 5) if head.downsample == 2 else size
+    entries, slots = buffer_of(head, grid)
+    x, before = torch.randn(2, 8, *size), torch.randint(-1, 2, (2, *size))
+    encoded = head(x, entries, slots, before, 7, 3)
+    assert encoded.features.shape == x.shape and encoded.matches.shape == (2, 3, head.out_channels, *size)
+    assert encoded.kept.keys() == entries[0].frame_tensors.keys()
+    assert all(encoded.kept[name].shape == tensor.shape for name, tensor in entries[0].frame_tensors.items())
+    assert torch.equal(encoded.matches[:, :, -1], (before[:, None] == torch.arange(3)[:, None, None]).float())
+    per_layer = (head.out_channels - 1) // 2
+    assert per_layer == 0 or (encoded.matches[:, 2, :per_layer] == 0).all()  # of slot 2 there is no cell
+    assert per_layer == 0 or encoded.matches[:, 0, :per_layer].any()
+    first = head(x, [], [], before, 0, 3)
+    assert first.features.shape == x.shape and not first.matches[:, :, :-1].any()
+
+
+@pytest.mark.parametrize("case", cases("ATTENTIONS"))
+@pytest.mark.parametrize("size", [(3, 4, 5), (1, 4, 1), (2, 1, 5)])
+def test_attentions_give_means_of_what_cells_see_and_count_it(case, size):
+    attention = build("ATTENTIONS", case)
+    q, k = torch.randn(2, 1, 8, *size)
+    assert torch.allclose(attention(q, k, torch.ones(1, 4, *size), heads=2).out, torch.ones(()), atol=1e-5)
+    eye = torch.eye(size[0] * size[1] * size[2]).view(1, -1, *size)
+    values = torch.cat([eye, eye], dim=1)  # both heads: what the weights are of
+    seen = attention(0.01 * q, k, values, heads=2).out[0] > 0
+    assert int(seen.sum()) == 2 * attention.pairs(size)
+    last = attention(0.01 * q[:, :, -1:], k, values, heads=2, query_frames=1, causal=True).out[0] > 0
+    assert int(last.sum()) == 2 * attention.pairs(size, causal=True, query_frames=1)
 
 
 @pytest.mark.parametrize("case", cases("DECODERS", only=("CollaborativeEnsembler",)))
@@ -440,6 +489,24 @@ def test_identity_banks_embed_at_the_stride_of_the_keys(part):
     bank = registry.LAYERS.build(dict(type=part), max_objects=3, channels=6, stride=8)
     labels = torch.randint(0, 4, (2, 25, 33))
     assert bank(bank.one_hot(labels)).shape == (2, 6, 4, 5) and (bank.one_hot(labels).argmax(dim=1) == labels).all()
+
+
+@pytest.mark.parametrize("part", [name for name, test in LAYERS.items() if test == "spacetime"])
+def test_spacetime_positions_have_any_size_and_tell_cells_apart(part):
+    torch.manual_seed(0)
+    position = registry.LAYERS.build(dict(type=part), channels=16)
+    for frames, size in (([0, 3], (5, 7)), ([150, 299], (118, 3))):
+        places = position(frames, size, torch.zeros((), dtype=torch.float64))
+        assert places.shape == (2, *size, 16) and places.dtype == torch.float64 and torch.isfinite(places).all()
+        apart = len(places.flatten(0, 2).unique(dim=0))
+        assert apart == (1 if part == "NoPosition" else 2 * size[0] * size[1])
+
+
+@pytest.mark.parametrize("part", [name for name, test in LAYERS.items() if test == "token norm"])
+def test_token_norms_know_one_frame(part):
+    norm = registry.LAYERS.build(dict(type=part), channels=6)
+    x = torch.randn(2, 3, 4, 5, 6) * 7
+    assert torch.allclose(norm(x)[:, 1], norm(x[:, 1]), atol=1e-6) and norm(x).abs().mean() < 1
 
 
 @pytest.mark.parametrize("part", [name for name, test in LAYERS.items() if test == "positions"])

@@ -7,7 +7,6 @@ from torch import Tensor, nn
 
 from ...registry import BACKBONES, ENCODERS, NECKS
 from ..layers.build import build_norm
-from .key_encoder import SHALLOW
 
 
 @dataclass
@@ -63,8 +62,8 @@ class PixelEmbedding(nn.Module):
         return self.deep(self.shallow(frame))
 
     def shallow(self, frame: Tensor) -> PixelFeatures:
-        """The pyramid of (B, 3, H, W) up to ``c3``; the rest waits for :meth:`deep`."""
-        return PixelFeatures(self.backbone(frame, upto=SHALLOW))
+        """The pyramid of (B, 3, H, W) up to the fine level; the rest waits for :meth:`deep`."""
+        return PixelFeatures(self.backbone(frame, upto=self.low_level))
 
     def deep(self, features: PixelFeatures) -> PixelFeatures:
         """Complete ``features`` in place; asking again costs nothing."""

@@ -11,6 +11,7 @@ from ...utils.errors import ConfigError
 from ..layers.aggregate import full_precision
 from ..layers.halving import halved, halved_labels
 from .nearest import nearest, nearest_around, squared_distance
+from .slot_values import best_of_others, slot_masks
 
 Cells = tuple[Tensor, Tensor]  # embeddings (B, C, N) and the slot of each cell (B, N), -1 for none
 
@@ -73,10 +74,9 @@ class GlobalLocalMatching(nn.Module):
             embedding, previous = full_precision(embedding), full_precision(previous)
             total = self.match_references(embedding, references, count)
             local = self.match_around(embedding, previous, previous_slots, count)
-            mask = (previous_slots[:, None] == torch.arange(count, device=previous_slots.device)[:, None, None])
-            parts = [total, local, mask[:, :, None].to(total)]
+            parts = [total, local, slot_masks(previous_slots, count)[:, :, None].to(total)]
             if self.background:
-                parts += [least_of_others(local), least_of_others(total)]
+                parts += [best_of_others(x, largest=False) for x in (local, total)]
             return torch.cat(parts, dim=2)
 
     def value(self, distance: Tensor, slot: int) -> Tensor:
@@ -132,12 +132,3 @@ class GlobalLocalMatching(nn.Module):
                 value = self.value(squared_distance(cells, keys, index.clamp(min=0)), slot)
                 values.append(torch.where(index >= 0, value, 1.0))
         return torch.stack(values).view(found.shape)
-
-
-def least_of_others(x: Tensor) -> Tensor:
-    """(B, S, M, h, w) -> for each slot the smallest value of the other slots; its own if there is no other."""
-    if x.shape[1] == 1:
-        return x
-    (least, second), (where, _) = (part.unbind(dim=1) for part in x.topk(2, dim=1, largest=False))
-    mine = where[:, None] == torch.arange(x.shape[1], device=x.device)[:, None, None, None]
-    return torch.where(mine, second[:, None], least[:, None])

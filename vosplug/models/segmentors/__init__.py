@@ -8,9 +8,10 @@ from .efficientvis import EfficientVIS
 from .frtm import FRTM
 from .reuse_gated import ReuseGated
 from .slot_base import SlotSegmentor
+from .sst import SST
 from .stcn import STCN
 from .vis_base import BaseVISSegmentor
 from .xmem import XMem
 
-__all__ = ["AOT", "BaseVISSegmentor", "CFBI", "DeAOT", "EfficientVIS", "FRTM", "ReuseGated", "STCN", "SlotSegmentor",
-           "VOSSegmentor", "XMem"]
+__all__ = ["AOT", "BaseVISSegmentor", "CFBI", "DeAOT", "EfficientVIS", "FRTM", "ReuseGated", "SST", "STCN",
+           "SlotSegmentor", "VOSSegmentor", "XMem"]

@@ -29,9 +29,8 @@ class CFBI(SlotSegmentor):
         references = [(entry["embedding"], self.slots_of(state, entry["reference"])) for entry in state.memory]
         matches = self.matching_head(features.embedding, references, previous.embedding, slots, rows.shape[1])
         prehead = self.decoder.prehead(rows.gather(matches))
-        mask = (rows.expand(slots) == rows.slot[:, None, None])[:, None].to(prehead)
-        before = rows.expand(previous.embedding).to(prehead)
-        return torch.cat([rows.expand(features.embedding), before * mask, before * (1 - mask), prehead], dim=1)
+        maps = [rows.expand(features.embedding), *previous.parted(slots, rows)]
+        return torch.cat([x.to(prehead) for x in maps] + [prehead], dim=1)
 
     def entry(self, state: VideoState, features: PixelFeatures, ids: Tensor, run: FrameRun) -> MemoryEntry:
         """Embedding and the objects of cells; of videos whose masks were not given at this frame no cell counts."""

@@ -7,17 +7,17 @@ import torch
 from torch import Tensor
 
 from ...registry import DECODERS, ENCODERS, MATCHING_HEADS
-from ...structures import Rows, VideoState
+from ...structures import Level, Rows, VideoState
 from ...utils.errors import ConfigError
 from ...utils.masks import VOID
 from ..decoders.collaborative_ensembler import joint_logits
 from ..encoders.pixel_embedding import PixelFeatures
 from ..frame_run import FrameRun
-from ..layers.aggregate import certain_logits, full_precision, hard_masks, hide_inactive
+from ..layers.aggregate import certain_logits, clamped_logit, full_precision, hard_masks, hide_inactive
 from ..layers.halving import nearest_labels
 from ..memories import MemoryEntry
 from ..preprocessors.resizing import resize_bilinear
-from .base import VOSSegmentor
+from .base import Cut, VOSSegmentor
 from .sparse_parts import PIXEL_PARTS
 
 BACKGROUND = "background"
@@ -40,6 +40,11 @@ class PreviousFrame:
     embedding: Tensor
     ids: Tensor
     total: Tensor
+
+    def parted(self, slots: Tensor, rows: Rows) -> list[Tensor]:
+        """The embedding inside and outside of ``rows``, two (R, C, h, w); ``slots`` (B, h, w) are those of the ids."""
+        x, inside = rows.expand(self.embedding), (rows.expand(slots) == rows.slot[:, None, None])[:, None]
+        return [x * inside, x * ~inside]
 
 
 class SlotSegmentor(VOSSegmentor):
@@ -78,6 +83,8 @@ class SlotSegmentor(VOSSegmentor):
         self.decoder = DECODERS.build(decoder, match_channels=self.matching_head.out_channels,
                                       map_channels=self.map_channels(channels), vector_channels=4 * channels,
                                       low_channels=self.encoder.low_channels)
+        self.cut = Cut(early=self.encoder.levels[self.encoder.low_level],
+                       coarse=Level(self.decoder.in_channels, self.encoder.stride))
         self.labels_in_memory, self.given_frames = labels_in_memory, given_frames
         self.teacher_forcing = False
 
@@ -131,6 +138,18 @@ class SlotSegmentor(VOSSegmentor):
         """The whole pyramid and the embedding."""
         return self.encoder.deep(features)
 
+    def early(self, features: PixelFeatures) -> Tensor:
+        """The fine level of the backbone."""
+        return features.pyramid[self.encoder.low_level]
+
+    def row_masks(self, masks: Tensor, rows: Rows) -> Tensor:
+        """(B, O, H, W) masks of objects -> (R, 1, H, W) masks of slots: background is what no object has."""
+        return rows.gather(torch.cat([1 - masks.sum(dim=1, keepdim=True), masks], dim=1))[:, None]
+
+    def certain_rows(self, masks: Tensor) -> Tensor:
+        """Logits (R, 2, H, W) that say what masks (R, 1, H, W) say."""
+        return torch.cat([clamped_logit(masks), clamped_logit(1 - masks)], dim=1)
+
     def segment(self, state: VideoState, features: PixelFeatures, run: FrameRun) -> tuple[Tensor, Rows]:
         """As in the base; but masks of training frames whose labels are given are not predicted."""
         rows = self.rows(state)
@@ -154,7 +173,7 @@ class SlotSegmentor(VOSSegmentor):
 
     def decode_fine(self, state: VideoState, features: PixelFeatures, coarse: Tensor, rows: Rows) -> Tensor:
         """Logits of each slot as foreground and as background, (R, 2, h, w)."""
-        return self.decoder(coarse, self.vectors(state, rows), features.pyramid[self.encoder.low_level], rows)
+        return self.decoder(coarse, self.vectors(state, rows), self.early(features), rows)
 
     def compose(self, state: VideoState, logits: Tensor, rows: Rows) -> Tensor:
         """One softmax over background and objects, (B, O + 1, H, W) at the size of the video."""
