@@ -5,7 +5,16 @@ import copy
 import pytest
 import torch
 
-from tests.contracts.helpers import CONFIGS, TINY_CFBI, TINY_SST, boxes, build_tiny, random_frames, track, training_batch
+from tests.contracts.helpers import (
+    CONFIGS,
+    TINY_CFBI,
+    TINY_SST,
+    boxes,
+    build_tiny,
+    random_frames,
+    track,
+    training_batch,
+)
 from vosplug.models.segmentors.slot_base import BEFORE, PREVIOUS, REFERENCE
 from vosplug.models.tasks.supervised import SupervisedClips
 from vosplug.registry import SEGMENTORS
