@@ -1,12 +1,15 @@
-"""Small instances of registered parts, and clips to run them on."""
+"""Narrow segmentors, and clips to run them on."""
 
 from pathlib import Path
 
+import pytest
 import torch
 
 from vosplug.registry import SEGMENTORS
 from vosplug.structures import ClipSample, Prompt
 from vosplug.utils.configs import load_config
+
+from .parts import PROTOCOLS, examples
 
 CONFIGS = Path(__file__).resolve().parent.parent.parent / "configs"
 TINY_R50 = {
@@ -18,43 +21,58 @@ TINY_R50 = {
     "model.value_encoder.fuser.channels": 16, "model.decoder.compress_channels": 16,
     "model.decoder.up_channels": (8, 8),
 }
-TINY_SMALL = {
-    "model.key_encoder.backbone.widths": (8, 16, 16), "model.value_encoder.backbone.widths": (8, 16, 16),
-    "model.key_encoder.fusion.channels": 16, "model.value_encoder.fusion.channels": 16,
-    "model.value_encoder.fuser.channels": 16, "model.decoder.compress_channels": 16,
-    "model.decoder.up_channels": (16,), "model.key_encoder.key_channels": 16,
-}
 TINY_XMEM = {**TINY_R50, "model.sensory_channels": 8, "model.normal_update.mid_channels": 8}
 
 
 def sparse(conv: str, policy: str, where: str = "QD", everywhere: bool = False) -> dict:
-    """Options that make a model sparse; ``policy`` is the type of a frame policy."""
+    """Changes of a config file that make its model sparse; ``policy`` is the type of a frame policy."""
+    return {"model.sparse": sparse_options(conv, policy, where, everywhere)}
+
+
+def sparse_options(conv: str, policy: str, where: str = "QD", everywhere: bool = False) -> dict:
+    """The key ``sparse`` of a model."""
     loss = "ComputationLoss" if conv.startswith("Residual") else "SparsityLoss"
-    return {"model.sparse": {"conv": {"type": conv}, "policy": {"type": policy}, "where": where,
-                             "everywhere": everywhere, "losses": [{"type": loss, "weight": 0.1}]}}
+    return {"conv": {"type": conv}, "policy": {"type": policy}, "where": where, "everywhere": everywhere,
+            "losses": [{"type": loss, "weight": 0.1}]}
 
 
-# One small instance of every registered segmentor family; a new family adds its line here.
-FAMILIES = {
-    "STCN": [("_base_/stcn_r50_model.py", TINY_R50), ("_base_/stcn_small_model.py", TINY_SMALL),
-                     ("_base_/stcn_r50_model.py", {**TINY_R50, **sparse("TripleSparseConv", "Mixed")}),
-                     ("_base_/stcn_r50_model.py", {**TINY_R50, **sparse("TripleSparseConv", "Mixed", everywhere=True)}),
-                     ("_base_/stcn_r50_model.py", {**TINY_R50, **sparse("TripleSparseConv", "Fully", where="QDM")}),
-                     ("_base_/stcn_r50_model.py", {**TINY_R50, **sparse("StaticSparseConv", "SemiMixed")}),
-                     ("_base_/stcn_r50_model.py", {**TINY_R50, **sparse("ResidualSparseConv", "Mixed")}),
-                     ("_base_/stcn_small_model.py", {**TINY_SMALL, **sparse("TripleSparseConv", "Mixed")})],
-    "XMem": [("_base_/xmem_r50_model.py", TINY_XMEM),
-             ("_base_/xmem_r50_model.py", {**TINY_XMEM, **sparse("TripleSparseConv", "Mixed"),
-                                           "model.memory.train_candidates": 2})],
-}
+# Segmentors that are tested sparse as well: name, number of its example, what is sparse in it, further changes.
+SPARSE = [
+    ("STCN", 0, ("TripleSparseConv", "Mixed"), {}), ("STCN", 0, ("TripleSparseConv", "Mixed", "QD", True), {}),
+    ("STCN", 0, ("TripleSparseConv", "Fully", "QDM"), {}), ("STCN", 0, ("StaticSparseConv", "SemiMixed"), {}),
+    ("STCN", 0, ("ResidualSparseConv", "Mixed"), {}), ("STCN", 1, ("TripleSparseConv", "Mixed"), {}),
+    ("XMem", 0, ("TripleSparseConv", "Mixed"), {"memory": {"type": "LongTermMemory", "train_candidates": 2}})]
+
+
+def segmentor_cases() -> list:
+    """Pytest parameters: configs of all examples of segmentors, and of their sparse forms."""
+    found = [pytest.param(part.config, id=f"{part.name}-{part.number}") for part in examples(SEGMENTORS)]
+    PROTOCOLS.add((SEGMENTORS.name, ""))
+    return found + [pytest.param(sparse_model(*case), id=f"{case[0]}-{case[1]}-{'-'.join(map(str, case[2]))}")
+                    for case in SPARSE]
+
+
+def sparse_model(name: str, number: int, what: tuple, changes: dict) -> dict:
+    """Config of a case of ``SPARSE``."""
+    return SEGMENTORS.example(name, number, sparse=sparse_options(*what), **changes)
+
+
+def build_model(config: dict, seed: int = 0):
+    """A segmentor with seeded weights, in evaluation mode."""
+    torch.manual_seed(seed)
+    return SEGMENTORS.build(config).eval()
+
+
+def build_example(name: str, number: int = 0, seed: int = 0):
+    """An example of a segmentor."""
+    return build_model(SEGMENTORS.example(name, number), seed)
 
 
 def build_tiny(config: str, options: dict, seed: int = 0):
-    """A narrow model of a config with seeded weights, in evaluation mode."""
-    torch.manual_seed(seed)
+    """A narrow model of a config file."""
     cfg = load_config(CONFIGS / config)
     cfg.merge_from_dict(options)
-    return SEGMENTORS.build(cfg.model).eval()
+    return build_model(cfg.model, seed)
 
 
 def random_frames(count: int, size: tuple[int, int], seed: int = 0) -> torch.Tensor:
@@ -91,7 +109,7 @@ def advance(model, state, frame: torch.Tensor, prompt: tuple[tuple[int, ...], to
     """One frame through preprocessing, ``step()`` and unpadding."""
     x, geometry = model.data_preprocessor.frames(frame[None])
     if prompt is not None:
-        prompt = Prompt(ids=prompt[0], masks=model.data_preprocessor.masks(prompt[1], geometry))
+        prompt = Prompt(ids=prompt[0], masks=model.data_preprocessor.masks(prompt[1], geometry), native=prompt[1])
     return model.data_preprocessor.restore(model.step(state, x, prompt, geometry=geometry).logits, geometry)
 
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from tests.contracts.helpers import FAMILIES, build_tiny
+from tests.contracts.helpers import build_example
 from vosplug.evaluation.complexity import StageCounter, measure, next_memory_frame, state_mib, striped_masks
 from vosplug.models.memories import FrameBank
 from vosplug.registry import SEGMENTORS
@@ -67,7 +67,7 @@ class TestTinySTCN:
     @pytest.fixture(scope="class")
     def results(self):
         def of(**options):
-            return measure(build_tiny(*FAMILIES["STCN"][0]), size=(64, 64), **options)
+            return measure(build_example("STCN"), size=(64, 64), **options)
 
         return {(1, 1): of(), (2, 1): of(objects=2), (3, 1): of(objects=3), (1, 3): of(memory_frames=3)}
 
@@ -81,7 +81,7 @@ class TestTinySTCN:
 
     def test_decoder_is_a_shared_part_and_a_part_per_object(self, results):
         decoder = [results[n, 1].macs["query"]["decoder"] for n in (1, 2, 3)]
-        model = build_tiny(*FAMILIES["STCN"][0])
+        model = build_example("STCN")
         shared = sum(up.skip_conv.weight.numel() * (64 // s) ** 2
                      for up, s in zip(model.decoder.ups, (8, 4), strict=True))
         own = sum(m.weight.numel() * (64 // stride) ** 2 for stride, part in
@@ -95,7 +95,7 @@ class TestTinySTCN:
         tokens, keys, values = 4 * 4, 8, 16
         similarity, readout = tokens * tokens * keys, tokens * tokens * values
         query = [results[key].macs["query"]["matching_head"] for key in ((1, 1), (3, 1), (1, 3))]
-        top_k = build_tiny(*FAMILIES["STCN"][0]).matching_head.top_k
+        top_k = build_example("STCN").matching_head.top_k
         assert tokens <= top_k < 3 * tokens  # one frame is read whole, of three only the best tokens
         best = tokens * top_k * values
         assert query == [similarity + readout, similarity + 3 * readout, 3 * similarity + best]

@@ -56,7 +56,8 @@ class InvertedResidual(nn.Module):
         return conv_norm_relu(linear, norm, out, relu=False, shortcut=x if self.residual else None)
 
 
-@BACKBONES.register_module()
+@BACKBONES.register_module(examples=[
+    dict(width=0.1), dict(width=0.1, norm=dict(type="FrozenBN"), output_stride=16)])
 class MobileNetV2(Backbone):
     """MobileNet-V2 without its classifier. Parameter names are torchvision's.
 
