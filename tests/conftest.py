@@ -1,6 +1,7 @@
 """Fixtures that all tests share."""
 
 import os
+import sys
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,19 @@ settings.register_profile("repeatable", derandomize=True, deadline=None)
 settings.load_profile("repeatable")
 
 ROOT = Path(__file__).resolve().parent.parent
+
+
+def pytest_addoption(parser):
+    parser.addoption("--plugin", action="append", default=[], metavar="FILE.py",
+                     help="run tests/contracts on the parts of this plugin too (-k NAME picks them)")
+
+
+def pytest_configure(config):
+    if plugins := config.getoption("--plugin"):
+        from vosplug.registry import load_plugin
+
+        for plugin in plugins:
+            load_plugin(plugin)
 
 
 @pytest.fixture(scope="session")
@@ -26,3 +40,21 @@ def shared() -> Path:
     if not (folder / "golden").is_dir():
         pytest.skip(f"reference data not found (set VOSPLUG_SHARED to its folder; looked at {folder.name}/)")
     return folder
+
+
+@pytest.fixture
+def registries():
+    """What a test registers, or loads as a plugin, is forgotten after it."""
+    from vosplug.registry import KINDS, MODELS
+
+    modules, models = set(sys.modules), dict(MODELS.module_dict)
+    kinds = {name: dict(kind.members()) for name, kind in KINDS.items()}
+    yield
+    for name in set(sys.modules) - modules:
+        if "plugin" in name:
+            del sys.modules[name]
+    for name, members in kinds.items():
+        KINDS[name]._members.clear()
+        KINDS[name]._members.update(members)
+    MODELS._module_dict.clear()
+    MODELS._module_dict.update(models)
