@@ -1,4 +1,4 @@
-"""The floors of the house: nothing imports from above itself, not even inside a function, nor two modules each other."""
+"""The floors of the house: nothing imports from above itself, not even in a function, and no two modules each other."""
 
 import ast
 from collections.abc import Iterator

@@ -60,13 +60,19 @@ def test_the_speedup_is_the_ratio_of_medians_round_by_round(monkeypatch):
     times = iter([[0.4, 0.4, 9.0], [0.1, 0.1, 0.1], [0.6, 0.6, 0.6], [0.2, 0.2, 0.2]])
     order = []
 
-    def measure(model, frames, labels, *, session_options, warm_up, result, clock):
+    class Family:
+        def session(self, model, **options):
+            order.append(model)
+
+        def untimed(self, warm_up, length):
+            return warm_up
+
+    def measure(feed, frames, *, length, untimed, result, clock):
         assert clock is benchmark.time.perf_counter
-        order.append(model)
         result.seconds += next(times)
 
     monkeypatch.setattr(measuring, "measure", measure)
-    candidates = [benchmark.Candidate(name, name, {}, measuring.Measurement()) for name in ("a", "b")]
+    candidates = [benchmark.Candidate(name, name, Family(), {}, measuring.Measurement()) for name in ("a", "b")]
     ratios = benchmark.run(candidates, [], None, rounds=2, warm_up=0, device=torch.device("cpu"))
     assert order == ["a", "b", "a", "b"]
     assert ratios == pytest.approx([4.0, 3.0])

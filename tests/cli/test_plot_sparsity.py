@@ -8,7 +8,7 @@ from PIL import Image
 from tests.contracts.helpers import CONFIGS, TINY_R50, sparse
 from tests.inference.colour_segmentor import moving_squares
 from vosplug.cli import plot_sparsity
-from vosplug.evaluation.complexity import measure
+from vosplug.evaluation.complexity import measure_frames
 from vosplug.inference.model_loading import build_segmentor
 from vosplug.utils.configs import load_config
 from vosplug.utils.images import read_image, write_image
@@ -47,7 +47,7 @@ def test_means_are_those_of_the_kinds_of_frames(config, tmp_path):
     modules = json.loads((out / "sparsity.json").read_text())["modules"]
     dense = load_config(config).model
     dense.sparse = None
-    macs = measure(build_segmentor({"model": dense}), size=(48, 64)).macs
+    macs = measure_frames(build_segmentor({"model": dense}), size=(48, 64)).macs
     for name in ("key_encoder", "decoder", "value_encoder"):
         mean = (macs["first"].get(name, 0) + 4 * macs["query"].get(name, 0)) / 5
         assert modules[name]["dense_macs_g"] == pytest.approx(mean / 1e9)

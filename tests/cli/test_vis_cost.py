@@ -10,7 +10,8 @@ from tests.cli.test_efficientvis_commands import MODEL
 from tests.models.tracklets.helpers import need_compiled_mmcv, tiny_model
 from vosplug.cli import benchmark, model_stats, plot_memory
 from vosplug.evaluation.complexity import measure_clip
-from vosplug.inference.measuring import measure_clips
+from vosplug.inference import VISSession
+from vosplug.inference.measuring import measure
 
 
 @pytest.fixture
@@ -60,7 +61,8 @@ def test_stats_table_and_json(config, tmp_path, capsys):
 def test_every_clip_is_timed_as_a_whole():
     model = tiny_model()
     frames = [np.zeros((48, 64, 3), np.uint8)] * 14
-    result = measure_clips(model, frames, session_options=dict(min_score=0.0), warm_up=1)
+    session = VISSession(model, min_score=0.0)
+    result = measure(lambda _, image: session.add(image), frames, length=3, untimed=1)
     assert (len(result.seconds), result.frames) == (3, 3)  # four whole clips of 3, and two frames that are left out
     numbers = result.numbers()
     assert numbers["fps"] == pytest.approx(9 / sum(result.seconds))

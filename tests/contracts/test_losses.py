@@ -4,11 +4,12 @@ import pytest
 import torch
 
 from tests.models.tracklets.helpers import moving_squares, need_compiled_mmcv
+from vosplug.models.losses import ReferenceLoss
 from vosplug.models.losses.base import ClipLoss, PixelLoss, WorkLoss
 from vosplug.models.losses.tracklet_matching import TrackletTargets
 from vosplug.models.tracklets import InteractionOutput
 from vosplug.registry import LOSSES, SEGMENTORS, TASKS, VIS_SEGMENTORS
-from vosplug.structures import ClipRecord, Work
+from vosplug.structures import ClipRecord, ReferencePrediction, Work
 
 from .helpers import build_model, training_batch
 from .parts import cases, record_of
@@ -42,6 +43,26 @@ def test_losses_on_masks_fall_as_masks_get_better_and_ignore_void(part):
     void[:, :, 0] *= -50
     assert float(loss(record_of(void, labels))) == pytest.approx(float(loss(record_of(truth, labels))), abs=1e-6)
     assert float(loss(ClipRecord())) == 0
+
+
+@pytest.mark.parametrize("part", cases(LOSSES, of=ReferenceLoss))
+def test_losses_on_references_read_their_predictions_and_fade(part):
+    loss = part.build()
+    labels = torch.zeros(2, 6, 6, dtype=torch.long)
+    labels[:, 2:5, 1:4] = 1
+    truth = torch.stack([labels != 1, labels == 1], dim=1).float() * 2 - 1
+    values = []
+    for scale in (-4, 0, 4, 30):
+        note = ReferencePrediction(truth * scale, clips=torch.tensor([False, True]))
+        values.append(float(loss(record_of(-truth, labels, [note]))))
+    assert values == sorted(values, reverse=True) and values[-1] == pytest.approx(0, abs=1e-3)
+    assert float(loss(record_of(truth, labels))) == 0 and loss.reads_references
+    note = ReferencePrediction(-truth, clips=torch.tensor([True, True]))
+    whole = float(loss(record_of(truth, labels, [note])))
+    loss.set_progress(25, 100)
+    assert float(loss(record_of(truth, labels, [note]))) == pytest.approx(0.75 * whole)
+    loss.set_progress(100, 100)
+    assert float(loss(record_of(truth, labels, [note]))) == 0 and not loss.reads_references
 
 
 def work_of(computed, layers=3, sites=100):

@@ -91,6 +91,18 @@ def test_affinities_tell_memories_what_they_read(part, query):
     assert sum(float(mass.sum()) for _, mass, _ in told) == pytest.approx(TOKENS)  # one per query
 
 
+@pytest.mark.parametrize("part", cases(MATCHING_HEADS, "propagation"))
+def test_propagating_heads_publish_their_channels_and_take_back_what_they_hand_out(part):
+    head = part.build(key_channels=16).eval()
+    x, identity = torch.randn(3, 16, 2, 4), torch.randn(3, 16, 2, 4)
+    output, tokens = head.reference(x, identity)
+    again, drafts = head(x, [[pair] for pair in tokens], tokens)
+    assert output.shape == again.shape == (3, head.out_channels, 2, 4)
+    assert torch.allclose(output, again, atol=1e-5) and len(tokens) == len(head.blocks)
+    for ours, theirs in zip(head.complete(drafts, identity), tokens, strict=True):
+        assert all(torch.allclose(a, b, atol=1e-5) for a, b in zip(ours, theirs, strict=True))
+
+
 @pytest.mark.parametrize("training", [False, True])
 @pytest.mark.parametrize("part", cases(MEMORIES))
 def test_memories_answer_the_protocol(part, training):

@@ -91,6 +91,28 @@ def test_value_encoders_publish_their_channels(part):
         assert torch.allclose(one[0], encoder(frame, base, masks, rows)[1], atol=1e-5)
 
 
+@pytest.mark.parametrize("part", cases(ENCODERS, "projection"))
+def test_projecting_encoders_publish_their_channels(part):
+    encoder = part.build()
+    pyramid, projected = encoder(torch.randn(2, 3, *FRAME))
+    assert projected.shape == (2, encoder.out_channels, *(s // encoder.stride for s in FRAME))
+    assert {name: x.shape for name, x in pyramid.items()} == {
+        name: x.shape for name, x in pyramid_of(2, encoder.levels).items()}
+
+
+@pytest.mark.parametrize("part", cases(DECODERS, "groups"))
+def test_decoders_of_groups_share_what_belongs_to_the_frame(part):
+    decoder = part.build(outputs=4).eval()
+    pyramid, context, read = pyramid_of(2), torch.randn(2, 3, *CELLS), torch.randn(3, CV, *CELLS)
+    rows = rows_of([[True, True], [False, True]])
+    with torch.no_grad():
+        three = decoder.fine(decoder.coarse(read, context, pyramid, rows), pyramid, rows)
+        last = rows_of([[True]])
+        own = {name: x[1:] for name, x in pyramid.items()}
+        one = decoder.fine(decoder.coarse(read[2:], context[1:], own, last), own, last)
+    assert three.shape == (3, 4, *(s // decoder.stride for s in FRAME)) and torch.allclose(three[2:], one, atol=1e-5)
+
+
 @pytest.mark.parametrize("part", cases(DECODERS))
 def test_decoders_give_one_map_per_object_whatever_their_number(part):
     decoder = part.build().eval()
@@ -146,6 +168,25 @@ def test_priors_prefer_what_is_near(part):
     rows, columns = prior(list(memory_of(FrameBank(every=1))), CELLS, 3, CPU)
     bias = (rows @ columns).view(6, 3, 6)
     assert torch.equal(bias.argmax(dim=-1), torch.arange(6)[:, None].expand(6, 3))
+
+
+@pytest.mark.parametrize("part", cases(LAYERS, "identities"))
+def test_identity_banks_embed_at_the_stride_of_the_keys(part):
+    bank = part.build(max_objects=3, channels=6, stride=8)
+    labels = torch.randint(0, 4, (2, 25, 33))
+    assert bank(bank.one_hot(labels)).shape == (2, 6, 4, 5) and (bank.one_hot(labels).argmax(dim=1) == labels).all()
+
+
+@pytest.mark.parametrize("part", cases(LAYERS, "positions"))
+def test_positions_tell_cells_apart(part):
+    places = part.build(channels=16)((5, 7), torch.zeros(()))
+    assert places.shape == (35, 16) and len(places.unique(dim=0)) == 35
+
+
+@pytest.mark.parametrize("part", cases(LAYERS, "drop"))
+def test_drops_rest_outside_training(part):
+    layer, x = part.build(), torch.ones(64, 3)
+    assert torch.equal(layer.eval()(x), x) and 10 < int((layer.train()(x) == 0).all(dim=1).sum()) < 54
 
 
 def check_update(update, x, hidden):

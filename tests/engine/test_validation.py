@@ -8,7 +8,7 @@ from mmengine.hooks import Hook
 from train_helpers import davis_tree, differing, tiny_config, train, validation, weights
 
 from vosplug.engine import VOSRunner, split_stages
-from vosplug.evaluation.loop import evaluate_videos
+from vosplug.evaluation.families import evaluate_videos
 from vosplug.evaluation.metrics import DavisMetric
 from vosplug.registry import DATASETS, HOOKS, METRICS, MODELS
 from vosplug.utils.checkpoint import load_checkpoint_file, load_weights

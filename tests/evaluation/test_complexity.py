@@ -5,11 +5,12 @@ import torch
 from torch import nn
 
 from tests.contracts.helpers import build_example
-from vosplug.evaluation.complexity import StageCounter, measure, next_memory_frame, state_mib, striped_masks
+from vosplug.evaluation.complexity import measure_frames, state_mib, striped_masks
+from vosplug.evaluation.stage_counter import StageCounter
 from vosplug.models.memories import FrameBank
 from vosplug.registry import SEGMENTORS
-from vosplug.structures import VideoState
 from vosplug.utils.configs import load_config
+from vosplug.utils.errors import InputError
 
 
 class Tiny(nn.Module):
@@ -56,18 +57,13 @@ def test_stripes_cover_the_frame_once():
     assert (masks.sum(dim=(2, 3)) > 0).all()
 
 
-@pytest.mark.parametrize("index, expected", [(0, 5), (1, 5), (5, 5), (6, 10)])
-def test_next_memory_frame(index, expected):
-    assert next_memory_frame(VideoState(frame_index=index, memory=FrameBank(every=5).new())) == expected
-
-
 class TestTinySTCN:
     """Work of the parts of a narrow STCN for one frame of 64x64."""
 
     @pytest.fixture(scope="class")
     def results(self):
         def of(**options):
-            return measure(build_example("STCN"), size=(64, 64), **options)
+            return measure_frames(build_example("STCN"), size=(64, 64), **options)
 
         return {(1, 1): of(), (2, 1): of(objects=2), (3, 1): of(objects=3), (1, 3): of(memory_frames=3)}
 
@@ -110,13 +106,44 @@ class TestTinySTCN:
         assert result["modules"]["decoder"]["macs_g"] == results[2, 1].macs["query"]["decoder"] / 1e9
 
 
+class TestMemories:
+    """Kinds of frames under memories that keep all frames, none, or few."""
+
+    def measured(self, memory, **options):
+        model = build_example("STCN")
+        model.memory = memory
+        seen = []
+        model.observers.append(seen.append)
+        return measure_frames(model, size=(32, 32), **options), [output.kind for output in seen]
+
+    def test_a_video_ends_when_all_kinds_were_seen(self):
+        _, kinds = self.measured(FrameBank(every=3))
+        assert kinds == ["first", "query", "query", "memory"]
+        _, kinds = self.measured(FrameBank(every=3), memory_frames=2)
+        assert kinds == ["first", *2 * ["query", "query", "memory"]]
+
+    def test_every_frame_is_kept_but_the_last_one(self):
+        usual, _ = self.measured(FrameBank(every=5), memory_frames=2)
+        result, kinds = self.measured(FrameBank(every=1), memory_frames=2)
+        assert kinds == ["first", "memory", "memory", "first", "memory", "query"]
+        assert result.macs == usual.macs
+
+    def test_only_what_starts_objects_is_kept(self):
+        usual, _ = self.measured(FrameBank(every=5))
+        result, kinds = self.measured(FrameBank(every=9999))
+        assert kinds == ["first", "query", "query"] and set(result.macs) == {"first", "query"}
+        assert result.macs["query"] == usual.macs["query"]
+        with pytest.raises(InputError, match="keeps 1 frames, not 2"):
+            self.measured(FrameBank(every=9999), memory_frames=2)
+
+
 class TestFullSize:
     """The numbers of SpVOS's table, for what does not need a large frame."""
 
     def test_size_and_work_of_stcn(self):
         model = SEGMENTORS.build(load_config("stcn_r50.py").model)
         assert round(state_mib(model), 2) == 207.78
-        small = measure(model, size=(64, 64))
+        small = measure_frames(model, size=(64, 64))
         # Convolutions do as much per position at any size: the numbers are those of 480x864.
         scale = (480 * 864) / (64 * 64) / 1e9
         assert small.macs["query"]["key_encoder"] * scale == pytest.approx(35.69, abs=0.01)

@@ -50,7 +50,8 @@ def test_gates_are_frozen_to_the_kinds_of_sites_that_a_layer_knows():
         model = build_tiny(BASE, {**TINY_R50, **sparse(case.conv, "Mixed")})
         freeze_gates(model, case, 0.5)
         layer = sparse_layers(model)[0]
-        assert set(layer.constructed((1, 30, 30), torch.device("cpu")).unique().tolist()) == kinds
+        policy = layer.gate.settle(layer.forced(layer.name, (1, 30, 30), torch.device("cpu")))
+        assert set(policy.unique().tolist()) == kinds
     with pytest.raises(InputError, match="no sparse convolution"):
         freeze_gates(build_tiny(BASE, TINY_R50), DriftCase("x", "TripleSparseConv", 0), 0.5)
 
@@ -61,7 +62,7 @@ def test_keys_are_those_of_the_last_frame_and_the_hook_goes():
         for value in (0.0, 1.0):
             expected = model.key_encoder(torch.full((1, 3, 32, 32), value)).key
             assert torch.equal(held[0], expected)
-    assert not model.key_encoder._forward_hooks
+    assert not model.key_encoder.key_proj._forward_hooks
 
 
 def test_mean_iou_by_hand():

@@ -7,9 +7,11 @@ import torch
 
 from tests.contracts.helpers import CONFIGS, TINY_R50, boxes, build_tiny, random_frames, sparse, track
 from vosplug.cli.model_stats import main
-from vosplug.evaluation.complexity import measure
-from vosplug.evaluation.sparsity import SparsityReport, construct_density, sparse_layers, spatial_map
-from vosplug.structures import Work
+from vosplug.evaluation.complexity import measure_frames
+from vosplug.evaluation.sparsity import sparse_layers, spatial_map
+from vosplug.evaluation.work_report import WorkReport, set_density
+from vosplug.inference.baselines import Baseline
+from vosplug.structures import Decision, Work
 from vosplug.utils.configs import load_config
 from vosplug.utils.errors import InputError
 
@@ -24,7 +26,7 @@ def work(layer="a.b", policy=((0, 1), (2, 2)), cost=10, gate=3):
 
 
 def test_report_by_hand():
-    report = SparsityReport()
+    report = WorkReport()
     report.add([work(policy=None), work("c.d", policy=None)])
     report.add([work(), work("c.d", ((2, 0), (0, 0)), cost=30)])
     result = report.as_json()
@@ -40,57 +42,80 @@ def test_report_by_hand():
 def test_reports_of_several_processes_add_up():
     parts = []
     for times in (1, 3):
-        parts.append(SparsityReport())
+        parts.append(WorkReport())
         for _ in range(times):
             parts[-1].add([work(), work("c.d", cost=30)])
-    whole = SparsityReport.merged(parts)
+    whole = WorkReport.merged(parts)
     assert whole.frames == 4 and whole.density() == pytest.approx(parts[0].density())
     assert whole.total().macs == 4 * parts[0].total().macs
 
 
 def test_a_report_without_sparse_frames_has_no_shares():
-    report = SparsityReport()
+    report = WorkReport()
     report.add([work(policy=None)])
     assert report.density() is None and report.as_json()["layers"]["a.b"]["computed"] is None
 
 
 def test_watching_a_model_sees_every_frame_and_leaves_no_trace():
     model = build_tiny(BASE, OPTIONS)
-    with SparsityReport().watch(model) as report:
+    with WorkReport().watch(model) as report:
         track(model, random_frames(7, SIZE), {0: ((1,), boxes(1, SIZE))})
     track(model, random_frames(2, SIZE), {0: ((1,), boxes(1, SIZE))})
-    assert report.frames == 7 and "step" not in vars(model)
+    assert report.frames == 7 and not model.observers
     key = report.layers["key_encoder.backbone.layer1.0.conv1"]
     assert (key.sparse_frames, key.dense_frames) == (5, 2)  # frames 0 and 5 are memory frames
-    with pytest.raises(InputError, match="no sparse convolution"), SparsityReport().watch(build_tiny(BASE, TINY_R50)):
-        pass
+    assert report.numbers() == {"density": report.density()} and report.lines()[0].startswith("density 0.")
+
+
+def test_a_model_without_such_parts_has_nothing_to_tell():
+    for model in (build_tiny(BASE, TINY_R50), Baseline("copy")):
+        with WorkReport().watch(model) as report:
+            pass
+        assert (report.numbers(), report.lines()) == ({}, [])
+    with pytest.raises(InputError, match="m: it has no sparse convolution"):
+        set_density(build_tiny(BASE, TINY_R50), 0.5, "m")
+
+
+def test_reuse_gates_are_summed_like_layers():
+    reports = []
+    for reused in ([True, False], [True, True], [False]):
+        reports.append(WorkReport())
+        forced = torch.zeros(len(reused), dtype=torch.bool)
+        forced[-1] = not reused[-1]
+        reports[-1].add([Decision(keys=tuple(range(len(reused))), reused=torch.tensor(reused), forced=forced),
+                         Work("decode_coarse", 10, 0, 2, torch.tensor([[[1, 2]]], dtype=torch.uint8))])
+    whole = WorkReport.merged(reports)
+    assert whole.as_json()["reuse"] == {"rows": 5, "free": 3, "reused": 3, "rate": 0.6}
+    assert whole.numbers() == {"density": 0.5, "reuse_rate": 0.6}
+    assert whole.lines()[1] == "reuse rate 0.6000: share of the objects, frame by frame, whose features were reused"
+    assert "reuse" not in WorkReport().as_json()
 
 
 @pytest.mark.parametrize("density", [0.0, 0.1, 0.5, 1.0])
 def test_constructed_density_is_what_is_counted(density):
     model = build_tiny(BASE, OPTIONS)
-    construct_density(model, density)
-    report = measure(model, size=SIZE).sparse["query"]
+    set_density(model, density, "m")
+    report = measure_frames(model, size=SIZE).work["query"]
     assert report.density() == pytest.approx(density, abs=0.06)  # the smallest maps have 16 sites
     assert len(report.layers) == len(sparse_layers(model))
 
 
 def test_work_counted_by_torch_is_the_work_that_layers_report():
     """Two ways to count: FLOP formulas of the operators that ran, and the layers' own books."""
-    dense = measure(build_tiny(BASE, TINY_R50), size=SIZE).macs["query"]
+    dense = measure_frames(build_tiny(BASE, TINY_R50), size=SIZE).macs["query"]
     model = build_tiny(BASE, OPTIONS)
-    construct_density(model, 0.3)
-    result = measure(model, size=SIZE)
+    set_density(model, 0.3, "m")
+    result = measure_frames(model, size=SIZE)
     for name in ("key_encoder", "decoder"):
-        counts = result.sparse["query"].total(f"{name}.")
+        counts = result.work["query"].total(f"{name}.")
         assert result.macs["query"][name] == dense[name] - counts.dense_macs + counts.macs
-        assert result.sparse["query"].density(f"{name}.") == pytest.approx(0.3, abs=0.05)
+        assert result.work["query"].density(f"{name}.") == pytest.approx(0.3, abs=0.05)
 
 
 @pytest.mark.parametrize("density", [-0.1, 1.5])
 def test_densities_out_of_range_are_refused(density):
     with pytest.raises(InputError, match="0..1"):
-        construct_density(build_tiny(BASE, OPTIONS), density)
+        set_density(build_tiny(BASE, OPTIONS), density, "m")
 
 
 def test_spatial_maps_are_means_over_layers():

@@ -256,8 +256,8 @@ def test_a_mirrored_view_mirrors_everything_that_the_model_is_told():
 
 def test_a_method_may_optimise_in_a_session():
     class Optimising(ColourSegmentor):
-        def memorize(self, state, frame, features, masks, *, prompted, last):
-            super().memorize(state, frame, features, masks, prompted=prompted, last=last)
+        def memorize(self, state, features, masks, rows, run):
+            super().memorize(state, features, masks, rows, run)
             with torch.enable_grad():
                 weight = torch.zeros(3, 1, 1, requires_grad=True)
                 loss = ((weight * features[0]).sum(dim=0) - masks[0, 0]).square().mean()

@@ -11,10 +11,11 @@ from typing import Any
 
 from ..utils.errors import ConfigError, InputError
 from .common import add_config_options, check_targets, command, load_config, object_count, positive_int
-from .session_options import VIEWS, add_session_options, refuse_options, session_options
+from .session_options import VIEWS, add_session_options, refuse_unused, session_options
 
 ROUNDS = 3
-SIZES = {False: (480, 854), True: (360, 640)}
+OF_SOME = ("clip_length", "objects", "mask", *VIEWS)
+"""Options that not every family of models uses."""
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -56,14 +57,15 @@ def build_parser() -> argparse.ArgumentParser:
 
 @dataclass
 class Candidate:
-    """A model that is measured: its config, options and results; ``clip`` frames per clip, None if it takes frames."""
+    """A model that is measured: its config, family, options and results; it segments ``length`` frames at once."""
 
     name: str
     model: Any
+    family: Any
     session: dict
     measurement: Any
     weights_mib: float = 0.0
-    clip: int | None = None
+    length: int = 1
 
 
 @command
@@ -77,11 +79,12 @@ def main(argv: list[str] | None = None) -> int:
     device = pick_device(options.device)
     names = [options.config, *([options.compare] if options.compare is not None else [])]
     configs = load_configs(names, options)
-    clips = clip_lengths(configs, options)
-    frames, labels = load_frames(options, clips)
+    family = common_family(configs, options)
+    lengths = [options.clip_length or family.length(config) for config in configs]
+    frames, labels = load_frames(options, family, lengths)
     with thread_count(options.threads):
-        candidates = [build(options, *given, device)
-                      for given in zip(names, configs, (options.checkpoint, options.checkpoint2), clips, strict=False)]
+        candidates = [build(options, family, *given, device) for given in
+                      zip(names, configs, (options.checkpoint, options.checkpoint2), lengths, strict=False)]
         prepare_sparse(candidates, options)
         rounds = options.rounds or (ROUNDS if options.compare else 1)
         ratios = run(candidates, frames, labels, rounds=rounds, warm_up=options.warm_up, device=device,
@@ -122,23 +125,20 @@ def check_arguments(options: argparse.Namespace) -> None:
         raise InputError("--objects has no effect with --mask: the mask tells the objects")
 
 
-def clip_lengths(configs: list, options: argparse.Namespace) -> list[int | None]:
-    """Frames per clip of each config, None where a method takes frame by frame; refuses options without a meaning."""
-    from ..inference.model_loading import clip_length, is_vis
+def common_family(configs: list, options: argparse.Namespace) -> Any:
+    """The family of the models; refuses options that mean nothing to it."""
+    from ..evaluation.families import family_of
+    from ..inference.model_loading import method_of
 
-    if len({is_vis(config) for config in configs}) > 1:
-        raise InputError("--compare needs two methods of one kind: one of these finds instances, the other follows "
-                         "objects that are given")
-    if not is_vis(configs[0]):
-        refuse_options(options, ("clip_length",), "this method works frame by frame")
-        return [None] * len(configs)
-    refuse_options(options, ("cpu_time",), "clips are timed by the wall clock")
-    refuse_options(options, ("objects", "mask", *VIEWS), "this method finds instances by itself, in frames of "
-                   "test_session.size of the config")
-    return [options.clip_length or clip_length(config) for config in configs]
+    families = [family_of(config) for config in configs]
+    if len(set(families)) > 1:
+        raise InputError("--compare needs two methods of one kind: " + ", ".join(
+            f"{method_of(config)} {family.does}" for config, family in zip(configs, families, strict=True)))
+    refuse_unused(options, families[0], method_of(configs[0]), OF_SOME)
+    return families[0]
 
 
-def build(options: argparse.Namespace, name: str, config: Any, checkpoint: str | None, clip: int | None,
+def build(options: argparse.Namespace, family: Any, name: str, config: Any, checkpoint: str | None, length: int,
           device: Any) -> Candidate:
     """Build one model, and measure how much memory its weights take."""
     from ..inference.measuring import Measurement
@@ -148,22 +148,18 @@ def build(options: argparse.Namespace, name: str, config: Any, checkpoint: str |
     before = resident_mib()
     model = build_segmentor(config, checkpoint, device=device, seed=0)
     weights = 0.0 if device.type == "cuda" else max(0.0, resident_mib() - before)
-    session = session_options(options, session_defaults(config))
-    if clip is not None:
-        session["clip_length"] = clip
-        if checkpoint is None:
-            session["min_score"] = 0.0  # random weights find nothing: so that the masks of all tracklets are made
-    return Candidate(name, model, session, Measurement(), weights, clip)
+    session = {**session_options(options, session_defaults(config)), **family.quiet,
+               **(family.at_random if checkpoint is None else {})}
+    return Candidate(name, model, family, session, Measurement(), weights, length)
 
 
 def prepare_sparse(candidates: list[Candidate], options: argparse.Namespace) -> None:
     """Give sparse models the weights of their dense twin, and the density, that are asked for."""
-    from ..evaluation.sparsity import sparse_layers
+    from ..evaluation.work_report import adjustable_parts, set_density
     from ..models.backbones.sparse_convs import load_dense_weights
-    from .model_stats import set_density
 
-    sparse = [candidate for candidate in candidates if sparse_layers(candidate.model)]
-    dense = [candidate.model for candidate in candidates if not sparse_layers(candidate.model)]
+    sparse = [candidate for candidate in candidates if adjustable_parts(candidate.model)]
+    dense = [candidate.model for candidate in candidates if not adjustable_parts(candidate.model)]
     if (options.same_weights or options.density is not None) and not sparse:
         raise InputError("--same-weights and --density are for models with sparse convolutions: there is none")
     if options.same_weights:
@@ -171,13 +167,13 @@ def prepare_sparse(candidates: list[Candidate], options: argparse.Namespace) -> 
             raise InputError("--same-weights needs one model with sparse convolutions and one without any")
         load_dense_weights(sparse[0].model, dense[0].state_dict())
     for candidate in sparse if options.density is not None else ():
-        set_density(candidate.model, options.density, candidate.name)
+        set_density(candidate.model, options.density, f"--density, the model of {candidate.name}")
 
 
 def run(candidates: list[Candidate], frames: list, labels: Any, *, rounds: int, warm_up: int,
         device: Any, clock: Callable[[], float] = time.perf_counter) -> list[float]:
     """Measure all candidates ``rounds`` times in turn; return the ratios of their times, round by round."""
-    from ..inference.measuring import PeakMemory, measure, measure_clips
+    from ..inference.measuring import PeakMemory
 
     ratios = []
     for _ in range(rounds):
@@ -185,16 +181,22 @@ def run(candidates: list[Candidate], frames: list, labels: Any, *, rounds: int, 
         for candidate in candidates:
             with PeakMemory(device) as peak:
                 known = len(candidate.measurement.seconds)
-                given = dict(session_options=candidate.session, result=candidate.measurement)
-                if candidate.clip is None:
-                    measure(candidate.model, frames, labels, warm_up=warm_up, clock=clock, **given)
-                else:
-                    measure_clips(candidate.model, frames, warm_up=-(-warm_up // candidate.clip), **given)
+                time_once(candidate, frames, labels, warm_up, clock)
             times.append(statistics.median(candidate.measurement.seconds[known:]))
             candidate.measurement.peak_mib = max(candidate.measurement.peak_mib, candidate.weights_mib + peak.mib)
         if len(candidates) == 2:
             ratios.append(times[0] / times[1])
     return ratios
+
+
+def time_once(candidate: Candidate, frames: list, labels: Any, warm_up: int, clock: Callable[[], float]) -> None:
+    """Segment the frames with one of the models, and add the times to its measurement."""
+    from ..inference.measuring import measure
+
+    family, session = candidate.family, candidate.family.session(candidate.model, **candidate.session)
+    measure(lambda index, image: family.feed(session, image, None if index else labels), frames,
+            length=candidate.length, untimed=family.untimed(warm_up, candidate.length), result=candidate.measurement,
+            clock=clock)
 
 
 def clock_of(options: argparse.Namespace, device: Any) -> Callable[[], float]:
@@ -210,19 +212,17 @@ def clock_of(options: argparse.Namespace, device: Any) -> Callable[[], float]:
     return time.process_time
 
 
-def load_frames(options: argparse.Namespace, clips: list[int | None]) -> tuple[list, Any]:
-    """The frames of a run, read beforehand, and the labels of the first one; enough for whole clips of ``clips``."""
+def load_frames(options: argparse.Namespace, family: Any, lengths: list[int]) -> tuple[list, Any]:
+    """The frames of a run, read beforehand, and the labels of the first one; enough for whole clips of ``lengths``."""
     from ..inference.opening import open_reader
     from ..inference.synthetic_frames import WanderingDiscs
     from ..utils.images import resize_image
     from ..utils.masks import read_mask, resize_labels
 
-    count = max(1 + options.warm_up + options.frames if clip is None else
-                clip * (-(-options.warm_up // clip) - -options.frames // clip) for clip in clips)
-    default = SIZES[clips[0] is not None]
+    count = max(length * (family.untimed(options.warm_up, length) - -options.frames // length) for length in lengths)
     size = None if options.size is None else tuple(options.size)
     if options.video is None:
-        discs = WanderingDiscs(count, size or default, options.objects or 1)
+        discs = WanderingDiscs(count, size or family.size, options.objects or 1)
         return list(discs), discs.labels(0)
     with open_reader(options.video, prefetch=0) as reader:
         frames = [frame.image if size is None else resize_image(frame.image, size)
@@ -250,7 +250,7 @@ def report_of(candidates: list[Candidate], ratios: list[float], frames: list, la
         result["compare"] = {"config": options.compare, **candidates[1].measurement.numbers()}
     height, width = frames[0].shape[:2]
     on_gpu, first = device.type == "cuda", candidates[0]
-    clip = {} if first.clip is None else {"clip_length": first.clip}
+    clip = {} if first.length == 1 else {"clip_length": first.length}
     result["measured"] = {
         "size": [height, width], **clip, "objects": len(object_ids(labels)),
         "frames": first.measurement.frames * len(first.measurement.seconds) // rounds, "rounds": rounds,

@@ -15,7 +15,8 @@ from .common import check_targets, command, load_config
 def build_parser() -> argparse.ArgumentParser:
     """Options of the command."""
     parser = argparse.ArgumentParser(prog="convert_checkpoint", description=__doc__)
-    parser.add_argument("family", help="family: stcn, xmem, queryinst, sparse_rcnn, mask_rcnn or efficientvis")
+    parser.add_argument("family",
+                        help="family: stcn, xmem, aot, deaot, queryinst, sparse_rcnn, mask_rcnn or efficientvis")
     parser.add_argument("source", help="published checkpoint (.pth), read without executing anything in it")
     parser.add_argument("target", help="where the converted checkpoint is written")
     parser.add_argument("--config", help="config whose model has to accept the weights (default: the family's own)")

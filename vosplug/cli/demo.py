@@ -2,16 +2,16 @@
 
 import argparse
 import contextlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 from ..utils.errors import InputError
 from .common import add_config_options, check_targets, command, load_config, positive_int
-from .session_options import VIEWS, add_session_options, refuse_options, session_options
+from .session_options import VIEWS, add_session_options, refuse_unused, session_options
 
-WITH_MASKS = ("mask", "binary_mask", "skip_known_ids", *VIEWS)
-WITHOUT_MASKS = ("min_score", "clip_length", "classes")
+OF_SOME = ("mask", "binary_mask", "skip_known_ids", *VIEWS, "min_score", "clip_length", "classes")
+"""Options that not every family of models uses."""
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -51,15 +51,15 @@ def main(argv: list[str] | None = None) -> int:
     if options.prefetch < 0:
         raise InputError(f"--prefetch must be at least 0, got {options.prefetch}")
     check_targets(options.memory_log)
+    from ..evaluation.families import family_of
     from ..inference.memory_log import MemoryLog
-    from ..inference.model_loading import is_vis
 
     log = None if options.memory_log is None else MemoryLog(options.memory_log)
     config = load_config(options.config, cfg_options=options.cfg_options, plugins=options.plugins)
-    finds_tracks = is_vis(config)
-    check_options(options, config, finds_tracks)
+    family = family_of(config)
+    check_options(options, config, family)
     reader = limited_reader(options)
-    start = (start_tracks if finds_tracks else start_objects)(config, options)
+    segment = build_inferencer(config, options, family)
     with contextlib.ExitStack() as stack:
         if log is not None:
             stack.enter_context(log)
@@ -70,23 +70,23 @@ def main(argv: list[str] | None = None) -> int:
             if log is not None:
                 log.record(frame.index)
 
-        summary = start(reader, out=options.out, prefetch=options.prefetch, on_frame=on_frame)
+        summary = segment(reader, out=options.out, prefetch=options.prefetch, on_frame=on_frame,
+                          **call_options(options, family))
     print_summary(summary, options)
     return 0
 
 
-def check_options(options: argparse.Namespace, config: Mapping[str, Any], finds_tracks: bool) -> None:
+def check_options(options: argparse.Namespace, config: Any, family: Any) -> None:
     """Raise :class:`InputError` if an option is missing, or has no meaning for the method."""
-    if finds_tracks:
-        refuse_options(options, WITH_MASKS, f"{config['model']['type']} finds instances by itself")
-        if options.min_score is not None and not 0 <= options.min_score <= 1:
-            raise InputError(f"--min-score must lie in 0..1, got {options.min_score}")
-        return
-    method = config["model"].get("type") if isinstance(config.get("model"), Mapping) else "this method"
-    refuse_options(options, WITHOUT_MASKS, f"{method} follows objects that are given")
-    if options.mask is None:
-        raise InputError(f"--mask is needed: {method} follows objects that are given, in a PNG for the first frame or "
-                         "a folder of PNGs")
+    from ..inference.model_loading import method_of
+
+    method = method_of(config)
+    refuse_unused(options, family, method, OF_SOME)
+    if options.min_score is not None and not 0 <= options.min_score <= 1:
+        raise InputError(f"--min-score must lie in 0..1, got {options.min_score}")
+    for name, reason in family.needed.items():
+        if getattr(options, name) is None:
+            raise InputError(f"--{name} is needed: {reason.format(method=method)}")
 
 
 def limited_reader(options: argparse.Namespace) -> Any:
@@ -98,31 +98,22 @@ def limited_reader(options: argparse.Namespace) -> Any:
     return reader if options.max_frames is None else LimitedReader(reader, options.max_frames)
 
 
-def start_objects(config: Any, options: argparse.Namespace) -> Callable[..., Any]:
-    """What segments given objects: a function of the reader."""
-    from ..engine.processes import pick_device
-    from ..inference.inferencer import VOSInferencer
-    from ..inference.model_loading import session_defaults
-
-    segment = VOSInferencer(config, options.checkpoint, device=pick_device(options.device),
-                            session_options=session_options(options, session_defaults(config)))
-    known = "skip" if options.skip_known_ids else "refuse"
-    return lambda reader, **more: segment(reader, options.mask, binary=options.binary_mask, known_ids=known, **more)
-
-
-def start_tracks(config: Any, options: argparse.Namespace) -> Callable[..., Any]:
-    """What finds instances: a function of the reader."""
+def build_inferencer(config: Any, options: argparse.Namespace, family: Any) -> Callable[..., Any]:
+    """What segments the input."""
     from ..engine.processes import pick_device
     from ..inference.model_loading import session_defaults
-    from ..inference.vis_inferencer import MIN_SCORE, VISInferencer
 
     session = session_options(options, session_defaults(config))
-    if options.clip_length is not None:
-        session["clip_length"] = options.clip_length
-    find = VISInferencer(config, options.checkpoint, device=pick_device(options.device), session_options=session,
-                         classes=None if options.classes is None else read_classes(options.classes))
-    score = MIN_SCORE if options.min_score is None else options.min_score
-    return lambda reader, **more: find(reader, min_score=score, keep_masks=False, **more)
+    named = {} if options.classes is None else {"classes": read_classes(options.classes)}
+    return family.inferencer(config, options.checkpoint, device=pick_device(options.device), session_options=session,
+                             **named)
+
+
+def call_options(options: argparse.Namespace, family: Any) -> dict[str, Any]:
+    """What the inferencer of the family is called with: the options that were given."""
+    given = {"mask": options.mask, "binary": options.binary_mask or None, "min_score": options.min_score,
+             "known_ids": "skip" if options.skip_known_ids else None}
+    return {**family.brief, **{name: value for name, value in given.items() if value is not None}}
 
 
 def read_classes(path: Path) -> list[str]:

@@ -4,15 +4,14 @@ import argparse
 
 from rich.console import Console
 from rich.table import Table
-from torch import nn
 
-from ..evaluation.complexity import Complexity, measure, measure_clip
-from ..evaluation.sparsity import SparsityReport, construct_density
-from ..inference.model_loading import build_segmentor, is_vis, session_defaults
-from ..utils.errors import InputError
+from ..evaluation.complexity import Complexity
+from ..evaluation.families import family_of
+from ..evaluation.work_report import WorkReport, set_density
+from ..inference.model_loading import build_segmentor, method_of, session_defaults
 from ..utils.files import write_json
 from .common import add_config_options, check_targets, command, load_config, object_count, positive_int
-from .session_options import refuse_options
+from .session_options import refuse_unused
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -58,15 +57,7 @@ def heading(kind: str) -> str:
     return f"GMACs, {kind}" if kind in ("clip", "frame") else f"GMACs, {kind} frame"
 
 
-def set_density(model: nn.Module, density: float, config: str) -> None:
-    """Construct policies of a density; errors name the option and the config."""
-    try:
-        construct_density(model, density)
-    except InputError as error:
-        raise InputError(f"--density, the model of {config}: {error}") from error
-
-
-def density_line(report: SparsityReport, constructed: bool) -> str:
+def density_line(report: WorkReport, constructed: bool) -> str:
     """What the sparse convolutions of the query frame computed."""
     shares = (report.total().as_json()[name] for name in ("computed", "reused", "skipped"))
     if report.density() is None:
@@ -86,35 +77,19 @@ def main(argv: list[str] | None = None) -> None:
     args = build_parser().parse_args(argv)
     check_targets(args.json)
     cfg = load_config(args.config, cfg_options=args.cfg_options, plugins=args.plugins)
-    work = stats_of_clip if is_vis(cfg) else stats_of_frames
-    result, title = work(cfg, args)
+    family = family_of(cfg)
+    refuse_unused(args, family, method_of(cfg), ("frames", "objects", "memory_frames", "density"))
+    model = build_segmentor(cfg)
+    if args.density is not None:
+        set_density(model, args.density, f"--density, the model of {args.config}")
+    given = {name: getattr(args, name) for name in ("objects", "memory_frames", "frames")}
+    shape = tuple(args.shape or session_defaults(cfg).get("size") or family.size)
+    result = family.statistics(model, size=shape, **{k: value for k, value in given.items() if value is not None})
     if args.json:
         write_json(args.json, result.as_json())
     console = Console()
-    console.print(table_of(result, title))
-    if "query" in result.sparse:
-        console.print(density_line(result.sparse["query"], args.density is not None), soft_wrap=True)
-
-
-def stats_of_frames(cfg, args: argparse.Namespace) -> tuple[Complexity, str]:
-    """Numbers of a method that works frame by frame, and the title of the table."""
-    refuse_options(args, ("frames",), "this method works frame by frame")
-    model = build_segmentor(cfg)
-    if args.density is not None:
-        set_density(model, args.density, args.config)
-    shape, objects, frames = tuple(args.shape or (480, 854)), args.objects or 1, args.memory_frames or 1
-    result = measure(model, shape, objects, frames)
-    padded = "x".join(map(str, result.settings["padded_shape"]))
-    return result, (f"{args.config}: {shape[0]}x{shape[1]} (padded to {padded}), {objects} object(s), "
-                    f"{frames} frame(s) in memory")
-
-
-def stats_of_clip(cfg, args: argparse.Namespace) -> tuple[Complexity, str]:
-    """Numbers of a method that works clip by clip, and the title of the table."""
-    refuse_options(args, ("objects", "memory_frames", "density"),
-                   "this method works clip by clip, whatever the number of objects")
-    shape = tuple(args.shape or session_defaults(cfg).get("size") or (360, 640))
-    result = measure_clip(build_segmentor(cfg), shape, args.frames)
-    padded = "x".join(map(str, result.settings["padded_shape"]))
-    return result, (f"{args.config}: {shape[0]}x{shape[1]} (padded to {padded}), clip of "
-                    f"{result.settings['frames']} frame(s)")
+    shape, padded = ("x".join(map(str, result.settings[name])) for name in ("shape", "padded_shape"))
+    console.print(table_of(result, f"{args.config}: {shape} (padded to {padded}), {result.about}"))
+    query = result.work.get("query")
+    if query is not None and query.layers:
+        console.print(density_line(query, args.density is not None), soft_wrap=True)

@@ -30,7 +30,7 @@ def check(manifest: Manifest, tol: float | None, dtype: torch.dtype) -> list[Row
     if manifest.family not in PARITY_RUNS.names():
         raise InputError(f"{manifest.path}: no parity run for {manifest.spec['source']['repository']!r}; "
                          f"known: {', '.join(sorted(PARITY_RUNS.names()))}")
-    tolerance = manifest.spec["tolerance"]["float64"]
+    tolerance = manifest.tolerance
     if tol is not None:
         tolerance = {"max_abs": tol, "max_rel_to_peak": tol}
     ours = PARITY_RUNS.get(manifest.family)(manifest, dtype).run()

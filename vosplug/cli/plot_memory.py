@@ -8,9 +8,10 @@ from typing import Any
 
 from ..utils.errors import InputError
 from .common import add_config_options, command, load_config, object_count, positive_int
-from .session_options import VIEWS, add_session_options, refuse_options, session_options
+from .session_options import VIEWS, add_session_options, refuse_unused, session_options
 
 OBJECTS = 2
+
 
 def build_parser() -> argparse.ArgumentParser:
     """The options of the command."""
@@ -41,8 +42,9 @@ def main(argv: list[str] | None = None) -> int:
     """Run, write the curve, say how much memory grew; 1 if it grew more than allowed."""
     options = build_parser().parse_args(argv)
     from ..engine.processes import pick_device
+    from ..evaluation.families import family_of
     from ..inference.memory_log import MemoryLog
-    from ..inference.model_loading import build_segmentor
+    from ..inference.model_loading import build_segmentor, method_of, session_defaults
     from .demo import progress_bar
 
     settled = options.frames // 3 if options.settled is None else options.settled
@@ -50,13 +52,17 @@ def main(argv: list[str] | None = None) -> int:
         raise InputError(f"--settled {settled} leaves fewer than two of the {options.frames} frames to look at")
     logs = [MemoryLog(path) for path in options.out]
     config = load_config(options.config, cfg_options=options.cfg_options, plugins=options.plugins)
-    check_options(config, options)
+    family = family_of(config)
+    check_options(family, method_of(config), options)
     model = build_segmentor(config, options.checkpoint, device=pick_device(options.device), seed=0)
+    settings = {**session_options(options, session_defaults(config)), **family.quiet,
+                **(family.at_random if options.checkpoint is None else {})}
+    session = family.session(model, **settings)
     with contextlib.ExitStack() as stack:
         for log in logs:
             stack.enter_context(log)
         advance = stack.enter_context(progress_bar(options.frames))
-        for index in segmented(model, config, options):
+        for index in segmented(session, family, options):
             for log in logs:
                 log.record(index)
             advance()
@@ -68,47 +74,17 @@ def main(argv: list[str] | None = None) -> int:
     return int(options.max_growth is not None and growth > options.max_growth)
 
 
-def check_options(config: Any, options: argparse.Namespace) -> None:
+def check_options(family: Any, method: str, options: argparse.Namespace) -> None:
     """Raise :class:`InputError` for an option that has no meaning for the method, or an event that cannot happen."""
-    from ..inference.model_loading import is_vis
-
-    if is_vis(config):
-        refuse_options(options, VIEWS, "this method finds instances, in frames of test_session.size of the config")
-        refuse_options(options, ("add_at", "remove_at"), "this method finds instances by itself")
-    else:
-        refuse_options(options, ("clip_length",), "this method works frame by frame")
+    refuse_unused(options, family, method, (*VIEWS, "add_at", "remove_at", "clip_length"))
     for name in ("add_at", "remove_at"):
         at = getattr(options, name)
         if at is not None and at >= options.frames:
             raise InputError(f"--{name.replace('_', '-')} {at} lies behind the last of the {options.frames} frames")
 
 
-def segmented(model: Any, config: Any, options: argparse.Namespace) -> Iterator[int]:
-    """Segment wandering discs; the index of each frame that is done."""
-    from ..inference.model_loading import is_vis, session_defaults
-    from ..inference.session import new_session
-
-    session = session_options(options, session_defaults(config))
-    if is_vis(config):
-        return found_discs(model, session, options)
-    return followed_discs(new_session(model, **session), options)
-
-
-def found_discs(model: Any, session: dict, options: argparse.Namespace) -> Iterator[int]:
-    """Find the instances of the video, clip by clip."""
-    from ..inference.synthetic_frames import WanderingDiscs
-    from ..inference.vis_inferencer import VISInferencer
-
-    if options.clip_length is not None:
-        session["clip_length"] = options.clip_length
-    if options.checkpoint is None:
-        session["min_score"] = 0.0  # random weights find nothing: so that the masks of all tracklets are made
-    discs = WanderingDiscs(options.frames, tuple(options.size), options.objects or OBJECTS)
-    yield from (frame.index for frame, _ in VISInferencer(model, session_options=session).stream(discs, min_score=0.0))
-
-
-def followed_discs(session: Any, options: argparse.Namespace) -> Iterator[int]:
-    """Follow the objects of the first frame, with the events that are asked for."""
+def segmented(session: Any, family: Any, options: argparse.Namespace) -> Iterator[int]:
+    """Segment wandering discs, with the events that are asked for; the index of each frame that is done."""
     from ..inference.synthetic_frames import WanderingDiscs
 
     objects = options.objects or OBJECTS
@@ -121,7 +97,7 @@ def followed_discs(session: Any, options: argparse.Namespace) -> Iterator[int]:
             labels = discs.labels(index)
             new = labels == objects + 1
             prompt = labels * (new if index else ~new)
-        session.step(image, prompt)
+        family.feed(session, image, prompt)
         yield index
 
 

@@ -40,12 +40,12 @@ def main(argv: list[str] | None = None) -> int:
     from ..evaluation.sparsity import sparse_layers
     from ..evaluation.sparsity_plots import plot_layers, plot_maps
     from ..evaluation.video_work import VideoWork
+    from ..evaluation.work_report import set_density
     from ..inference.inferencer import VOSInferencer
     from ..inference.memory_log import need_matplotlib
     from ..inference.model_loading import build_segmentor, session_defaults
     from ..utils.files import write_json
     from .demo import progress_bar
-    from .model_stats import set_density
 
     need_matplotlib()
     config = load_config(options.config, cfg_options=options.cfg_options, plugins=options.plugins)
@@ -53,7 +53,7 @@ def main(argv: list[str] | None = None) -> int:
     if not sparse_layers(model):
         raise InputError(f"the model of {options.config} has no sparse convolution: there is nothing to plot")
     if options.density is not None:
-        set_density(model, options.density, options.config)
+        set_density(model, options.density, f"--density, the model of {options.config}")
     segment = VOSInferencer(model, session_options=session_options(options, session_defaults(config)))
     work, rows = VideoWork(), []
     for source, mask in open_sources(options):
@@ -67,7 +67,7 @@ def main(argv: list[str] | None = None) -> int:
                 advance()
     result = work.as_json()
     write_json(options.out / "sparsity.json", {"config": options.config, "density": options.density, **result})
-    plot_layers(work.sparsity.layers, options.out / "layers.png")
+    plot_layers(work.report.layers, options.out / "layers.png")
     plot_maps(rows, options.out / "maps.png")
     print_table(result, options.config)
     for name in ("layers.png", "maps.png", "sparsity.json"):

@@ -9,7 +9,7 @@ from ..utils.errors import InputError
 
 LIMITS = ("max_short_side", "max_long_side")
 VIEWS = (*LIMITS, "scales", "flip")
-"""Options of methods that follow given objects; those that find instances take frames of one size."""
+"""Options that say at which sizes and how often a frame is segmented; not every family of models takes them."""
 
 
 def add_session_options(parser: argparse.ArgumentParser) -> None:
@@ -31,7 +31,8 @@ def add_session_options(parser: argparse.ArgumentParser) -> None:
 def session_options(options: argparse.Namespace, defaults: Mapping[str, Any]) -> dict[str, Any]:
     """Options for a session: those of the command line over ``defaults`` (of the config)."""
     given = {**{name: getattr(options, name) for name in LIMITS}, "scales": options.scales and tuple(options.scales),
-             "amp": options.amp, "flip": options.flip or None, "channels_last": options.channels_last or None}
+             "amp": options.amp, "flip": options.flip or None, "channels_last": options.channels_last or None,
+             "clip_length": getattr(options, "clip_length", None)}
     merged = {**defaults, **{key: value for key, value in given.items() if value is not None}}
     for name in LIMITS:
         if merged.get(name) == 0:
@@ -41,8 +42,16 @@ def session_options(options: argparse.Namespace, defaults: Mapping[str, Any]) ->
     return merged
 
 
-def refuse_options(options: argparse.Namespace, names: Sequence[str], reason: str) -> None:
-    """Raise :class:`InputError` if one of the options ``names`` is given: ``reason`` says why it has no effect."""
-    used = next((name for name in names if getattr(options, name, None) not in (None, False)), None)
-    if used is not None:
-        raise InputError(f"--{used.replace('_', '-')} has no effect: {reason}; leave it out")
+def refuse_unused(options: argparse.Namespace, family: Any, method: str, names: Sequence[str]) -> None:
+    """Raise :class:`InputError` if an option that models of the family have no use for is given.
+
+    Args:
+        options: of the command line.
+        family: a :class:`~vosplug.evaluation.families.Family`.
+        method: the type of the model.
+        names: options of the command that not all families use.
+    """
+    for name in names:
+        if name in family.unused and getattr(options, name) not in (None, False):
+            raise InputError(f"--{name.replace('_', '-')} has no effect: {family.unused[name].format(method=method)}; "
+                             "leave it out")

@@ -7,7 +7,7 @@ from typing import Any
 
 from ..utils.errors import ConfigError, DataError, InputError
 from .common import add_config_options, check_targets, command, load_config
-from .session_options import VIEWS, add_session_options, refuse_options, session_options
+from .session_options import VIEWS, add_session_options, refuse_unused, session_options
 
 KINDS = {"davis": "DavisMetric", "youtube_vos": "YouTubeVOSMetric", "youtube_vis": "YouTubeVISMetric"}
 DATASETS_OF_KINDS = {"davis": "DavisDataset", "youtube_vos": "YouTubeVOSDataset", "youtube_vis": "YouTubeVISDataset"}
@@ -66,26 +66,23 @@ def main(argv: list[str] | None = None) -> int:
 
 def run(model: Any, session: dict, dataset: Any, metric: Any, options: argparse.Namespace) -> int:
     """Segment and score; the first process reports."""
-    from ..evaluation.loop import VideoEvaluator, gather, rank_and_size
-    from ..evaluation.sparsity import SparsityReport
-    from ..evaluation.vis_loop import VISEvaluator
+    from ..evaluation.evaluator import gather, rank_and_size
+    from ..evaluation.families import family_of
+    from ..evaluation.work_report import WorkReport
 
-    if kind_of(dataset, options) == "youtube_vis":
-        show = {} if options.show_score is None else {"show_score": options.show_score}
-        evaluator = VISEvaluator(model, session_options=session, out_dir=options.out, show_dir=options.show_dir, **show)
-    else:
-        evaluator = VideoEvaluator(model, session_options=session, out_dir=options.out, show_dir=options.show_dir)
-    with SparsityReport.of(model) as sparsity:
+    show = {} if options.show_score is None else {"show_score": options.show_score}
+    evaluator = family_of(model).evaluator(model, session_options=session, out_dir=options.out,
+                                           show_dir=options.show_dir, **show)
+    with WorkReport().watch(model) as work:
         scores = evaluator.run(dataset, metric)
-    if sparsity is not None:
-        sparsity = SparsityReport.merged(gather(sparsity))
+    work = WorkReport.merged(gather(work))
     if rank_and_size()[0] == 0:
-        report(scores, evaluator, dataset, metric, options, sparsity)
+        report(scores, evaluator, dataset, metric, options, work)
     return 0
 
 
 def report(scores: dict | None, evaluator: Any, dataset: Any, metric: Any, options: argparse.Namespace,
-           sparsity: Any = None) -> None:
+           work: Any) -> None:
     """Print the table or say why there is none; write the JSON file and the submission."""
     from rich.console import Console
 
@@ -100,16 +97,14 @@ def report(scores: dict | None, evaluator: Any, dataset: Any, metric: Any, optio
             path = write_submission(dataset, metric, options)
             console.print(f"Submission for the server, checked: {path}", soft_wrap=True)
     console.print(f"{evaluator.frames} frames, {evaluator.fps:.2f} frames per second and process")
-    density = None if sparsity is None else sparsity.density()
-    if density is not None:
-        console.print(f"density {density:.4f}: share of the multiply-accumulates that gated convolutions did on sparse "
-                      "frames", soft_wrap=True)
+    for line in work.lines():
+        console.print(line, soft_wrap=True)
     for name, folder in (("masks", options.out), ("overlay videos", options.show_dir)):
         if folder is not None:
             console.print(f"{name}: {folder}", soft_wrap=True)
     if options.json is not None:
         write_json(options.json, {**(scores or {}), "fps": evaluator.fps, "frames": evaluator.frames,
-                                  **({} if sparsity is None else {"density": density})})
+                                  **work.numbers()})
 
 
 def write_submission(dataset: Any, metric: Any, options: argparse.Namespace) -> Path:
@@ -143,20 +138,19 @@ def check_arguments(options: argparse.Namespace) -> None:
 
 def check_fit(config: Mapping[str, Any], metric: str | None, options: argparse.Namespace) -> None:
     """Raise :class:`InputError` if the model is not for what ``metric`` scores, or an option not for the model."""
-    from ..inference.model_loading import is_vis
+    from ..evaluation.families import family_of
+    from ..inference.model_loading import method_of
+    from ..registry import METRICS
 
-    wants_tracks = metric == KINDS["youtube_vis"]
-    finds_tracks = not options.baseline and is_vis(config)
-    if wants_tracks and not finds_tracks:
-        raise InputError("--eval youtube_vis needs a method for video instance segmentation (efficientvis_r50, ...); "
-                         "this one segments objects whose first masks are given")
-    if finds_tracks and not wants_tracks:
-        raise InputError(f"{config['model']['type']} finds instances by itself: test it with --eval youtube_vis")
-    if finds_tracks:
-        refuse_options(options, VIEWS,
-                       f"the size of frames of {config['model']['type']} is test_session.size of the config")
-    else:
-        refuse_options(options, ("show_score",), "only tracks have scores")
+    family = family_of(config)
+    wanted = family if metric is None else family_of(METRICS.get(metric))
+    method = f"--baseline {options.baseline}" if options.baseline else method_of(config)
+    if family is not wanted:
+        fitting = [kind for kind, name in KINDS.items() if family_of(METRICS.get(name)) is family]
+        asked = metric if options.kind is None else f"--eval {options.kind}"
+        raise InputError(f"{asked} needs a method that {wanted.does}; {method} {family.does}: test it with --eval "
+                         f"{' or '.join(fitting)}")
+    refuse_unused(options, family, method, (*VIEWS, "show_score"))
 
 
 def check_outputs(dataset: Any, options: argparse.Namespace) -> None:

@@ -44,18 +44,15 @@ class VideoValLoop(BaseLoop):
 
     def run(self) -> dict[str, float] | None:
         """Validate; return the numbers, which hooks get as well."""
-        from ..evaluation.loop import evaluate_videos  # here, as inference is not needed for training alone
-        from ..evaluation.vis_loop import evaluate_tracks
-        from ..models.segmentors.vis_base import BaseVISSegmentor
+        from ..evaluation.families import evaluate_videos  # here, as inference is not needed for training alone
 
         runner = self.runner
         runner.call_hook("before_val")
         runner.call_hook("before_val_epoch")
         model = unwrapped(runner.model)
         share_buffers(model)
-        evaluate = evaluate_tracks if isinstance(model, BaseVISSegmentor) else evaluate_videos
-        self.metrics = evaluate(model, self.dataset, METRICS.build(self.evaluator),
-                                session_options=self.session_options, progress=sys.stdout.isatty())
+        self.metrics = evaluate_videos(model, self.dataset, METRICS.build(self.evaluator),
+                                       session_options=self.session_options, progress=sys.stdout.isatty())
         runner.call_hook("after_val_epoch", metrics=self.metrics or {})
         runner.call_hook("after_val")
         return self.metrics

@@ -1,21 +1,18 @@
 """Parameters, memory and multiply-accumulates of a model, by running it."""
 
-import copy
-from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import count as count_from
 
 import torch
-from torch import nn
-from torch.nn.attention import SDPBackend, sdpa_kernel
-from torch.utils.flop_counter import FlopCounterMode
+from torch import Tensor, nn
 
-from ..structures import Prompt, VideoState, Work
-from .sparsity import SparsityReport, sparse_layers
+from ..structures import Prompt, StepOutput, VideoState
+from ..utils.errors import InputError
+from .stage_counter import StageCounter, without_fast_attention, without_gradients
+from .work_report import WorkReport
 
-FRAME_KINDS = ("first", "query", "memory")
+QUERIES = 2  # the second frame of a kind is the one to count: only then have all layers seen a frame before
+PATIENCE = 30  # frames within which a memory has to keep one, for this kind of frame to be counted
 
 
 @dataclass
@@ -30,7 +27,8 @@ class Complexity:
             objects), ``query`` (between the frames that the memory keeps), ``memory`` (kept by the memory); for
             clip-level models ``clip`` (a whole clip) and ``frame`` (a frame of it).
         settings: size of the frame, objects, frames in memory, frames of a clip.
-        sparse: kind of frame -> what its sparse convolutions computed; empty for a model without any.
+        about: what was measured, for people.
+        work: kind of frame -> what its sparse layers and gates did; empty for a model without any.
     """
 
     params: int
@@ -39,7 +37,8 @@ class Complexity:
     module_mib: dict[str, float]
     macs: dict[str, dict[str, int]] = field(default_factory=dict)
     settings: dict[str, object] = field(default_factory=dict)
-    sparse: dict[str, SparsityReport] = field(default_factory=dict)
+    about: str = ""
+    work: dict[str, WorkReport] = field(default_factory=dict)
 
     @property
     def main_kind(self) -> str:
@@ -59,7 +58,7 @@ class Complexity:
             modules[name].update({f"macs_g_{kind}": self.macs[kind].get(name, 0) / 1e9 for kind in self.macs})
         return {"params": self.params, "state_mib": self.state_mib, "macs_g": self.total() / 1e9,
                 **{f"macs_g_{kind}": self.total(kind) / 1e9 for kind in self.macs}, "modules": modules, **self.settings,
-                **({"sparse": {kind: report.as_json() for kind, report in self.sparse.items()}} if self.sparse else {})}
+                **({"sparse": {kind: report.as_json() for kind, report in self.work.items()}} if self.work else {})}
 
 
 def state_mib(module: nn.Module) -> float:
@@ -67,49 +66,23 @@ def state_mib(module: nn.Module) -> float:
     return sum(v.numel() * v.element_size() for v in module.state_dict().values()) / 2**20
 
 
-class StageCounter:
-    """Counts multiply-accumulates per part of a model (torch's FLOP formulas: two FLOPs are one MAC).
+def weigh(model: nn.Module, parts: Mapping[str, Sequence[nn.Module]], about: str, **settings) -> Complexity:
+    """What a model weighs in all and per part."""
+    return Complexity(
+        params=sum(p.numel() for p in model.parameters()), state_mib=state_mib(model),
+        module_params={n: sum(p.numel() for m in part for p in m.parameters()) for n, part in parts.items()},
+        module_mib={n: sum(state_mib(m) for m in part) for n, part in parts.items()}, about=about, settings=settings)
 
-    Args:
-        model: the model.
-        parts: name -> modules that are counted together; none may contain another. By default the direct children.
-    """
 
-    def __init__(self, model: nn.Module, parts: Mapping[str, Sequence[nn.Module]] | None = None):
-        self.parts = {name: [child] for name, child in model.named_children()} if parts is None else dict(parts)
-        self.counts: dict[str, int] = defaultdict(int)
-
-    @contextmanager
-    def count(self):
-        """Count everything that runs inside; what no part does is counted as ``other``."""
-        counter = FlopCounterMode(display=False)
-        running: dict[str, list[int]] = {name: [] for name in self.parts}  # counts at the start of nested calls
-        handles = []
-        for name, module in ((n, m) for n, parts in self.parts.items() for part in parts for m in part.modules()):
-            handles.append(module.register_forward_pre_hook(
-                lambda _m, _i, name=name: running[name].append(counter.get_total_flops())))
-            handles.append(module.register_forward_hook(
-                lambda _m, _i, _o, name=name: self.leave(name, running[name], counter.get_total_flops())))
-        before = sum(self.counts.values())
-        try:
-            with counter:
-                yield
-        finally:
-            for handle in handles:
-                handle.remove()
-        self.counts["other"] += counter.get_total_flops() // 2 - (sum(self.counts.values()) - before)
-
-    def leave(self, name: str, running: list[int], flops: int) -> None:
-        """Book the outermost call of a part, which may be of one of its modules: parts need no ``forward``."""
-        start = running.pop()
-        if not running:
-            self.counts[name] += (flops - start) // 2
+def random_images(count: int, size: tuple[int, int]) -> Tensor:
+    """(count, 3, H, W) uint8."""
+    return torch.randint(0, 256, (count, 3, *size), generator=torch.Generator().manual_seed(0), dtype=torch.uint8)
 
 
 @torch.no_grad()
-def measure(model: nn.Module, size: tuple[int, int] = (480, 854), objects: int = 1,
-            memory_frames: int = 1) -> Complexity:
-    """Weigh a segmentor and count the work of its kinds of frames.
+def measure_frames(model: nn.Module, size: tuple[int, int] = (480, 854), objects: int = 1,
+                   memory_frames: int = 1) -> Complexity:
+    """Weigh a segmentor and count the work of its kinds of frames, on a short video of one picture.
 
     Args:
         model: a :class:`~vosplug.models.segmentors.VOSSegmentor`.
@@ -118,29 +91,79 @@ def measure(model: nn.Module, size: tuple[int, int] = (480, 854), objects: int =
         memory_frames: frames in memory when the query frame is segmented; matching grows with it.
     """
     model = model.eval()
-    result = Complexity(
-        params=sum(p.numel() for p in model.parameters()), state_mib=state_mib(model),
-        module_params={n: sum(p.numel() for p in m.parameters()) for n, m in model.named_children()},
-        module_mib={n: state_mib(m) for n, m in model.named_children()},
-        settings={"shape": list(size), "objects": objects, "memory_frames": memory_frames})
-    generator = torch.Generator().manual_seed(0)
-    image = torch.randint(0, 256, (1, 3, *size), generator=generator, dtype=torch.uint8)
-    frame, geometry = model.data_preprocessor.frames(image)
+    result = weigh(model, {name: [child] for name, child in model.named_children()},
+                   f"{objects} object(s), {memory_frames} frame(s) in memory", shape=list(size), objects=objects,
+                   memory_frames=memory_frames)
+    frame, geometry = model.data_preprocessor.frames(random_images(1, size))
     result.settings["padded_shape"] = list(frame.shape[-2:])
-    masks = model.data_preprocessor.masks(striped_masks(objects, size), geometry)
-    prompt = Prompt(ids=tuple(range(1, objects + 1)), masks=masks)
-
-    state = model.init_state()
-    count(result, "first", model, state, frame, prompt)
-    for _ in range(memory_frames - 1):
-        state.frame_index = next_memory_frame(state)
-        model.step(state, frame)
-    if sparse_layers(model):  # once before, uncounted: what runs on objects has no previous features yet, and is dense
-        between(model, state, frame, model.step)
-    between(model, state, frame, lambda *args, **options: count(result, "query", model, *args, **options))
-    state.frame_index = next_memory_frame(state)
-    count(result, "memory", model, state, frame, None)
+    native = striped_masks(objects, size)
+    prompt = Prompt(ids=tuple(range(1, objects + 1)), masks=model.data_preprocessor.masks(native, geometry),
+                    native=native)
+    video = ShortVideo(model, frame, prompt, geometry, result)
+    video.run(memory_frames)
+    if "query" not in result.macs:  # every frame is kept but the last one of a video
+        video.run(memory_frames, ends=True)
     return result
+
+
+@dataclass
+class ShortVideo:
+    """Frames through a segmentor until every kind of frame has been counted.
+
+    Attributes:
+        model, frame, prompt, geometry: the same frame comes again and again; the prompt comes with the first one.
+        result: gets the work of the kinds.
+    """
+
+    model: nn.Module
+    frame: Tensor
+    prompt: Prompt
+    geometry: object
+    result: Complexity
+
+    def run(self, memory_frames: int, ends: bool = False) -> None:
+        """Count a new video, with ``memory_frames`` frames in memory.
+
+        Args:
+            ends: stop with a last frame as soon as there are so many, since the last frame of a video is not kept.
+        """
+        state, kept, queries = self.model.init_state(), 0, 0
+        while True:
+            ready = kept == memory_frames
+            output, counter = self.step(state, last=ends and ready)
+            if output.kind == "first" or ready:
+                self.book(output, counter)
+            if ends and ready:
+                return
+            queries += ready and output.kind == "query"
+            kept += output.kind != "query"
+            if kept > memory_frames or (queries >= QUERIES and not keeps_one_soon(state)):
+                return
+            if kept < memory_frames and not keeps_one_soon(state):
+                raise InputError(f"the memory of this {type(self.model).__name__} keeps {kept} frames, not "
+                                 f"{memory_frames}: none of the next {PATIENCE} follows them")
+
+    def step(self, state: VideoState, last: bool) -> tuple[StepOutput, StageCounter]:
+        """The next frame, and the work that it took."""
+        counter = StageCounter(self.model)
+        with without_fast_attention(), counter.count():
+            output = self.model.step(state, self.frame, None if state.frame_index else self.prompt,
+                                     geometry=self.geometry, last=last)
+        return output, counter
+
+    def book(self, output: StepOutput, counter: StageCounter) -> None:
+        """Take the frame as one of its kind; of queries the second one."""
+        self.result.macs[output.kind] = {name: value for name, value in counter.counts.items() if value}
+        report = WorkReport()
+        report.add(output.notes)
+        if report.numbers():
+            self.result.work[output.kind] = report
+
+
+def keeps_one_soon(state: VideoState) -> bool:
+    """Whether the memory will keep one of the next frames."""
+    after = range(state.frame_index, state.frame_index + PATIENCE)
+    return state.memory is not None and any(state.memory.is_kept(index, False) for index in after)
 
 
 @torch.no_grad()
@@ -156,14 +179,8 @@ def measure_clip(model: nn.Module, size: tuple[int, int] = (360, 640), frames: i
     """
     model, length = model.eval(), frames or model.clip_length
     parts = parts_of(model)
-    result = Complexity(
-        params=sum(p.numel() for p in model.parameters()), state_mib=state_mib(model),
-        module_params={n: sum(p.numel() for m in part for p in m.parameters()) for n, part in parts.items()},
-        module_mib={n: sum(state_mib(m) for m in part) for n, part in parts.items()},
-        settings={"shape": list(size), "frames": length})
-    generator = torch.Generator().manual_seed(0)
-    images = torch.randint(0, 256, (length, 3, *size), generator=generator, dtype=torch.uint8)
-    clip, geometry = model.data_preprocessor.frames(images)
+    result = weigh(model, parts, f"clip of {length} frame(s)", shape=list(size), frames=length)
+    clip, geometry = model.data_preprocessor.frames(random_images(length, size))
     result.settings["padded_shape"] = list(clip.shape[-2:])
     counter = StageCounter(model, parts)
     with without_fast_attention(), without_gradients(model), counter.count():
@@ -184,56 +201,6 @@ def parts_of(model: nn.Module) -> dict[str, list[nn.Module]]:
         else:
             parts[name] = [child]
     return parts
-
-
-@contextmanager
-def without_fast_attention():
-    """Let attention layers run step by step: torch has no FLOP formula for their fused forms on every device."""
-    before = torch.backends.mha.get_fastpath_enabled()
-    torch.backends.mha.set_fastpath_enabled(False)
-    try:
-        with sdpa_kernel(SDPBackend.MATH):
-            yield
-    finally:
-        torch.backends.mha.set_fastpath_enabled(before)
-
-
-@contextmanager
-def without_gradients(model: nn.Module):
-    """Let no weight require a gradient: torch's counter would register hooks for gradients that never come."""
-    wanted = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    for parameter in wanted:
-        parameter.requires_grad_(False)
-    try:
-        yield
-    finally:
-        for parameter in wanted:
-            parameter.requires_grad_(True)
-def between(model: nn.Module, state: VideoState, frame: torch.Tensor, step: Callable) -> None:
-    """Run ``step`` as on a frame between those that the memory keeps."""
-    if state.memory is None or not state.memory.is_kept(state.frame_index, False):  # as it comes after a kept one
-        index = state.frame_index
-        step(state, frame, None)
-        state.frame_index = index
-    else:  # a memory of every frame: the last one writes nothing; on a copy, as no frame may follow it
-        step(copy.copy(state), frame, None, last=True)
-
-
-def count(result: Complexity, kind: str, model: nn.Module, state, frame, prompt, last: bool = False) -> None:
-    """Add the multiply-accumulates per module of one step, and what its sparse convolutions computed."""
-    counter = StageCounter(model)
-    with counter.count():
-        output = model.step(state, frame, prompt, last=last)
-    result.macs[kind] = {name: value for name, value in counter.counts.items() if value}
-    if output.noted(Work):
-        result.sparse[kind] = SparsityReport()
-        result.sparse[kind].add(output.noted(Work))
-
-
-def next_memory_frame(state) -> int:
-    """The next frame number at which the memory keeps a frame."""
-    frames = count_from(max(state.frame_index, 1))
-    return next(index for index in frames if state.memory is None or state.memory.is_kept(index, False))
 
 
 def striped_masks(objects: int, size: tuple[int, int]) -> torch.Tensor:

@@ -74,8 +74,7 @@ def freeze_gates(model: nn.Module, case: DriftCase, share: float, seed: int = 0)
 def last_key(model: nn.Module) -> Iterator[list[Tensor]]:
     """A list that holds the keys of the frame that ``model`` encoded last."""
     held: list[Tensor] = []
-    handle = model.key_encoder.register_forward_hook(lambda _m, _i, features: held.__setitem__(slice(None),
-                                                                                              [features.key]))
+    handle = model.key_encoder.key_proj.register_forward_hook(lambda _m, _i, key: held.__setitem__(slice(None), [key]))
     try:
         yield held
     finally:

@@ -8,7 +8,7 @@ import numpy as np
 
 from ..inference.memory_log import need_matplotlib
 from ..utils.files import write_via
-from .sparsity import LayerCounts
+from .work_report import LayerCounts
 
 POLICIES = (("computed", "#d62728"), ("reused", "#1f77b4"), ("skipped", "#d9d9d9"))
 
@@ -37,7 +37,7 @@ def plot_layers(layers: Mapping[str, LayerCounts], path: str | Path) -> None:
     """Stacked bars: the shares of the three policies in every layer, on sparse frames (Fig. 5), and over all layers.
 
     Args:
-        layers: of a :class:`~vosplug.evaluation.sparsity.SparsityReport`; those without a sparse frame are left out.
+        layers: of a :class:`~vosplug.evaluation.work_report.WorkReport`; those without a sparse frame are left out.
         path: PNG to write.
     """
     rows = {name: shares for name, counts in layers.items() if (shares := shares_of([counts]))}

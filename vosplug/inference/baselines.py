@@ -7,49 +7,37 @@ import numpy as np
 
 from ..structures import ObjectIds
 from ..utils.errors import InputError, did_you_mean
-from .given_masks import check_ids, check_image, check_prompt
+from .given_masks import check_ids
+from .prompted_session import PromptedSession
 
 
-class BaselineSession:
-    """A video segmented without a network, with the interface of :class:`~vosplug.inference.VOSSession`.
+class BaselineSession(PromptedSession):
+    """A video segmented without a network.
 
     Args:
         allow_empty: given masks without an object are no error.
     """
 
     def __init__(self, *, allow_empty: bool = False):
-        self.allow_empty = allow_empty
+        super().__init__(allow_empty=allow_empty)
         self.tracked = ObjectIds()
-        self.size: tuple[int, int] | None = None
-        self.frame_index = 0
         self.labels: np.ndarray | None = None
-
-    @property
-    def ids(self) -> tuple[int, ...]:
-        """Ids of the objects that are tracked."""
-        return self.tracked.ids
 
     def step(self, image: np.ndarray, prompt: np.ndarray | None = None, ids: Iterable[int] | None = None,
              last: bool = False) -> np.ndarray:
-        """Label the next frame (H, W, 3) uint8 RGB; arguments, result and errors as for ``VOSSession.step``."""
-        size = check_image(image, self.size, self.frame_index)
-        given = None
-        if prompt is not None:
-            given = check_prompt(prompt, ids, size=size, tracked=self.tracked, allow_empty=self.allow_empty,
-                                 index=self.frame_index)
-        elif ids is not None:
-            raise InputError(f"frame {self.frame_index}: ids are given without a mask")
-        labels = np.zeros(size, np.uint8) if self.labels is None else self.propagate(image, self.labels)
+        """See :meth:`PromptedSession.step`."""
+        given = self.accept(image, prompt, ids)
+        labels = np.zeros(self.size, np.uint8) if self.labels is None else self.propagate(image, self.labels)
         if given is not None:
             self.tracked = self.tracked.add(given.ids)
             labels = np.where(given.labels > 0, given.labels, labels)
         self.remember(image, labels)
-        self.size, self.labels = size, labels
+        self.labels = labels
         self.frame_index += 1
         return labels.copy()
 
     def remove(self, ids: Iterable[int]) -> None:
-        """Stop tracking objects. Their ids cannot be used again in this video."""
+        """See :meth:`PromptedSession.remove`."""
         values = check_ids(ids)
         self.tracked = self.tracked.remove(values)
         if self.labels is not None:
@@ -112,6 +100,7 @@ class Baseline:
         name: ``copy`` or ``flow``.
     """
 
+    family = "vos"
     kinds = {"copy": CopySession, "flow": FlowSession}
 
     def __init__(self, name: str):

@@ -6,13 +6,13 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
-from ..utils.errors import InputError
+from ..utils.errors import ConfigError, InputError
 from .mask_source import MaskSource
-from .model_loading import as_config, build_segmentor, session_defaults
+from .model_loading import as_config, build_segmentor, method_of, model_type, session_defaults
 from .opening import open_reader, open_writer
 from .readers import Frame, FrameReader
 from .session import new_session
@@ -40,40 +40,56 @@ class Summary:
         return self.frames / self.seconds if self.seconds else None
 
 
-class VOSInferencer:
-    """Segments videos with one model.
-
-    >>> segment = VOSInferencer("stcn_r50", "stcn.pth")  # doctest: +SKIP
-    >>> segment("dog.mp4", "first_mask.png", out="dog_overlay.mp4")  # doctest: +SKIP
+class Inferencer:
+    """What segments videos with one model.
 
     Args:
         config: path or name of a config, a loaded config, or a model (or baseline) that is ready.
         checkpoint: weights; needed unless a model is given.
         device: device of the model; by default a GPU if there is one.
-        session_options: options of :class:`VOSSession` (``max_short_side``, ``scales``, ``flip``, ``amp``, ...), over
-            those that the config states.
+        session_options: options of the session, over those that the config states.
 
     Raises:
-        ConfigError, CheckpointError: the model cannot be built or loaded.
+        ConfigError, CheckpointError: the model cannot be built or loaded, or is of another family.
         InputError: no checkpoint is given.
     """
 
+    family: ClassVar[str]
+
     def __init__(self, config: Any, checkpoint: str | os.PathLike | None = None, *, device: Any = None,
                  session_options: Mapping[str, Any] | None = None):
-        defaults = {}
         if isinstance(config, (str, os.PathLike, Mapping)) or hasattr(config, "filename"):
             if checkpoint is None:
-                raise InputError("VOSInferencer needs a checkpoint: the weights of a fresh model are random")
+                raise InputError(f"{type(self).__name__} needs a checkpoint: the weights of a fresh model are random")
             config = as_config(config)
+            if "model" in config:
+                self._check_family(model_type(config), method_of(config))
             defaults = session_defaults(config)
             self.model = build_segmentor(config, checkpoint, device=device or default_device())
         else:
             if checkpoint is not None:
-                raise InputError("VOSInferencer was given a model, so it takes no checkpoint")
+                raise InputError(f"{type(self).__name__} was given a model, so it takes no checkpoint")
+            self._check_family(config, type(config).__name__)
             self.model = config
-            if device is not None:
-                defaults = {"device": device}
+            defaults = {} if device is None else {"device": device}
         self.session_options = {**defaults, **(session_options or {})}
+
+    def _check_family(self, model: Any, name: str) -> None:
+        family = getattr(model, "family", self.family)
+        if family != self.family:
+            raise ConfigError(f"{name} is no model for {type(self).__name__}: use {family.upper()}Inferencer")
+
+
+class VOSInferencer(Inferencer):
+    """Follows the objects whose first masks are given, with one model; see :class:`Inferencer` for the arguments.
+
+    >>> segment = VOSInferencer("stcn_r50", "stcn.pth")  # doctest: +SKIP
+    >>> segment("dog.mp4", "first_mask.png", out="dog_overlay.mp4")  # doctest: +SKIP
+
+    ``session_options`` are those of :class:`VOSSession`: ``max_short_side``, ``scales``, ``flip``, ``amp``, ...
+    """
+
+    family = "vos"
 
     def __call__(self, source: Any, mask: Any, *, out: Any, prefetch: int = 4, binary: bool = False,
                  known_ids: str = "refuse", on_frame: Callable[[Frame, np.ndarray], None] | None = None) -> Summary:
@@ -138,9 +154,9 @@ def as_list(value: Any) -> Sequence[Any]:
     return list(value) if isinstance(value, (list, tuple)) else [value]
 
 
-def check_outputs(outputs: Sequence[Any], reader: FrameReader, masks: MaskSource) -> None:
+def check_outputs(outputs: Sequence[Any], reader: FrameReader, masks: MaskSource | None = None) -> None:
     """Raise :class:`InputError` if an output would overwrite frames or masks that are read."""
-    given = [Path(value) for value in masks.masks.values() if isinstance(value, (str, Path))]
+    given = [] if masks is None else [Path(v) for v in masks.masks.values() if isinstance(v, (str, Path))]
     inputs = {path.resolve() for path in (reader.path, *given) if path is not None}
     for path in given:  # files that a folder of masks would replace
         if path.stem.isdigit() or path.stem in (reader.names or ()):

@@ -6,7 +6,7 @@ import gc
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,8 +15,6 @@ import numpy as np
 import torch
 
 from .memory_log import MIB, resident_mib
-from .session import VOSSession
-from .vis_session import VISSession
 
 
 @dataclass
@@ -84,51 +82,30 @@ class PeakMemory:
             self._highest = max(self._highest, resident_mib())
 
 
-def measure(model: Any, frames: Any, labels: np.ndarray | None, *, session_options: Mapping[str, Any] | None = None,
-            warm_up: int = 3, result: Measurement | None = None,
-            clock: Callable[[], float] = time.perf_counter) -> Measurement:
-    """Segment frames and take the time of each.
+def measure(feed: Callable[[int, np.ndarray], Any], frames: Iterable[np.ndarray], *, length: int = 1, untimed: int = 4,
+            result: Measurement | None = None, clock: Callable[[], float] = time.perf_counter) -> Measurement:
+    """Give frames to a session and take the time of each, or of each clip.
 
     Args:
-        model: a segmentor.
-        frames: iterable of (H, W, 3) uint8 RGB; the first ``1 + warm_up`` of them are not timed.
-        labels: (H, W) objects of the first frame.
-        session_options: options of :class:`VOSSession`.
-        warm_up: frames after the first one that are not timed.
+        feed: gives the session a frame, whose number comes first; when it is back, the frame has been segmented, or
+            waits for its clip. Results come back to the CPU, so that a GPU has finished then.
+        frames: (H, W, 3) uint8 RGB; what does not fill a clip at their end is left out.
+        length: frames of a clip.
+        untimed: clips at the beginning that are not timed.
         result: an earlier measurement to add to.
         clock: gives seconds; ``time.process_time`` counts what the processor worked for this process alone.
     """
-    result = result or Measurement()
-    session = VOSSession(model, **(session_options or {}))
+    result, spent = result or Measurement(), 0.0
+    result.frames = length
     for index, image in enumerate(frames):
         begin = clock()
-        session.step(image, labels if index == 0 else None)  # the labels come back to the CPU, so the GPU has finished
-        if index > warm_up:
-            result.seconds.append(clock() - begin)
-    return result
-
-
-def measure_clips(model: Any, frames: Sequence[np.ndarray], *, session_options: Mapping[str, Any] | None = None,
-                  warm_up: int = 1, result: Measurement | None = None) -> Measurement:
-    """Find the instances of frames and take the time of each clip.
-
-    Args:
-        model: a clip-level model.
-        frames: (H, W, 3) uint8 RGB; what does not fill a clip at their end is left out.
-        session_options: options of :class:`~vosplug.inference.vis_session.VISSession`.
-        warm_up: clips that are not timed.
-        result: an earlier measurement to add to.
-    """
-    result = result or Measurement()
-    session = VISSession(model, **{**(session_options or {}), "keep_masks": False})
-    result.frames, before = session.clip_length, 0.0
-    for index, image in enumerate(frames[:len(frames) // session.clip_length * session.clip_length]):
-        session.add(image)
-        clips, rest = divmod(index + 1, session.clip_length)
+        feed(index, image)
+        spent += clock() - begin
+        clips, rest = divmod(index + 1, length)
         if rest == 0:
-            if clips > warm_up:
-                result.seconds.append(session.seconds - before)
-            before = session.seconds
+            if clips > untimed:
+                result.seconds.append(spent)
+            spent = 0.0
     return result
 
 

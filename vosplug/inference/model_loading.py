@@ -1,6 +1,5 @@
 """From a config and a checkpoint to a model that is ready for sessions."""
 
-import inspect
 import os
 from collections.abc import Mapping
 from typing import Any
@@ -9,8 +8,9 @@ import torch
 from mmengine.config import Config, ConfigDict
 from torch import nn
 
-from ..registry import MODELS, SEGMENTORS, VIS_SEGMENTORS
+from ..registry import SEGMENTORS, VIS_SEGMENTORS
 from ..utils.checkpoint import load_weights
+from ..utils.config_check import find_type
 from ..utils.errors import ConfigError
 from .session import prepare_model
 
@@ -37,27 +37,31 @@ def build_segmentor(config: str | os.PathLike | Mapping[str, Any], checkpoint: s
     if seed is not None:
         torch.manual_seed(seed)
     settings = config["model"]
-    kind = VIS_SEGMENTORS if is_vis(config) else SEGMENTORS
+    members = VIS_SEGMENTORS.members().values()
+    kind = VIS_SEGMENTORS if model_type(config) in members else SEGMENTORS
     model = kind.build(ConfigDict(settings) if isinstance(settings, Mapping) else settings)
     if checkpoint is not None:
         load_weights(model, checkpoint)
     return prepare_model(model, device, channels_last=False)
 
 
-def is_vis(config: Mapping[str, Any]) -> bool:
-    """Whether the model of a config segments instances of videos (clip by clip, without prompts)."""
+def model_type(config: Mapping[str, Any]) -> Any:
+    """The class of the model of a config; None if there is none of that name."""
     model = config.get("model")
     name = model.get("type") if isinstance(model, Mapping) else None
-    cls = MODELS.get(name) if isinstance(name, str) else name
-    return cls in VIS_SEGMENTORS.members().values()
+    return find_type(name) if isinstance(name, str) else name
 
 
-def clip_length(config: Mapping[str, Any]) -> int:
-    """Frames per clip that a clip-level method of a config takes: of ``test_session``, or of the model."""
-    model = config["model"]
-    stated = session_defaults(config).get("clip_length") or model.get("clip_length")
-    cls = MODELS.get(model["type"]) if isinstance(model["type"], str) else model["type"]
-    return stated or inspect.signature(cls).parameters["clip_length"].default
+def method_of(config: Mapping[str, Any]) -> str:
+    """What the method of a config is called, for messages."""
+    model = config.get("model")
+    name = model.get("type") if isinstance(model, Mapping) else None
+    return "this method" if name is None else getattr(name, "__name__", str(name))
+
+
+def family_name(model: Any) -> str:
+    """The family that a model, or the class of one, says it belongs to; ``vos`` where it does not."""
+    return getattr(model, "family", "vos")
 
 
 def as_config(config: str | os.PathLike | Mapping[str, Any]) -> Mapping[str, Any]:

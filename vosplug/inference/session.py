@@ -14,7 +14,8 @@ from ..structures import ObjectIds, Prompt
 from ..utils.amp import AMP_NAMES, autocast_type
 from ..utils.config_check import declare_keys, options_of
 from ..utils.errors import InputError
-from .given_masks import GivenMasks, check_ids, check_image, check_prompt
+from .given_masks import GivenMasks, check_ids
+from .prompted_session import PromptedSession
 from .view import View
 
 
@@ -42,7 +43,7 @@ class Prediction:
         return table[self.logits.argmax(dim=0)].cpu().numpy()
 
 
-class VOSSession:
+class VOSSession(PromptedSession):
     """The segmentation of one video by a model; sessions of one model do not influence each other.
 
     All that changes is in the session's :class:`VideoState` (one per scale and orientation), so a session costs nothing
@@ -67,13 +68,11 @@ class VOSSession:
     def __init__(self, model: nn.Module, *, max_short_side: int | None = None, max_long_side: int | None = None,
                  scales: Sequence[float] = (1.0,), flip: bool = False, amp: str | None = None,
                  channels_last: bool = False, device: str | torch.device | None = None, allow_empty: bool = False):
+        super().__init__(allow_empty=allow_empty)
         self.limits = {"max_short_side": max_short_side, "max_long_side": max_long_side}
         check_options(self.limits, scales, amp)
         self.model = prepare_model(model, device, channels_last)
         self.amp = amp
-        self.allow_empty = allow_empty
-        self.size: tuple[int, int] | None = None
-        self.frame_index = 0
         flips = (False, True) if flip else (False,)
         self.views = [View(model.init_state(1), scale=scale, flip=mirrored, channels_last=channels_last)
                       for scale in scales for mirrored in flips]
@@ -88,28 +87,9 @@ class VOSSession:
         """The objects of the video so far."""
         return self.views[0].state.ids
 
-    @property
-    def ids(self) -> tuple[int, ...]:
-        """Ids of the objects that are tracked, in the order in which they came."""
-        return self.tracked.ids
-
     def step(self, image: np.ndarray, prompt: np.ndarray | None = None, ids: Iterable[int] | None = None,
              last: bool = False) -> np.ndarray:
-        """Segment the next frame.
-
-        Args:
-            image: (H, W, 3) uint8 RGB.
-            prompt: (H, W) labels of objects that start at this frame; 0 elsewhere, and 255 (void) counts as 0.
-            ids: which ids of ``prompt`` start here; all by default.
-            last: no frame follows, so the model need not memorise it.
-
-        Returns:
-            (H, W) uint8 labels.
-
-        Raises:
-            InputError: wrong type or size, an id that is tracked already or was removed, or a prompt without object.
-                The session is then unchanged.
-        """
+        """See :meth:`PromptedSession.step`."""
         return self.predict(image, prompt, ids, last).labels
 
     @torch.no_grad()
@@ -119,35 +99,21 @@ class VOSSession:
 
         There are no gradients, but a method may ask for them by ``torch.enable_grad()``, to optimise as it goes.
         """
-        size = check_image(image, self.size, self.frame_index)
-        given = self._given(prompt, ids, size)
-        self.size = size
+        given = self.accept(image, prompt, ids)
         if given is None and not self.ids and not self.tracked.retired:
-            logits = torch.zeros(1, *size, device=self.device)
+            logits = torch.zeros(1, *self.size, device=self.device)
         else:
             logits = self._logits(image, given, last)
         self.frame_index += 1
         return Prediction(logits, self.ids)
 
     def remove(self, ids: Iterable[int]) -> None:
-        """Stop tracking objects. Their ids cannot be used again in this video.
-
-        Raises:
-            InputError: an id is not tracked.
-        """
+        """See :meth:`PromptedSession.remove`."""
         values = check_ids(ids)
         for value in values:
             self.tracked.channel(value)
         for view in self.views:
             self.model.remove_objects(view.state, values)
-
-    def _given(self, prompt: np.ndarray | None, ids: Iterable[int] | None, size: tuple[int, int]) -> GivenMasks | None:
-        if prompt is None:
-            if ids is not None:
-                raise InputError(f"frame {self.frame_index}: ids are given without a mask")
-            return None
-        return check_prompt(prompt, ids, size=size, tracked=self.tracked, allow_empty=self.allow_empty,
-                            index=self.frame_index)
 
     def _logits(self, image: np.ndarray, given: GivenMasks | None, last: bool) -> Tensor:
         with self._autocast():

@@ -4,16 +4,14 @@ import contextlib
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import Any
 
 from ..structures import TrackMask
 from ..utils.checkpoint import load_checkpoint_file
-from ..utils.errors import ConfigError, InputError
-from .inferencer import Summary, as_list, default_device
-from .model_loading import as_config, build_segmentor, is_vis, session_defaults
+from ..utils.errors import InputError
+from .inferencer import Inferencer, Summary, as_list, check_outputs
 from .opening import open_reader
-from .readers import Frame, FrameReader
+from .readers import Frame
 from .track_writers import open_track_writer
 from .vis_session import VISSession, follow
 
@@ -35,51 +33,34 @@ class VISSummary(Summary):
     tracks: list[dict] = field(default_factory=list)
 
 
-class VISInferencer:
-    """Finds, segments and tracks the objects of videos with one model.
+class VISInferencer(Inferencer):
+    """Finds, segments and tracks the objects of videos with one model; see :class:`Inferencer` for other arguments.
 
     >>> find = VISInferencer("efficientvis_r50", "efficientvis.pth")  # doctest: +SKIP
     >>> for track in find("street.mp4", out="street_overlay.mp4").tracks:  # doctest: +SKIP
     ...     print(track["category"], track["score"])
 
+    ``session_options`` are those of :class:`~vosplug.inference.vis_session.VISSession`: ``size``, ``clip_length``, ...
+
     Args:
-        config: path or name of a config, a loaded config, or a model that is ready.
-        checkpoint: weights; needed unless a model is given.
-        device: device of the model; by default a GPU if there is one.
         classes: names of the model's classes; by default those that the checkpoint of a training names, else
             ``class 0``, ``class 1``, ...
-        session_options: options of :class:`~vosplug.inference.vis_session.VISSession` (``size``, ``clip_length``,
-            ``amp``, ...), over those that the config states.
 
     Raises:
-        ConfigError, CheckpointError: the model cannot be built or loaded, or is no model for instances.
-        InputError: no checkpoint is given, or the number of names is not that of the classes.
+        InputError: the number of names is not that of the classes.
     """
+
+    family = "vis"
 
     def __init__(self, config: Any, checkpoint: str | os.PathLike | None = None, *, device: Any = None,
                  classes: Sequence[str] | None = None, session_options: Mapping[str, Any] | None = None):
-        defaults = {}
-        if isinstance(config, (str, os.PathLike, Mapping)) or hasattr(config, "filename"):
-            if checkpoint is None:
-                raise InputError("VISInferencer needs a checkpoint: the weights of a fresh model are random")
-            config = as_config(config)
-            if "model" in config and not is_vis(config):
-                raise ConfigError(f"{config['model'].get('type')} segments objects whose first masks are given: use "
-                                  "VOSInferencer")
-            defaults = session_defaults(config)
-            self.model = build_segmentor(config, checkpoint, device=device or default_device())
-            classes = classes or classes_of(checkpoint)
-        else:
-            if checkpoint is not None:
-                raise InputError("VISInferencer was given a model, so it takes no checkpoint")
-            self.model = config
-            if device is not None:
-                defaults = {"device": device}
+        super().__init__(config, checkpoint, device=device, session_options=session_options)
+        if classes is None and checkpoint is not None:
+            classes = classes_of(checkpoint)
         count = self.model.num_classes
         self.classes = [f"class {label}" for label in range(count)] if classes is None else [str(c) for c in classes]
         if len(self.classes) != count:
             raise InputError(f"{len(self.classes)} names of classes are given, the model has {count} classes")
-        self.session_options = {**defaults, **(session_options or {})}
 
     def __call__(self, source: Any, *, out: Any = (), min_score: float = MIN_SCORE, keep_masks: bool = True,
                  prefetch: int = 4, on_frame: Callable[[Frame, list[TrackMask]], None] | None = None) -> VISSummary:
@@ -104,9 +85,8 @@ class VISInferencer:
         summary = VISSummary()
         with contextlib.ExitStack() as stack:
             reader = stack.enter_context(open_reader(source, prefetch=prefetch))
-            outputs = as_list(out) if not isinstance(out, tuple) else list(out)
-            check_outputs(outputs, reader)
-            writers = [stack.enter_context(open_track_writer(item, fps=reader.fps)) for item in outputs]
+            check_outputs(as_list(out), reader)
+            writers = [stack.enter_context(open_track_writer(item, fps=reader.fps)) for item in as_list(out)]
             run = _Run(self, min_score=min_score, keep_masks=keep_masks)
             for frame, masks in run.frames(reader):
                 summary.frames, summary.size = summary.frames + 1, frame.image.shape[:2]
@@ -162,10 +142,3 @@ def classes_of(checkpoint: str | os.PathLike) -> list[str] | None:
     meta = load_checkpoint_file(checkpoint).get("meta")
     names = meta.get("classes") if isinstance(meta, Mapping) else None
     return list(names) if names else None
-
-
-def check_outputs(outputs: Sequence[Any], reader: FrameReader) -> None:
-    """Raise :class:`InputError` if an output would overwrite what is read."""
-    for out in outputs:
-        if isinstance(out, (str, Path)) and reader.path is not None and Path(out).resolve() == reader.path.resolve():
-            raise InputError(f"output {out} is an input too, which would be overwritten: choose another name")

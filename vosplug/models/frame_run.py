@@ -5,9 +5,10 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any, Protocol
 
+import torch
 from torch import Tensor, nn
 
-from ..structures import Rows, VideoState
+from ..structures import Prompt, Rows, VideoState
 
 _current: ContextVar["FrameRun | None"] = ContextVar("frame_run", default=None)
 
@@ -33,6 +34,7 @@ class FrameRun:
         plan: what frame policies decided beforehand, such as ``{"dense": True}``.
         rows: whose rows object-wise layers see now; None where nobody said so.
         nobody: the rows that run now are nobody's (augmented samples): nothing of the video goes with them.
+        prompt: the masks that start objects at this frame, None if there are none.
         started: rows that began at this frame; None until objects have been started.
         notes: what was done, see :mod:`~vosplug.structures.notes`.
         shared: what parts share within the frame, by name.
@@ -46,6 +48,7 @@ class FrameRun:
         self.plan: dict[str, Any] = {}
         self.rows: Rows | None = None
         self.nobody = False
+        self.prompt: Prompt | None = None
         self.started: Rows | None = None
         self.notes: list[Any] = []
         self.shared: dict[Any, Any] = {}
@@ -96,5 +99,6 @@ def current_run() -> FrameRun | None:
 
 def is_training(module: nn.Module) -> bool:
     """Whether ``module`` works on training clips: so says the frame loop, or, outside of one, the module's mode."""
-    run = _current.get()
+    # A compiler cannot look into a context variable; compiled modules go by their mode.
+    run = None if torch.compiler.is_compiling() else _current.get()
     return module.training if run is None else run.training

@@ -10,9 +10,11 @@ import numpy as np
 from ..utils.errors import DataError
 from .fill import checksum, fill_state_dict
 
-NEEDED = ("name", "inputs", "hyperparameters", "state_dict", "fill", "outputs", "tolerance", "source")
-NEEDED_INSIDE = (("inputs", "file"), ("hyperparameters", "num_frames"), ("fill", "checksum"), ("tolerance", "float64"),
-                 ("source", "repository"))
+NEEDED = ("name", "inputs", "outputs", "tolerance", "source")
+NEEDED_INSIDE = (("inputs", "file"), ("source", "repository"))
+OF_MODELS = ("hyperparameters", "state_dict", "fill")
+INSIDE_MODELS = (("hyperparameters", "num_frames"), ("fill", "checksum"), ("tolerance", "float64"))
+TABLE = "sizes"  # of manifests without a model: sizes (H, W) before and after preprocessing
 
 
 @dataclass(frozen=True)
@@ -45,18 +47,33 @@ class Manifest:
             raise DataError(f"manifest not found: {path}") from error
         except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
             raise DataError(f"{path} is not a readable JSON file: {error}") from error
-        missing = [key for key in NEEDED if key not in spec] if isinstance(spec, dict) else list(NEEDED)
-        missing += [f"{key}.{inner}" for key, inner in NEEDED_INSIDE
+        table = isinstance(spec, dict) and TABLE in spec
+        needed, inside = (NEEDED, NEEDED_INSIDE) if table else (NEEDED + OF_MODELS, NEEDED_INSIDE + INSIDE_MODELS)
+        missing = [key for key in needed if key not in spec] if isinstance(spec, dict) else list(needed)
+        missing += [f"{key}.{inner}" for key, inner in inside
                     if not missing and not (isinstance(spec[key], dict) and inner in spec[key])]
         if missing:
             raise DataError(f"{path} is not a golden manifest of a model: it lacks {', '.join(missing)}")
-        return cls(path, spec, read_arrays(path.with_suffix(".npz")),
-                   read_arrays(path.parent / f"{spec['inputs']['file']}.npz"))
+        expected = read_arrays(path.with_suffix(".npz"))
+        if table:
+            expected[TABLE] = np.array([row["output"] for row in spec[TABLE]])
+        return cls(path, spec, expected, read_arrays(path.parent / f"{spec['inputs']['file']}.npz"))
 
     @property
     def family(self) -> str:
         """Name of the source repository in lower case: which parity run and which converter serve it."""
         return self.spec["source"]["repository"].rstrip("/").rpartition("/")[2].lower()
+
+    @property
+    def has_model(self) -> bool:
+        """Whether a model was run, or its preprocessing alone."""
+        return "state_dict" in self.spec
+
+    @property
+    def tolerance(self) -> dict[str, Any]:
+        """Bounds of a run in the precision that the outputs were made in."""
+        bounds = self.spec["tolerance"].get("float64") or self.spec["tolerance"]["float32"]
+        return {"max_rel_to_peak": 0.0, **bounds}
 
     @property
     def hyperparameters(self) -> dict[str, Any]:
@@ -69,7 +86,10 @@ class Manifest:
 
     def label(self) -> np.ndarray:
         """(H, W) uint8 ids of frame 0."""
-        name = self.spec["inputs"].get("label", f"mask{self.hyperparameters['num_objects']}")
+        return self.array(self.spec["inputs"].get("label", f"mask{self.hyperparameters['num_objects']}"))
+
+    def array(self, name: str) -> np.ndarray:
+        """An array of the input file by name."""
         if name not in self.inputs:
             raise DataError(f"{self.path}: the input file has no array {name!r}")
         return self.inputs[name]

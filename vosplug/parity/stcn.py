@@ -2,7 +2,7 @@
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from ..converters import STCNConverter
 from ..registry import PARITY_RUNS, SEGMENTORS
@@ -11,6 +11,7 @@ from ..utils.checkpoint import load_weights
 from ..utils.configs import load_config
 from ..utils.errors import CheckpointError
 from .manifest import Manifest
+from .recording import recorded
 
 
 @PARITY_RUNS.register_module(name="stcn")
@@ -25,7 +26,7 @@ class STCNParity:
     def __init__(self, manifest: Manifest, dtype: torch.dtype = torch.float64):
         self.manifest = manifest
         self.dtype = dtype
-        self.seen: dict[str, list[Tensor]] = {}
+        self.seen: dict[str, list] = {}
 
     def build(self) -> nn.Module:
         """The model with the weights of the manifest, loaded strictly."""
@@ -40,18 +41,16 @@ class STCNParity:
         load_weights(model, conversion.state)
         return model.to(self.dtype).eval()
 
-    def watch(self, module: nn.Module, name: str) -> None:
-        """Keep every output of ``module`` under ``name``."""
-        self.seen[name] = []
-        module.register_forward_hook(lambda _module, _inputs, output: self.seen[name].append(output))
+    def watch(self, model: nn.Module) -> None:
+        """Keep the features of every frame, and the outputs of the value encoder and of the matching head."""
+        self.seen = {"features": recorded(model, "encode_shallow"), "value": recorded(model.value_encoder, "forward"),
+                     "readout": recorded(model.matching_head, "forward")}
 
     @torch.no_grad()
     def run(self) -> dict[str, np.ndarray]:
         """Outputs by the names and with the subsampling of the manifest."""
         model = self.build()
-        self.watch(model.key_encoder, "features")
-        self.watch(model.value_encoder, "value")
-        self.watch(model.matching_head, "readout")
+        self.watch(model)
         prob, state = self.propagate(model)
         frame1 = self.seen["features"][1]
         outputs = {

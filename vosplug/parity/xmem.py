@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from ..converters import XMemConverter
 from ..models.memories import FrameBank, LongTermMemory, LongTermMemoryState, MemoryEntry, Similarity
 from ..registry import PARITY_RUNS, SEGMENTORS
+from ..structures import Rows
 from ..utils.checkpoint import load_weights
 from ..utils.configs import load_config
 from ..utils.errors import CheckpointError
@@ -97,9 +98,7 @@ class XMemParity(STCNParity):
     def run(self) -> dict[str, np.ndarray]:
         """Outputs by the names and with the subsampling of the manifest."""
         model = self.build()
-        self.watch(model.key_encoder, "features")
-        self.watch(model.value_encoder, "value")
-        self.watch(model.matching_head, "readout")
+        self.watch(model)
         self.sensory: list[Tensor] = []
         self.sizes: list[tuple[int, int]] = []
         prob, _ = self.propagate(model)
@@ -131,6 +130,7 @@ class XMemParity(STCNParity):
 
     def after_frame(self, state) -> None:
         """Keep the sensory memory (O, Ch, h, w) and the sizes of working and long-term memory."""
-        self.sensory.append(state.cache["sensory"][0].clone())
+        rows = Rows.of_table(state.active, state.ids.ids)
+        self.sensory.append(state.objects.read("sensory", rows).clone())
         long = getattr(state.memory, "long_term_tokens", 0)
         self.sizes.append((state.memory.tokens - long, long))

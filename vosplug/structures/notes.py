@@ -76,3 +76,16 @@ class Tap:
 
     name: str
     tensor: Tensor
+
+
+@dataclass
+class ReferencePrediction:
+    """What is predicted for a frame whose masks are given, with these masks in its memory (training of AOT).
+
+    Attributes:
+        logits: (B, O + 1, H, W), as those of :class:`~vosplug.structures.StepOutput`.
+        clips: (B,) bool on the CPU, the clips that have objects.
+    """
+
+    logits: Tensor
+    clips: Tensor

@@ -174,8 +174,13 @@ class VideoState:
             self.masks = torch.cat([self.masks, new], dim=1)
         self.ids, self.active = ids, active
 
-    def drop_objects(self, values: list[int]) -> None:
-        """Forget objects in every video of the batch; their ids cannot be used again."""
+    def drop_objects(self, values: list[int], columns: Tensor | None = None) -> None:
+        """Forget objects in every video of the batch; their ids cannot be used again.
+
+        Args:
+            values: ids.
+            columns: columns of the memory that stay, where these are not the channels of the objects.
+        """
         gone = [self.ids.channel(v) for v in values]
         keep = torch.tensor([c for c in range(self.num_objects) if c not in gone], dtype=torch.long)
         self.ids = self.ids.remove(values)
@@ -183,7 +188,7 @@ class VideoState:
         if self.masks is not None:
             self.masks = self.masks[:, keep.to(self.masks.device)]
         if self.memory is not None:
-            self.memory.keep_objects(keep)
+            self.memory.keep_objects(keep if columns is None else columns)
         keys = {(b, value) for b in range(self.batch_size) for value in values}
         self.objects.drop(keys)
         for kept in self.layers.values():

@@ -8,7 +8,7 @@ from torch import nn
 
 from tests.contracts.helpers import CONFIGS, TINY_R50, advance, boxes, build_tiny, random_frames, sparse, track
 from vosplug.evaluation.complexity import state_mib
-from vosplug.evaluation.sparsity import construct_density
+from vosplug.evaluation.work_report import set_density
 from vosplug.models.backbones import Backbone
 from vosplug.models.backbones.sparse_convs import (
     DenseConv,
@@ -160,7 +160,7 @@ def test_where_gradients_are_wanted_models_equal_the_dense_twin_bit_by_bit():
 def test_packed_models_equal_those_with_gradients(options):
     packed, separate = (build_tiny(BASE, {**TINY_R50, **options}) for _ in range(2))
     for model in (packed, separate):
-        construct_density(model, 0.3)
+        set_density(model, 0.3, "m")
     frames, prompts = random_frames(7, SIZE), {0: ((1,), boxes(1, SIZE))}
     for ours, theirs in zip(track(packed, frames, prompts), with_gradients(separate, frames, prompts), strict=True):
         assert torch.allclose(ours, theirs, atol=2e-3)
@@ -377,6 +377,22 @@ def test_surgery_keeps_weights_names_mode_and_what_is_frozen():
     torch.manual_seed(3)
     sparsify(again, dict(type="TripleSparseConv"), "Q")
     assert all(torch.equal(again.state_dict()[name], after[name]) for name in new)
+
+
+def test_frames_reach_the_stem_in_the_format_of_the_kernels():
+    """In inference on a video only; the hook stands once, however often a model is operated on."""
+    model, seen = tiny(where="Q"), []
+    sparsify(model, dict(type="TripleSparseConv"), "D")
+    stem, other = model.key_encoder.backbone.conv1, model.value_encoder.backbone.conv1
+    assert (len(stem._forward_pre_hooks), len(other._forward_pre_hooks)) == (1, 0)
+    stem.register_forward_hook(lambda _module, inputs, _out: seen.append(
+        inputs[0].is_contiguous(memory_format=torch.channels_last)))
+    frames, prompts = random_frames(2, SIZE), {0: ((1,), boxes(1, SIZE))}
+    track(model, frames, prompts)
+    with_gradients(model, frames, prompts)
+    with torch.no_grad():
+        model.forward(model.data_preprocessor.frames(frames)[0])
+    assert seen == [True, True, False, False, False]
 
 
 def test_parts_can_differ():

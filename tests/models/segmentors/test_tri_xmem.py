@@ -4,8 +4,9 @@ import torch
 
 from tests.contracts.helpers import CONFIGS, TINY_XMEM, boxes, build_tiny, random_frames, sparse, track, training_batch
 from tests.models.segmentors.test_spvos import set_gates, work_per_frame
-from vosplug.evaluation.complexity import measure
+from vosplug.evaluation.complexity import measure_frames
 from vosplug.models.backbones.sparse_convs import SparseConv, load_dense_weights
+from vosplug.models.tasks.clips import clip_prompts, first_frames
 from vosplug.registry import SEGMENTORS
 from vosplug.structures import Work
 from vosplug.utils.configs import load_config
@@ -70,24 +71,17 @@ def test_clips_of_four_frames_have_two_memory_frames_which_are_dense():
     batch = training_batch(model, clips=1, length=4)
     sample = batch["data_samples"][0]
     sample.labels, sample.first_frames, sample.ids = sample.labels.masked_fill(sample.labels == 2, 0), (0,), (1,)
+    labels = sample.labels[None]
+    prompts = clip_prompts(labels, first_frames(batch["data_samples"], never=4))
     seen = set()
     for seed in range(6):
         torch.manual_seed(seed)
-        work, step, state = [], model.step, []
-
-        def watched(video, *args, step=step, work=work, state=state, **options):
-            output = step(video, *args, **options)
-            work.append(output.noted(Work))
-            state.append(video)
-            return output
-
-        model.step = watched
+        state = model.init_state(training=True)
         with torch.no_grad():
-            model.loss(batch["inputs"], batch["data_samples"])
-        del model.step
+            work = [output.noted(Work) for output in model.unroll(batch["inputs"], prompts, state=state)]
         dense = tuple(t for t, done in enumerate(work)
                       if all(item.policy is None for item in done if item.layer.startswith("key_encoder")))
-        assert tuple(entry.frame for entry in state[-1].memory) == dense
+        assert tuple(entry.frame for entry in state.memory) == dense
         seen.add(dense)
     assert seen == {(0, 1), (0, 2)}
 
@@ -111,7 +105,7 @@ def test_everywhere_adds_what_is_around_the_blocks_and_computes_the_same():
 def test_the_update_of_the_sensory_memory_is_counted():
     """One frame between memorised ones runs the projections at all strides and the GRU at the coarsest."""
     model = build_tiny(BASE, TINY_XMEM)
-    macs = measure(model, size=(64, 64), objects=2).macs
+    macs = measure_frames(model, size=(64, 64), objects=2).macs
     places, update = 2 * 4 * 4, model.normal_update
     weights = sum(p.weight.numel() for p in update.projections) + update.gru.transform.weight.numel()
     assert macs["query"]["normal_update"] == places * weights

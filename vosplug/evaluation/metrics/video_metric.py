@@ -19,6 +19,7 @@ class VideoMetric(ABC):
     """
 
     keys: tuple[str, ...] = ()
+    family = "vos"  # of models whose videos it scores
 
     def __init__(self):
         self.video: Video | None = None

@@ -31,6 +31,7 @@ class YouTubeVISMetric(VideoMetric):
     """
 
     keys = KEYS
+    family = "vis"
 
     def __init__(self, class_agnostic: bool = False):
         super().__init__()

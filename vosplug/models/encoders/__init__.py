@@ -2,6 +2,8 @@
 
 from .build import build_encoders
 from .key_encoder import FrameFeatures, KeyEncoder
+from .projected_encoder import ProjectedEncoder
 from .value_encoder import CBAMFuser, ResidualFuser, ValueEncoder
 
-__all__ = ["CBAMFuser", "FrameFeatures", "KeyEncoder", "ResidualFuser", "ValueEncoder", "build_encoders"]
+__all__ = ["CBAMFuser", "FrameFeatures", "KeyEncoder", "ProjectedEncoder", "ResidualFuser", "ValueEncoder",
+           "build_encoders"]

@@ -1,9 +1,14 @@
 """Small blocks that several parts share."""
 
 from .cbam import CBAM
+from .drop_path import DropPath
 from .fusion import LastStage, TopDownFusion
+from .identity_bank import IdentityBank
+from .position import SinePositions
 from .residual import PreActBlock
 from .sensory import MultiScaleUpdate, SensoryGRU
 from .similarity import anisotropic_l2
+from .window_attention import window_attention
 
-__all__ = ["CBAM", "LastStage", "MultiScaleUpdate", "PreActBlock", "SensoryGRU", "TopDownFusion", "anisotropic_l2"]
+__all__ = ["CBAM", "DropPath", "IdentityBank", "LastStage", "MultiScaleUpdate", "PreActBlock", "SensoryGRU",
+           "SinePositions", "TopDownFusion", "anisotropic_l2", "window_attention"]

@@ -3,8 +3,10 @@
 from .base import ClipLoss, NoteLoss, PixelLoss, WorkLoss
 from .bootstrapped_ce import BootstrappedCE
 from .dice import DiceLoss
+from .reference import ReferenceLoss
+from .soft_jaccard import SoftJaccardLoss
 from .sparsity import ComputationLoss, SparsityLoss
 from .tracklet_loss import TrackletLoss
 
-__all__ = ["BootstrappedCE", "ClipLoss", "ComputationLoss", "DiceLoss", "NoteLoss", "PixelLoss", "SparsityLoss",
-           "TrackletLoss", "WorkLoss"]
+__all__ = ["BootstrappedCE", "ClipLoss", "ComputationLoss", "DiceLoss", "NoteLoss", "PixelLoss", "ReferenceLoss",
+           "SoftJaccardLoss", "SparsityLoss", "TrackletLoss", "WorkLoss"]

@@ -3,7 +3,11 @@
 from .affinity import AffinityMatching
 from .base import MatchingHead
 from .best_affinities import BestAffinities
+from .gated_propagation import GatedPropagation
 from .l2 import AnisotropicL2Matching, L2Matching
 from .locality_prior import LocalityPrior
+from .long_short_term import LongShortTermTransformer
+from .propagation import Propagation
 
-__all__ = ["AffinityMatching", "AnisotropicL2Matching", "BestAffinities", "L2Matching", "LocalityPrior", "MatchingHead"]
+__all__ = ["AffinityMatching", "AnisotropicL2Matching", "BestAffinities", "GatedPropagation", "L2Matching",
+           "LocalityPrior", "LongShortTermTransformer", "MatchingHead", "Propagation"]

@@ -4,7 +4,9 @@ from .base import Memory, MemoryState, Similarity
 from .clip_sampler import ClipSampler, ClipSamplerState
 from .entry import MemoryEntry, joined
 from .frame_bank import FrameBank, FrameBankState
+from .layered_bank import LayeredBank, LayeredBankState
 from .long_term import LongTermMemory, LongTermMemoryState
 
-__all__ = ["ClipSampler", "ClipSamplerState", "FrameBank", "FrameBankState", "LongTermMemory", "LongTermMemoryState",
+__all__ = ["ClipSampler", "ClipSamplerState", "FrameBank", "FrameBankState", "LayeredBank",
+           "LayeredBankState", "LongTermMemory", "LongTermMemoryState",
            "Memory", "MemoryEntry", "MemoryState", "Similarity", "joined"]

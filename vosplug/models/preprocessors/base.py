@@ -30,10 +30,12 @@ class BasePreprocessor(BaseDataPreprocessor, ABC):
         non_blocking: as in mmengine.
 
     Attributes:
+        family: of the models that it prepares frames for, see :class:`~..segmentors.task_model.TaskModel`.
         align_corners: how logits are interpolated: the outermost pixels keep their places (True), or the edges of the
             picture do.
     """
 
+    family = "vos"
     align_corners = False
 
     def __init__(self, mean: tuple = IMAGENET_MEAN, std: tuple = IMAGENET_STD, non_blocking: bool = False):

@@ -19,6 +19,8 @@ class VISPreprocessor(VOSPreprocessor):
         divisor: both sides of the padded frame are multiples of this; 32 is the coarsest level of an FPN.
     """
 
+    family = "vis"
+
     def geometry(self, native: tuple[int, int], *, fit: tuple[int, int] | None = None, scale: float = 1.0,
                  max_short_side: int | None = None, max_long_side: int | None = None) -> Geometry:
         """See :meth:`VOSPreprocessor.geometry`.

@@ -134,6 +134,7 @@ class VOSSegmentor(TaskModel):
         known = state.active
         kind = self.kind_of(state, prompt, last)
         with self.running(state, prompted=prompt is not None, last=last, labels=labels) as run:
+            run.prompt = prompt
             features = self.encode_shallow(frame)
             logits, fresh = self.segment(state, features, run)
             if prompt is not None:
@@ -144,7 +145,7 @@ class VOSSegmentor(TaskModel):
                 run.started = rows.having(set(rows.keys) - before)
                 fresh = rows.having({*fresh.keys, *run.started.keys})
             masks = self.feedback(state, logits)
-            if len(fresh):
+            if len(fresh) or prompt is not None:  # an object may start in a row that was not computed anew
                 with run.whose(fresh):
                     self.memorize(state, self.encode_deep(features), masks, fresh, run)
         state.masks = masks

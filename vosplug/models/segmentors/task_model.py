@@ -1,12 +1,13 @@
 """What all segmentors share: a preprocessor, and a task by which they are trained."""
 
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from mmengine.model import BaseModel
 from torch import Tensor
 
 from ...registry import PREPROCESSORS
+from ...utils.errors import ConfigError
 
 
 class TaskModel(BaseModel):
@@ -16,10 +17,24 @@ class TaskModel(BaseModel):
         preprocessor: config of a preprocessor (kind ``preprocessor``).
         task: how it is trained (kind ``task``) unless training sets another, see :meth:`use_task`.
         init_cfg: as in mmengine.
+
+    Attributes:
+        family: what commands treat alike: ``vos`` follows given objects frame by frame, ``vis`` finds instances clip by
+            clip.
+
+    Raises:
+        ConfigError: the preprocessor is for models of another family.
     """
+
+    family: ClassVar[str] = "vos"
 
     def __init__(self, preprocessor: dict, task: Any, init_cfg: dict | None = None):
         super().__init__(data_preprocessor=PREPROCESSORS.build(preprocessor), init_cfg=init_cfg)
+        made_for = getattr(self.data_preprocessor, "family", self.family)
+        if made_for != self.family:
+            raise ConfigError(f"{type(self).__name__} is a {self.family.upper()} method, but "
+                              f"{type(self.data_preprocessor).__name__} is for {made_for.upper()} methods: give it "
+                              f"another preprocessor, such as {self.family.upper()}Preprocessor")
         self.use_task(task)
 
     @property

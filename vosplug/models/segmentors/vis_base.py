@@ -33,6 +33,8 @@ class BaseVISSegmentor(TaskModel):
         init_cfg: as in mmengine.
     """
 
+    family = "vis"
+
     def __init__(self, preprocessor: dict, num_classes: int, clip_length: int = 36, linker: dict | None = None,
                  loss: dict | None = None, correspondence: bool = True, init_cfg: dict | None = None):
         super().__init__(preprocessor=preprocessor, task=SupervisedTracklets(), init_cfg=init_cfg)

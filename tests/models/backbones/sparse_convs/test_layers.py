@@ -67,7 +67,8 @@ def run(layer, frames, *, dense_first=True, objects=((0, 1),), state=None, call=
     state, work, outputs = state or VideoState(batch_size=len(frames[0])), [], []
     with torch.set_grad_enabled(grad):
         for t, x in enumerate(frames):
-            with frame_run(state, dense_first and t == 0, layer.training, objects).working() as done:
+            training = layer is not None and layer.training
+            with frame_run(state, dense_first and t == 0, training, objects).working() as done:
                 out = (call or layer)(x)
                 outputs.append(out if grad else out.clone())
             work += done.notes
@@ -497,6 +498,25 @@ def test_a_video_inside_another_one(kind):
                 results[0].append(call(frames[t]).clone())
                 assert len(outer.notes) == 1
     assert all(torch.equal(a, b) for a, b in zip(results[0] + results[1], expected + other, strict=True))
+
+
+@pytest.mark.parametrize("first, second", [(first, second) for first in KINDS for second in KINDS])
+def test_a_layer_behind_a_buffer_of_another_one(first, second):
+    """Outputs that are updated in place are inputs of the next layer, which may keep them: both executors agree."""
+    torch.manual_seed(1)
+    layers = [first(4, 6, 3, padding=1).eval(), second(6, 6, 3, padding=1).eval()]
+    for number, layer in enumerate(layers):
+        nn.init.normal_(layer.gate.weight)
+        layer.name, layer.per_frame = f"layer{number}", True
+
+    def both(x):
+        for layer in layers:
+            x = conv_norm_relu(layer, nn.Identity(), x, relu=False)
+        return x
+
+    frames = frames_of(6)
+    outputs, expected = run(None, frames, call=both)[0], run(None, frames, call=both, grad=True)[0]
+    assert all(torch.allclose(a, b, atol=1e-4) for a, b in zip(outputs, expected, strict=True))
 
 
 def test_packed_weights_are_neither_copied_nor_saved():

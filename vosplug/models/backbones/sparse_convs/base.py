@@ -9,7 +9,7 @@ from ....structures import Work
 from ....utils.errors import ConfigError
 from ...frame_run import FrameRun, is_training
 from ...layers.build import add_and_activate
-from .constructed import ForcedPolicy
+from .constructed import ForcedPolicy, policy_of_density
 from .executors import DifferentiableConv, PackedConv, WeightCache
 from .gates import COMPUTE, Choice, Gate
 from .kept import keep, recall, run_of
@@ -152,6 +152,10 @@ class SparseConv(nn.Conv2d):
         if self.forced is not None:
             policy = self.gate.settle(self.forced(self.name, tuple(policy.shape), policy.device))
         return Choice(policy if known is None else policy.masked_fill(~known[:, None, None], COMPUTE))
+
+    def compute_share(self, share: float) -> None:
+        """Compute this share of the sites in evaluation from now on, in clusters, whatever the gate has learnt."""
+        self.forced = policy_of_density(share)
 
     def keep(self, x: Tensor, conv: Executor, run: FrameRun, out: Tensor, remembered: dict[str, Tensor],
              policy: Tensor | None = None) -> None:

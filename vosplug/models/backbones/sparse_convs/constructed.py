@@ -33,6 +33,15 @@ class ClusteredPolicy:
         return clustered_policy(shape, self.compute, self.reuse, device)
 
 
+def policy_of_density(density: float) -> ClusteredPolicy:
+    """The policy that computes ``density`` of the sites, and reuses and skips the others in the paper's proportion.
+
+    Those are 23.8 to 66.1 (SpVOS, Fig. 5).
+    """
+    reuse = (1 - density) * PAPER_SHARES[1] / (1 - PAPER_SHARES[0])
+    return ClusteredPolicy(density, min(reuse, 1 - density))
+
+
 class RandomPolicy:
     """Each site is drawn on its own, anew for every layer and frame, from a seed.
 

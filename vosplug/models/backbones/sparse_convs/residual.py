@@ -25,15 +25,15 @@ class ResidualSparseConv(SparseConv):
         return BinaryGate(self, otherwise=REUSE)
 
     def remember(self, x: Tensor) -> dict[str, Tensor]:
-        """See the base class."""
-        return {"x": x}
+        """The input; in inference a copy, as the layer that made it may overwrite it on the next frame."""
+        return {"x": x if torch.is_grad_enabled() else x.clone()}
 
     def ask(self, x: Tensor, kept: dict[str, Tensor], known: Tensor | None) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
         """The gate sees the change of the input; of a row without past all is change."""
         change = x - kept["x"]
         if known is not None:
             change = torch.where(known[:, None, None, None], change, x)
-        return self.gate(change), change, {"x": x}
+        return self.gate(change), change, self.remember(x)
 
     def carry_out(self, conv: Executor, x: Tensor, choice: Choice, kept: dict[str, Tensor], known: Tensor | None,
                   shortcut: Tensor | None) -> Tensor:

@@ -4,12 +4,15 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 
 from ....registry import FRAME_POLICIES, LOSSES, SEGMENTORS, SPARSE_CONVS
 from ....utils.errors import ConfigError
+from ...frame_run import current_run, is_training
 from ..base import Backbone
 from .base import SparseConv
+from .executors import channels_last
 from .policies import Mixed
 from .weights import load_dense_weights
 
@@ -36,7 +39,7 @@ class SparsePart:
 
     def convs(self, model: nn.Module, *, outer: bool) -> Iterator[tuple[str, nn.Conv2d]]:
         """Names and modules of the plain convolutions in the blocks, or of those around them."""
-        stems = {f"{name}.{module.stem}" for name, module in model.named_modules() if isinstance(module, Backbone)}
+        stems = stems_of(model)
         for name, module in model.named_modules():
             if type(module) is nn.Conv2d and name not in stems:
                 around = matches(name, self.outer)
@@ -48,7 +51,7 @@ def sparsify(model: nn.Module, conv: dict, where: str = "QD", *, everywhere: boo
     """Replace convolutions of a finished ``model`` by sparse ones, in place.
 
     Weights (the very parameters), names, device, mode and what is frozen stay; gates are new, with the start values of
-    their kind.
+    their kind. In inference frames then reach the stem of a backbone in the memory format of the kernels.
 
     Args:
         model: a segmentor with ``sparse_parts``.
@@ -74,6 +77,9 @@ def sparsify(model: nn.Module, conv: dict, where: str = "QD", *, everywhere: boo
             raise ConfigError(f"everywhere=True has no effect on the {part.name} of {type(model).__name__}: leave it "
                               "out, or the letter of the part")
         replaced += replace_convs(model, [*found, *outer], conv, part.per_frame)
+    for stem in stems_of(model).values():
+        if stem.in_channels == 3 and frame_to_channels_last not in stem._forward_pre_hooks.values():
+            stem.register_forward_pre_hook(frame_to_channels_last)
     return replaced
 
 
@@ -121,6 +127,19 @@ def replace_convs(model: nn.Module, convs: Iterable[tuple[str, nn.Conv2d]], conf
         setattr(model.get_submodule(parent), leaf, new.train(old.training))
         names.append(name)
     return names
+
+
+def stems_of(model: nn.Module) -> dict[str, nn.Conv2d]:
+    """The first convolutions of the backbones of ``model``, by name."""
+    return {f"{name}.{module.stem}": module.get_submodule(module.stem) for name, module in model.named_modules()
+            if isinstance(module, Backbone)}
+
+
+def frame_to_channels_last(stem: nn.Conv2d, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...] | None:
+    """A hook before a stem: in inference the pyramid is made in the memory format of the kernels, without copies."""
+    if current_run() is None or torch.is_grad_enabled() or is_training(stem):
+        return None
+    return tuple(channels_last(x) for x in inputs)
 
 
 def matches(name: str, patterns: Iterable[str]) -> bool:

@@ -10,8 +10,10 @@ import torch.distributed as dist
 import torch.multiprocessing as mp
 
 from tests.inference.colour_segmentor import ColourSegmentor, moving_squares
-from vosplug.evaluation.loop import VideoEvaluator, evaluate_videos, share_of
+from vosplug.evaluation.evaluator import share_of
+from vosplug.evaluation.families import evaluate_videos
 from vosplug.evaluation.metrics import DavisMetric, YouTubeVOSMetric
+from vosplug.evaluation.vos_evaluator import VOSEvaluator
 from vosplug.inference.baselines import Baseline
 from vosplug.structures import Video, VideoDataset
 from vosplug.utils.errors import DataError, InputError, OutputError
@@ -64,7 +66,7 @@ def test_scores_and_files(videos, tmp_path):
 
 
 def test_the_speed_and_the_frames_are_counted(videos):
-    evaluator = VideoEvaluator(ColourSegmentor(), progress=False)
+    evaluator = VOSEvaluator(ColourSegmentor(), progress=False)
     evaluator.run(Videos(videos), None)
     assert evaluator.frames == 17
     assert evaluator.fps > 0
@@ -133,7 +135,7 @@ def work(rank, store, videos, broken, results):
     """One process of a group: evaluate sound videos, then some of which one is broken; write what came back."""
     torch.set_num_threads(1)
     dist.init_process_group("gloo", init_method=f"file://{store}", rank=rank, world_size=2)
-    evaluator = VideoEvaluator(ColourSegmentor(smear=8.0), progress=False)
+    evaluator = VOSEvaluator(ColourSegmentor(smear=8.0), progress=False)
     answer = evaluator.run(Videos(videos), DavisMetric()), evaluator.frames
     try:
         evaluator.run(Videos(broken), DavisMetric())

@@ -1,0 +1,3 @@
+# AOT-B: three propagation layers.
+_base_ = "aott.py"
+model = dict(matching_head=dict(layers=3))

@@ -1,0 +1,3 @@
+# DeAOT-B: three propagation layers.
+_base_ = "deaott.py"
+model = dict(matching_head=dict(layers=3))

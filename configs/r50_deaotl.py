@@ -1,0 +1,4 @@
+# R50-DeAOT-L: DeAOT-L with ResNet-50, whose map of stride 16 is both decoded and projected.
+_base_ = "deaotl.py"
+model = dict(encoder=dict(
+    backbone=dict(_delete_=True, type="ResNet", depth=50, norm=dict(type="FrozenBN"), frozen_stages=1)))

@@ -1,0 +1,79 @@
+"""Attention over tokens: reading a memory of several frames, and between the cells of one frame."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from .aggregate import full_precision
+
+MAX_SCORES = 1 << 24  # scores held at a time outside training
+
+
+def split_heads(x: Tensor, heads: int) -> Tensor:
+    """(R, L, heads*D) -> (R, heads, L, D), without a copy."""
+    return x.unflatten(-1, (heads, -1)).transpose(1, 2)
+
+
+def merge_heads(x: Tensor) -> Tensor:
+    """(R, heads, L, D) -> (R, L, heads*D)."""
+    return x.transpose(1, 2).flatten(2)
+
+
+def scores_of(query: Tensor, key: Tensor) -> Tensor:
+    """Similarities (..., L, N) of (..., L, D) and (..., N, D) over sqrt(D), in float32 at least."""
+    with torch.autocast(query.device.type, enabled=False):
+        query = full_precision(query) * query.shape[-1] ** -0.5
+        return query @ full_precision(key).transpose(-1, -2)
+
+
+def attend(query: Tensor, keys: Sequence[Tensor], values: Sequence[Tensor]) -> Tensor:
+    """softmax(Q K^T / sqrt(D)) V over the tokens of all frames together.
+
+    Frames are never joined into one tensor. Outside training, queries come in chunks that bound the extra memory.
+
+    Args:
+        query: (R, heads, L, D).
+        keys: one (R, heads, N_i, D) per frame.
+        values: one (R, heads, N_i, Dv) per frame.
+
+    Returns:
+        (R, heads, L, Dv).
+    """
+    rows, heads, length = query.shape[:3]
+    lengths = [key.shape[2] for key in keys]
+    step = length if torch.is_grad_enabled() else max(1, MAX_SCORES // (rows * heads * sum(lengths)))
+    parts = []
+    for start in range(0, length, step):
+        chunk = query[:, :, start : start + step]
+        scores = [scores_of(chunk, key) for key in keys]
+        weights = (scores[0] if len(scores) == 1 else torch.cat(scores, dim=-1)).softmax(dim=-1)
+        read = 0
+        for part, value in zip(weights.split(lengths, dim=-1), values, strict=True):
+            read = read + part.to(value.dtype) @ value
+        parts.append(read)
+    return parts[0] if len(parts) == 1 else torch.cat(parts, dim=2)
+
+
+class SelfAttention(nn.Module):
+    """Multi-head attention between the cells of a frame (Vaswani et al., 2017); positions act on queries and keys only.
+
+    Args:
+        channels: of input and output.
+        heads: divides ``channels``.
+    """
+
+    def __init__(self, channels: int, heads: int):
+        super().__init__()
+        self.heads = heads
+        self.query = nn.Linear(channels, channels)
+        self.key = nn.Linear(channels, channels)
+        self.value = nn.Linear(channels, channels)
+        self.out = nn.Linear(channels, channels)
+
+    def forward(self, x: Tensor, position: Tensor) -> Tensor:
+        """(R, L, C), (L, C) -> (R, L, C)."""
+        placed = x + position
+        query, key, value = (split_heads(t, self.heads)
+                             for t in (self.query(placed), self.key(placed), self.value(x)))
+        return self.out(merge_heads(attend(query, [key], [value])))
