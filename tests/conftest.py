@@ -52,8 +52,8 @@ def registries():
     """What a test registers, or loads as a plugin, is forgotten after it."""
     from vosplug.registry import KINDS, MODELS
 
+    kinds = {name: dict(kind.members()) for name, kind in KINDS.items()}  # imports all parts
     modules, models = set(sys.modules), dict(MODELS.module_dict)
-    kinds = {name: dict(kind.members()) for name, kind in KINDS.items()}
     yield
     for name in set(sys.modules) - modules:
         if "plugin" in name:
