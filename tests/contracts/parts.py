@@ -23,7 +23,8 @@ OFFERED: dict[Kind, dict[str, Any]] = {
     registry.BACKBONES: dict(in_channels=3),
     registry.ENCODERS: dict(base_channels=11),
     registry.SPARSE_CONVS: dict(in_channels=4, out_channels=6, kernel_size=3, padding=1),
-    registry.MATCHING_HEADS: dict(key_channels=CK, value_channels=CV, stride=16),
+    registry.GATES: dict(in_channels=6),
+    registry.MATCHING_HEADS: dict(key_channels=CK, value_channels=CV, stride=16, feature_channels=5),
     registry.DECODERS: dict(value_channels=CV, context_channels=3, levels=LEVELS, stride=16),
     registry.LAYERS: dict(in_levels=LEVELS, value_channels=3, base_channels=4, hidden_channels=3, max_objects=3,
                           channels=16, stride=8),
@@ -32,7 +33,7 @@ OFFERED: dict[Kind, dict[str, Any]] = {
     registry.QUERIES: dict(channels=8), registry.QUERY_ATTENTIONS: dict(channels=8),
     registry.DYNAMIC_CONVS: dict(channels=8), registry.TRACKLET_HEADS: dict(channels=8, num_classes=3),
 }
-IN_CHANNELS = {"update": 5, "update of scales": (5, 4)}  # of layers, by their role
+IN_CHANNELS = {"update": 5, "update of scales": (5, 4), "delta": 6}  # of layers, by their role
 PROTOCOLS: set[tuple[str, str]] = set()  # (kind, role) of which a module here tests what they must do
 
 

@@ -123,6 +123,27 @@ def test_memories_answer_the_protocol(part, training):
     assert memory.tokens == len(memory) == 0 and memory.latest is None
 
 
+@pytest.mark.parametrize("part", cases(MEMORIES, "target"))
+def test_target_models_are_learnt_for_each_object_and_go_with_it(part):
+    policy = part.build()
+    assert isinstance(policy, Memory)
+    memory, features = policy.new(), torch.randn(3, 5, 4, 6)
+    masks = torch.zeros(3, 16, 24)
+    masks[:, 4:12, 6:18] = 1
+    for channel in (0, 1):
+        memory.start((0, channel), (channel, 0), features, masks.roll(6 * channel, -1))
+    tokens, rows = memory.tokens, rows_of(BOTH)
+    scores = memory.score(memory.project(features[:1], rows), rows)
+    assert scores.shape == (2, 1, 4, 6) and torch.isfinite(scores).all() and tokens > 0
+    assert memory.wants(3, prompted=False, last=False) and not memory.wants(3, prompted=True, last=True)
+    memory.keep_objects(torch.tensor([1]))
+    left = rows_of([[True]])
+    assert memory.tokens == tokens // 2
+    assert torch.equal(memory.score(memory.project(features[:1], left), left)[0], scores[1])
+    memory.keep_objects(torch.tensor([], dtype=torch.long))
+    assert memory.tokens == len(memory) == 0
+
+
 @pytest.mark.parametrize("part", cases(MEMORIES))
 def test_memories_stay_within_their_budget(part):
     sizes = [len(list(memory_of(part.build(), frames=n))) for n in (12, 24)]

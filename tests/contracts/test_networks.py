@@ -5,7 +5,7 @@ import torch
 
 from vosplug.models.encoders import FrameFeatures
 from vosplug.models.memories import FrameBank
-from vosplug.registry import BACKBONES, DECODERS, ENCODERS, LAYERS
+from vosplug.registry import BACKBONES, DECODERS, ENCODERS, LAYERS, PREPROCESSORS
 from vosplug.utils.errors import ConfigError, InputError
 
 from .parts import CELLS, CV, FRAME, LEVELS, cases, memory_of, pyramid_of, rows_of
@@ -143,6 +143,33 @@ def test_decoders_decode_a_subset_of_the_rows_as_all_of_them(part):
 
     with torch.no_grad():
         assert torch.allclose(decode(readout[some], rows.select(some)), decode(readout, rows)[some], atol=1e-5)
+
+
+@pytest.mark.parametrize("part", cases(DECODERS, "score"))
+def test_refiners_bring_a_score_to_the_size_of_the_frame_row_by_row(part):
+    decoder = part.build().eval()
+    features, score = pyramid_of(3), torch.randn(3, 1, *CELLS)
+    with torch.no_grad():
+        x = decoder.coarse(features, score)
+        logits = decoder.fine(features, score, x, FRAME)
+        own = {name: level[1:2] for name, level in features.items()}
+        alone = decoder.fine(own, score[1:2], decoder.coarse(own, score[1:2]), FRAME)
+    assert x.shape == (3, decoder.out_channels, FRAME[0] // decoder.stride, FRAME[1] // decoder.stride)
+    assert logits.shape == (3, 1, *FRAME) and torch.allclose(alone[0], logits[1], atol=1e-5)
+
+
+@pytest.mark.parametrize("part", cases(LAYERS, "samples"))
+def test_samples_of_a_first_frame_are_those_of_the_seed(part):
+    maker, preprocessor = part.build(), PREPROCESSORS.build(dict(type="VOSPreprocessor", divisor=1))
+    frame, _ = preprocessor.frames(torch.randint(0, 256, (1, 3, 40, 48), dtype=torch.uint8))
+    mask = torch.zeros(40, 48)
+    mask[10:26, 12:32] = 1
+    frames, masks = maker(frame[0], mask, (0, 1, 2), preprocessor)
+    assert frames.shape == (maker.count, 3, 40, 48) and masks.shape == (maker.count, 40, 48)
+    assert torch.equal(frames[0], frame[0]) and torch.equal(masks[0], mask) and set(masks.unique().tolist()) == {0, 1}
+    torch.manual_seed(5)
+    again = maker(frame[0], mask, (0, 1, 2), preprocessor)
+    assert torch.equal(again[0], frames) and torch.equal(again[1], masks)
 
 
 @pytest.mark.parametrize("part", cases(LAYERS, "fusion"))
