@@ -128,10 +128,18 @@ class TestMemories:
         assert kinds == ["first", "memory", "memory", "first", "memory", "query"]
         assert result.macs == usual.macs
 
+    def test_the_first_query_reads_the_kept_frames_alone(self):
+        usual, _ = self.measured(FrameBank(every=5))
+        result, kinds = self.measured(FrameBank(every=5, include_last=True))
+        assert kinds == ["first", *4 * ["query"], "memory"]
+        heads = [(found.macs["query"]["matching_head"], found.macs["memory"]["matching_head"])
+                 for found in (usual, result)]
+        assert heads[0][0] == heads[1][0] and heads[0][1] < heads[1][1]  # from then on that of the last frame, too
+
     def test_only_what_starts_objects_is_kept(self):
         usual, _ = self.measured(FrameBank(every=5))
         result, kinds = self.measured(FrameBank(every=9999))
-        assert kinds == ["first", "query", "query"] and set(result.macs) == {"first", "query"}
+        assert kinds == ["first", "query"] and set(result.macs) == {"first", "query"}
         assert result.macs["query"] == usual.macs["query"]
         with pytest.raises(InputError, match="keeps 1 frames, not 2"):
             self.measured(FrameBank(every=9999), memory_frames=2)
