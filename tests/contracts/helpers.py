@@ -24,6 +24,14 @@ TINY_SMALL = {
     "model.value_encoder.fuser.channels": 16, "model.decoder.compress_channels": 16,
     "model.decoder.up_channels": (16,), "model.key_encoder.key_channels": 16,
 }
+TINY_BACKBONE = {"type": "ResNet", "depth": None, "block": "basic", "blocks": (1, 1, 1, 1), "stem_channels": 8,
+                 "widths": (8, 8, 8, 8), "frozen_stages": 0}
+TINY_TARGET = {"augmentation": {"type": "CutAndPaste", "num_aug": 3}, "channels": 4, "init_iters": (2, 2),
+               "update_iters": (2,), "update_every": 2, "capacity": 6,
+               "train": {"channels": 3, "update_every": None, "augmentation": {"num_aug": 3}}}
+TINY_FRTM = {"model.backbone": TINY_BACKBONE, "model.decoder.channels": 8, "model.losses": [{"type": "ObjectBCE"}],
+             **{f"model.memory.{name}": value for name, value in TINY_TARGET.items()}}
+TINY_GATE = {"model.translator.hidden": 8, "model.tau": 0.15}
 TINY_XMEM = {**TINY_R50, "model.sensory_channels": 8, "model.normal_update.mid_channels": 8}
 
 TINY_IDENTITY = {
@@ -41,6 +49,11 @@ def sparse(conv: str, policy: str, where: str = "QD", everywhere: bool = False) 
                              "everywhere": everywhere, "losses": [{"type": loss, "weight": 0.1}]}}
 
 
+def gated(options: dict) -> dict:
+    """Options of a model, for the same model behind a reuse gate."""
+    return {name.replace("model.", "model.segmentor.", 1): value for name, value in options.items()}
+
+
 # One small instance of every registered segmentor family; a new family adds its line here.
 FAMILIES = {
     "AOT": [("_base_/aot_model.py", TINY_AOT), ("_base_/aot_model.py", {**TINY_AOT, "model.matching_head.layers": 3,
@@ -48,6 +61,14 @@ FAMILIES = {
     "DeAOT": [("_base_/deaot_model.py", TINY_IDENTITY),
               ("_base_/deaot_model.py", {**TINY_IDENTITY, "model.matching_head.layers": 3, "model.memory.gap": 2}),
               ("_base_/deaot_model.py", {**TINY_IDENTITY, **sparse("TripleSparseConv", "Mixed", everywhere=True)})],
+    "FRTM": [("_base_/frtm_model.py", TINY_FRTM),
+             ("_base_/frtm_model.py", {**TINY_FRTM, "model.protocol": "youtube_vos"})],
+    "ReuseGated": [
+        ("_base_/g_frtm_model.py", {**gated(TINY_FRTM), "model.tau": 0.15}),
+        ("g_stcn_r50.py", {**gated(TINY_R50), **TINY_GATE, "model.mode": "fusion", "model.tau_copy": 0.5}),
+        ("g_stcn_small.py", {**gated(TINY_SMALL), **TINY_GATE, "model.gate": {"type": "ChangeGate"}}),
+        ("g_spvos_r50.py", {**gated(TINY_R50), **TINY_GATE, "model.max_reuse": 2}),
+        ("g_xmem_r50.py", {**gated(TINY_XMEM), **TINY_GATE, "model.mode": "copy"})],
     "STCN": [("_base_/stcn_r50_model.py", TINY_R50), ("_base_/stcn_small_model.py", TINY_SMALL),
                      ("_base_/stcn_r50_model.py", {**TINY_R50, **sparse("TripleSparseConv", "Mixed")}),
                      ("_base_/stcn_r50_model.py", {**TINY_R50, **sparse("TripleSparseConv", "Mixed", everywhere=True)}),

@@ -6,7 +6,7 @@ import io
 import pytest
 import torch
 
-from vosplug.registry import MODELS, SEGMENTORS
+from vosplug.registry import SEGMENTORS
 from vosplug.structures import Prompt
 from vosplug.utils.errors import ConfigError, InputError
 
@@ -214,8 +214,8 @@ def test_no_frame_follows_the_last_one(model):
         model.step(state, x)
 
 
-def test_unsafe_loading_is_refused(model):
-    parts = dict.fromkeys(("key_encoder", "value_encoder", "matching_head", "decoder"))
+@pytest.mark.parametrize("case", CASES)
+def test_unsafe_loading_is_refused(case):
+    config, options = case
     with pytest.raises(ConfigError, match="init_cfg of type 'Pretrained' would unpickle"):
-        MODELS.build({**parts, "type": type(model).__name__, "preprocessor": {"type": "VOSPreprocessor"},
-                      "memory": {"type": "FrameBank"}, "init_cfg": {"type": "Pretrained", "checkpoint": "x.pth"}})
+        build_tiny(config, {**options, "model.init_cfg": {"type": "Pretrained", "checkpoint": "x.pth"}})

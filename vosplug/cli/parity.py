@@ -31,7 +31,7 @@ def check(manifest: Manifest, tol: float | None, dtype: torch.dtype) -> list[Row
                          f"known: {', '.join(sorted(PARITY_RUNS.names()))}")
     tolerance = manifest.tolerance
     if tol is not None:
-        tolerance = {"max_abs": tol, "max_rel_to_peak": tol}
+        tolerance = {**tolerance, "max_abs": tol, "max_rel_to_peak": tol}
     ours = PARITY_RUNS.get(manifest.family)(manifest, dtype).run()
     rows = []
     for name in sorted({*manifest.expected, *manifest.spec["outputs"], *ours},

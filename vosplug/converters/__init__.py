@@ -3,9 +3,12 @@
 from .aot import AOTConverter, DeAOTConverter
 from .base import Conversion, Converter
 from .efficientvis import EfficientVISConverter
+from .frtm import FRTMConverter
 from .queryinst import MaskRCNNConverter, QueryInstConverter, SparseRCNNConverter
+from .reuse_vos import ReuseVOSConverter
 from .stcn import STCNConverter
 from .xmem import XMemConverter
 
-__all__ = ["AOTConverter", "Conversion", "Converter", "DeAOTConverter", "EfficientVISConverter", "MaskRCNNConverter",
-           "QueryInstConverter", "STCNConverter", "SparseRCNNConverter", "XMemConverter"]
+__all__ = ["AOTConverter", "Conversion", "Converter", "DeAOTConverter", "EfficientVISConverter", "FRTMConverter",
+           "MaskRCNNConverter", "QueryInstConverter", "ReuseVOSConverter", "STCNConverter", "SparseRCNNConverter",
+           "XMemConverter"]

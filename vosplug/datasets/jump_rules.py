@@ -38,4 +38,13 @@ def distinct_frames(rng: np.random.Generator, count: int, length: int, jump: int
     return sorted(result + extra)
 
 
-JUMP_RULES = {"stcn": stcn_frames, "distinct": distinct_frames}
+def anywhere_frames(rng: np.random.Generator, count: int, length: int, jump: int) -> list[int]:
+    """Different frames of the whole video in random order, whatever ``jump`` says (FRTM; the reuse gate).
+
+    A video with fewer than ``length`` frames repeats some of them.
+    """
+    drawn = [int(frame) for frame in rng.permutation(count)[:length]]
+    return drawn + [drawn[int(rng.integers(len(drawn)))] for _ in range(length - len(drawn))]
+
+
+JUMP_RULES = {"stcn": stcn_frames, "distinct": distinct_frames, "anywhere": anywhere_frames}

@@ -36,7 +36,8 @@ class VideoClips:
         max_objects: largest number of slots.
         skip_unit: how many frames lie between two annotated ones; ``max_skip`` of a request is divided by it. 5 for
             YouTube-VOS, so that a distance means the same time in all sets.
-        jump_rule: ``stcn``, or ``distinct`` (no frame twice), for clips that are long beside their videos.
+        jump_rule: ``stcn``, or ``distinct`` (no frame twice), for clips that are long beside their videos, or
+            ``anywhere``: frames of the whole video in random order.
         reverse: probability of reversed time.
         retries: how many choices of frames are tried per video.
         late_objects: objects that appear after the first frame may be chosen too; they have ``first_frames > 0``.

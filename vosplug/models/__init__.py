@@ -4,6 +4,7 @@ from . import (
     backbones,
     decoders,
     encoders,
+    gates,
     layers,
     losses,
     matching_heads,
@@ -15,5 +16,5 @@ from . import (
 )
 from .preprocessors import ResizingPreprocessor, VISPreprocessor, VOSPreprocessor
 
-__all__ = ["ResizingPreprocessor", "VISPreprocessor", "VOSPreprocessor", "backbones", "decoders", "encoders", "layers",
-           "losses", "matching_heads", "memories", "necks", "segmentors", "tasks", "tracklets"]
+__all__ = ["ResizingPreprocessor", "VISPreprocessor", "VOSPreprocessor", "backbones", "decoders", "encoders", "gates",
+           "layers", "losses", "matching_heads", "memories", "necks", "segmentors", "tasks", "tracklets"]

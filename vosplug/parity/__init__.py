@@ -2,8 +2,10 @@
 
 from .aot import AOTParity
 from .compare import Row, compare
+from .frtm import FRTMParity
 from .manifest import Manifest
+from .reuse_vos import ReuseVOSParity
 from .stcn import STCNParity
 from .xmem import XMemParity
 
-__all__ = ["AOTParity", "Manifest", "Row", "STCNParity", "XMemParity", "compare"]
+__all__ = ["AOTParity", "FRTMParity", "Manifest", "ReuseVOSParity", "Row", "STCNParity", "XMemParity", "compare"]

@@ -1,6 +1,7 @@
 """Golden manifests: what an official implementation computed from known inputs and weights."""
 
 import json
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ NEEDED = ("name", "inputs", "outputs", "tolerance", "source")
 NEEDED_INSIDE = (("inputs", "file"), ("source", "repository"))
 OF_MODELS = ("hyperparameters", "state_dict", "fill")
 INSIDE_MODELS = (("hyperparameters", "num_frames"), ("fill", "checksum"), ("tolerance", "float64"))
+WEIGHTS = ("state_dict", "fill")  # a manifest without either is that of preprocessing, or the like
 TABLE = "sizes"  # of manifests without a model: sizes (H, W) before and after preprocessing
 
 
@@ -47,15 +49,15 @@ class Manifest:
             raise DataError(f"manifest not found: {path}") from error
         except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
             raise DataError(f"{path} is not a readable JSON file: {error}") from error
-        table = isinstance(spec, dict) and TABLE in spec
-        needed, inside = (NEEDED, NEEDED_INSIDE) if table else (NEEDED + OF_MODELS, NEEDED_INSIDE + INSIDE_MODELS)
+        model = not isinstance(spec, dict) or any(key in spec for key in WEIGHTS)
+        needed, inside = (NEEDED + OF_MODELS, NEEDED_INSIDE + INSIDE_MODELS) if model else (NEEDED, NEEDED_INSIDE)
         missing = [key for key in needed if key not in spec] if isinstance(spec, dict) else list(needed)
         missing += [f"{key}.{inner}" for key, inner in inside
                     if not missing and not (isinstance(spec[key], dict) and inner in spec[key])]
         if missing:
             raise DataError(f"{path} is not a golden manifest of a model: it lacks {', '.join(missing)}")
         expected = read_arrays(path.with_suffix(".npz"))
-        if table:
+        if TABLE in spec:
             expected[TABLE] = np.array([row["output"] for row in spec[TABLE]])
         return cls(path, spec, expected, read_arrays(path.parent / f"{spec['inputs']['file']}.npz"))
 
@@ -66,14 +68,20 @@ class Manifest:
 
     @property
     def has_model(self) -> bool:
-        """Whether a model was run, or its preprocessing alone."""
+        """Whether a model was run, or something without weights."""
         return "state_dict" in self.spec
 
     @property
     def tolerance(self) -> dict[str, Any]:
-        """Bounds of a run in the precision that the outputs were made in."""
-        bounds = self.spec["tolerance"].get("float64") or self.spec["tolerance"]["float32"]
-        return {"max_rel_to_peak": 0.0, **bounds}
+        """Bounds of a run in the precision that the outputs were made in, see :func:`~.compare.compare`.
+
+        Some are stated in words: the share of labels that may differ, the mean difference of pictures.
+        """
+        stated = self.spec["tolerance"]
+        bounds = {"max_abs": 0.0, "max_rel_to_peak": 0.0, **(stated.get("float64") or stated.get("float32") or {})}
+        share = re.search(r"up to ([-+.e\d]+) of the pixels", bounds.get("labels", ""))
+        mean = re.search(r"(\w+): mean absolute difference below ([.\d]+)", stated.get("note", ""))
+        return {**bounds, "share": float(share[1]) if share else 0.0, "mean": {mean[1]: float(mean[2])} if mean else {}}
 
     @property
     def hyperparameters(self) -> dict[str, Any]:
@@ -86,7 +94,7 @@ class Manifest:
 
     def label(self) -> np.ndarray:
         """(H, W) uint8 ids of frame 0."""
-        return self.array(self.spec["inputs"].get("label", f"mask{self.hyperparameters['num_objects']}"))
+        return self.array(self.spec["inputs"].get("label") or f"mask{self.hyperparameters['num_objects']}")
 
     def array(self, name: str) -> np.ndarray:
         """An array of the input file by name."""

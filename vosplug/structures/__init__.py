@@ -4,7 +4,7 @@ from .clip import ClipSample
 from .clip_record import ClipRecord, FrameRecord
 from .geometry import Geometry
 from .level import Level
-from .notes import Decision, ReferencePrediction, Tap, Work
+from .notes import Decision, ReferencePrediction, RowLogits, ScoreChange, Tap, Work
 from .object_ids import ObjectIds
 from .row_store import RowStore
 from .rows import Rows
@@ -15,5 +15,5 @@ from .vis_clip import VISClipSample
 from .vis_video import VISTrack, VISVideo
 
 __all__ = ["ClipRecord", "ClipSample", "Decision", "FrameRecord", "Geometry", "Level", "ObjectIds", "Prompt",
-           "ReferencePrediction", "RowStore", "Rows", "StepOutput", "Tap", "TrackMask", "VISClipSample", "VISTrack",
-           "VISVideo", "Video", "VideoDataset", "VideoState", "Work"]
+           "ReferencePrediction", "RowLogits", "RowStore", "Rows", "ScoreChange", "StepOutput", "Tap", "TrackMask",
+           "VISClipSample", "VISTrack", "VISVideo", "Video", "VideoDataset", "VideoState", "Work"]

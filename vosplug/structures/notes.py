@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from .rows import Key
+from .rows import Key, Rows
 
 
 @dataclass
@@ -57,12 +57,45 @@ class Decision:
         reused: (R,) bool on the CPU, rows for which the frame was not computed.
         probability: (R,) of reuse, differentiable in training; None for gates that have none.
         forced: (R,) bool on the CPU, rows that left no choice (objects that start, ...).
+        iou: (R,) IoU of the row's true masks now and on the frame that was last computed for it, in training; nan where
+            both are empty.
     """
 
     keys: tuple[Key, ...]
     reused: Tensor
     probability: Tensor | None = None
     forced: Tensor | None = None
+    iou: Tensor | None = None
+
+
+@dataclass
+class ScoreChange:
+    """How the score of each row was predicted to change since the frame that was last computed for it.
+
+    Attributes:
+        rows: the R rows.
+        delta: (R, 1, h, w) predicted change.
+        score: (R, 1, h, w) of the frame that was last computed.
+        truth: (R, 1, h, w) true masks of this frame, in training.
+    """
+
+    rows: Rows
+    delta: Tensor
+    score: Tensor
+    truth: Tensor | None = None
+
+
+@dataclass
+class RowLogits:
+    """The logits of each row before they are composed, for losses on single objects.
+
+    Attributes:
+        rows: the R rows.
+        logits: (R, K, h, w).
+    """
+
+    rows: Rows
+    logits: Tensor
 
 
 @dataclass

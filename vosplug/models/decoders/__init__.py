@@ -2,5 +2,6 @@
 
 from .fpn_decoder import FPNDecoder
 from .mask_decoder import MaskDecoder
+from .refiner import Refiner
 
-__all__ = ["FPNDecoder", "MaskDecoder"]
+__all__ = ["FPNDecoder", "MaskDecoder", "Refiner"]

@@ -2,13 +2,16 @@
 
 from .cbam import CBAM
 from .drop_path import DropPath
+from .first_frame import CutAndPaste, FixedSamples
 from .fusion import LastStage, TopDownFusion
 from .identity_bank import IdentityBank
 from .position import SinePositions
-from .residual import PreActBlock
+from .residual import PreActBlock, ProjectedBlock
+from .reuse import DeltaGenerator, RefineTranslator
 from .sensory import MultiScaleUpdate, SensoryGRU
 from .similarity import anisotropic_l2
 from .window_attention import window_attention
 
-__all__ = ["CBAM", "DropPath", "IdentityBank", "LastStage", "MultiScaleUpdate", "PreActBlock", "SensoryGRU",
-           "SinePositions", "TopDownFusion", "anisotropic_l2", "window_attention"]
+__all__ = ["CBAM", "CutAndPaste", "DeltaGenerator", "DropPath", "FixedSamples", "IdentityBank", "LastStage",
+           "MultiScaleUpdate", "PreActBlock", "ProjectedBlock", "RefineTranslator", "SensoryGRU", "SinePositions",
+           "TopDownFusion", "anisotropic_l2", "window_attention"]

@@ -77,3 +77,54 @@ def certain_logits(logits: Tensor) -> tuple[Tensor, Tensor]:
     highest = logits.amax(dim=1, keepdim=True)
     return (torch.where(lowest < never, lowest + never, never),
             torch.where(highest > surely, highest + surely, surely))
+
+
+def odds(prob: Tensor, active: Tensor) -> Tensor:
+    """FRTM's merging: a softmax over the odds p / (1 - p), with the smallest 1 - p as background.
+
+    Args:
+        prob: (B, O, H, W) independent probabilities.
+        active: (B, O) bool; other objects get the probability 0.
+
+    Returns:
+        (B, O + 1, H, W) probabilities. Odds reach 1e7, so they are never handed on.
+    """
+    clamped = _with_smallest_background(prob, active)
+    return hide_inactive(clamped / (1 - clamped), active).softmax(dim=1)
+
+
+def keep_winners(prob: Tensor, active: Tensor) -> Tensor:
+    """Leave an object its probability only where it is the most probable; the rest is background.
+
+    Args:
+        prob: (B, O + 1, H, W).
+        active: (B, O) bool.
+
+    Returns:
+        (B, O + 1, H, W) log-probabilities.
+    """
+    channels = torch.arange(prob.shape[1], device=prob.device)[1:, None, None]
+    won = prob[:, 1:] * (prob.argmax(dim=1, keepdim=True) == channels)
+    both = torch.cat([1 - won.sum(dim=1, keepdim=True), won], dim=1)
+    return log_probability(both, active)
+
+
+def log_probability(prob: Tensor, active: Tensor) -> Tensor:
+    """(B, O + 1, H, W) probabilities -> their logarithms, finite for the ``active`` objects (B, O), else -inf."""
+    return hide_inactive(prob.clamp(EPSILON, 1 - EPSILON).log(), active)
+
+
+def normalised_odds(prob: Tensor, active: Tensor) -> Tensor:
+    """TTVOS's merging: odds p / (1 - p) that are made to sum to one, with the smallest 1 - p as background.
+
+    Arguments and result are those of :func:`soft_aggregate`: the softmax of log-odds normalises odds.
+    """
+    clamped = _with_smallest_background(prob, active)
+    return hide_inactive((clamped / (1 - clamped)).log(), active)
+
+
+def _with_smallest_background(prob: Tensor, active: Tensor) -> Tensor:
+    """(B, O, H, W) -> (B, O + 1, H, W): the smallest 1 - p of the active objects comes first; kept off 0 and 1."""
+    prob = prob * active.to(prob)[:, :, None, None]
+    largest = prob.amax(dim=1, keepdim=True) if prob.shape[1] else prob.new_zeros(len(prob), 1, *prob.shape[-2:])
+    return torch.cat([1 - largest, prob], dim=1).clamp(EPSILON, 1 - EPSILON)

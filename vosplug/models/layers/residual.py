@@ -1,4 +1,4 @@
-"""The residual block of STM's fusion module and decoder."""
+"""Residual blocks of decoders."""
 
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -31,3 +31,25 @@ class PreActBlock(nn.Module):
         out = conv_norm_relu(self.conv1, self.norm1, F.relu(x))
         shortcut = x if self.downsample is None else self.downsample(x)
         return conv_norm_relu(self.conv2, self.norm2, out, relu=False, shortcut=shortcut)
+
+
+class ProjectedBlock(nn.Module):
+    """relu(y + conv(relu(norm(conv(y))))) with y = 1x1(x): the residual block of FRTM's segmentation network.
+
+    Args:
+        channels: of input and output.
+        norm: see :func:`~.build.build_norm`.
+    """
+
+    def __init__(self, channels: int, norm: dict | None):
+        super().__init__()
+        self.proj = nn.Conv2d(channels, channels, 1)
+        self.conv1 = nn.Conv2d(channels, channels, 3, padding=1)
+        self.norm = build_norm(norm, channels)
+        self.conv2 = nn.Conv2d(channels, channels, 3, padding=1, bias=False)
+        self.no_norm = nn.Identity()
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(R, C, h, w) -> the same."""
+        x = self.proj(x)
+        return conv_norm_relu(self.conv2, self.no_norm, conv_norm_relu(self.conv1, self.norm, x), shortcut=x)

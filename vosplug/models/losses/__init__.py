@@ -3,10 +3,13 @@
 from .base import ClipLoss, NoteLoss, PixelLoss, WorkLoss
 from .bootstrapped_ce import BootstrappedCE
 from .dice import DiceLoss
+from .object_bce import ObjectBCE
 from .reference import ReferenceLoss
+from .reuse import DeltaLoss, GateProbabilityLoss, GateRateLoss
 from .soft_jaccard import SoftJaccardLoss
 from .sparsity import ComputationLoss, SparsityLoss
 from .tracklet_loss import TrackletLoss
 
-__all__ = ["BootstrappedCE", "ClipLoss", "ComputationLoss", "DiceLoss", "NoteLoss", "PixelLoss", "ReferenceLoss",
-           "SoftJaccardLoss", "SparsityLoss", "TrackletLoss", "WorkLoss"]
+__all__ = ["BootstrappedCE", "ClipLoss", "ComputationLoss", "DeltaLoss", "DiceLoss", "GateProbabilityLoss",
+           "GateRateLoss", "NoteLoss", "ObjectBCE", "PixelLoss", "ReferenceLoss", "SoftJaccardLoss", "SparsityLoss",
+           "TrackletLoss", "WorkLoss"]

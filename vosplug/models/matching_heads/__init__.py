@@ -8,6 +8,7 @@ from .l2 import AnisotropicL2Matching, L2Matching
 from .locality_prior import LocalityPrior
 from .long_short_term import LongShortTermTransformer
 from .propagation import Propagation
+from .template import TemplateMatching
 
 __all__ = ["AffinityMatching", "AnisotropicL2Matching", "BestAffinities", "GatedPropagation", "L2Matching",
-           "LocalityPrior", "LongShortTermTransformer", "MatchingHead", "Propagation"]
+           "LocalityPrior", "LongShortTermTransformer", "MatchingHead", "Propagation", "TemplateMatching"]

@@ -6,7 +6,8 @@ from .entry import MemoryEntry, joined
 from .frame_bank import FrameBank, FrameBankState
 from .layered_bank import LayeredBank, LayeredBankState
 from .long_term import LongTermMemory, LongTermMemoryState
+from .target_model import TargetModel, TargetModelState
 
-__all__ = ["ClipSampler", "ClipSamplerState", "FrameBank", "FrameBankState", "LayeredBank",
-           "LayeredBankState", "LongTermMemory", "LongTermMemoryState",
-           "Memory", "MemoryEntry", "MemoryState", "Similarity", "joined"]
+__all__ = ["ClipSampler", "ClipSamplerState", "FrameBank", "FrameBankState", "LayeredBank", "LayeredBankState",
+           "LongTermMemory", "LongTermMemoryState", "Memory", "MemoryEntry", "MemoryState", "Similarity",
+           "TargetModel", "TargetModelState", "joined"]

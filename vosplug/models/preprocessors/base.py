@@ -86,6 +86,11 @@ class BasePreprocessor(BaseDataPreprocessor, ABC):
         images = images.to(self.anchor.device, non_blocking=True).to(self.anchor.dtype)
         return torch.addcmul(shift, images, scale)
 
+    def denormalize(self, frames: Tensor) -> Tensor:
+        """The inverse of :meth:`normalize`: (..., 3, H, W) -> values 0..255."""
+        scale = frames.new_tensor([255 * s for s in self.std]).view(3, 1, 1)
+        return torch.addcmul(frames.new_tensor([255 * m for m in self.mean]).view(3, 1, 1), frames, scale)
+
     def frames(self, images: Tensor, geometry: Geometry | None = None) -> tuple[Tensor, Geometry]:
         """What the network sees of frames.
 

@@ -4,8 +4,10 @@ from .aot import AOT
 from .base import VOSSegmentor
 from .deaot import DeAOT
 from .efficientvis import EfficientVIS
+from .frtm import FRTM
+from .reuse_gated import ReuseGated
 from .stcn import STCN
 from .vis_base import BaseVISSegmentor
 from .xmem import XMem
 
-__all__ = ["AOT", "STCN", "BaseVISSegmentor", "DeAOT", "EfficientVIS", "VOSSegmentor", "XMem"]
+__all__ = ["AOT", "BaseVISSegmentor", "DeAOT", "EfficientVIS", "FRTM", "ReuseGated", "STCN", "VOSSegmentor", "XMem"]

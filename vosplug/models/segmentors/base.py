@@ -3,19 +3,36 @@
 from abc import abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from ...registry import LOSSES, MEMORIES
-from ...structures import Geometry, Prompt, Rows, StepOutput, VideoState
+from ...structures import Geometry, Level, Prompt, Rows, StepOutput, VideoState
 from ...utils.errors import InputError
 from ..frame_run import FramePolicy, FrameRun
-from ..layers.aggregate import full_precision, soft_aggregate, write_prompt
+from ..layers.aggregate import clamped_logit, full_precision, soft_aggregate, write_prompt
 from ..memories import MemoryState
 from ..tasks import SupervisedClips
 from .task_model import TaskModel
+
+
+@dataclass(frozen=True)
+class Cut:
+    """Where a reuse gate cuts a segmentor in two.
+
+    Attributes:
+        early: channels and stride of what :meth:`VOSSegmentor.early` gives.
+        coarse: channels and stride of what :meth:`VOSSegmentor.decode_coarse` gives, without the score.
+        scored: its last channel is a score of the row, 1 on the object and 0 elsewhere. Where there is none, the mask
+            of the row stands for it.
+    """
+
+    early: Level
+    coarse: Level
+    scored: bool = False
 
 
 class VOSSegmentor(TaskModel):
@@ -33,7 +50,10 @@ class VOSSegmentor(TaskModel):
     Attributes:
         frame_policies: what decides about frames before they are processed, see :class:`~..frame_run.FramePolicy`.
         observers: called with every :class:`StepOutput`, for statistics and plots.
+        cut: where a reuse gate may cut the method in two; None if it cannot be cut.
     """
+
+    cut: Cut | None = None
 
     def __init__(self, preprocessor: dict, memory: dict | None = None, losses: list[dict] | None = None,
                  init_cfg: dict | None = None):
@@ -74,6 +94,22 @@ class VOSSegmentor(TaskModel):
         By default K is 1 and objects are independent: soft aggregation. There may be no row.
         """
         return soft_aggregate(rows.scatter(full_precision(logits[:, 0]).sigmoid()), state.active)
+
+    def early(self, features: Any) -> Tensor:
+        """(B, C, h, w) map of the shallow features that a reuse gate looks at; only of methods with a ``cut``."""
+        raise NotImplementedError(f"{type(self).__name__} has no early features")
+
+    def row_masks(self, masks: Tensor, rows: Rows) -> Tensor:
+        """(B, O, H, W) masks of objects -> (R, 1, H, W) masks of rows."""
+        return rows.gather(masks)[:, None]
+
+    def certain_rows(self, masks: Tensor) -> Tensor:
+        """Logits (R, K, h', w'), as :meth:`decode_fine` gives them, that say what masks (R, 1, H, W) say."""
+        return clamped_logit(masks)
+
+    def give(self, state: VideoState, logits: Tensor, prompt: Prompt, run: FrameRun) -> Tensor:
+        """Make given masks certain in composed ``logits`` (B, O_before + 1, h', w'): (B, O + 1, h', w')."""
+        return write_prompt(logits, prompt, state.ids.ids, state.active)
 
     def feedback(self, state: VideoState, logits: Tensor) -> Tensor:
         """Masks (B, O, H, W) to memorise and to keep as the previous ones: by default the probabilities."""
@@ -140,7 +176,7 @@ class VOSSegmentor(TaskModel):
             if prompt is not None:
                 before = set(self.rows(state).keys)
                 state.start_objects(prompt)
-                logits = write_prompt(logits, prompt, state.ids.ids, state.active)
+                logits = self.give(state, logits, prompt, run)
                 rows = self.rows(state)
                 run.started = rows.having(set(rows.keys) - before)
                 fresh = rows.having({*fresh.keys, *run.started.keys})

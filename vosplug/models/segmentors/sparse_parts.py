@@ -1,11 +1,18 @@
-"""Which convolutions of STCN and its descendants may become sparse (SpVOS, Tables I to III)."""
+"""Which convolutions of a method may become sparse."""
 
 from ..backbones.sparse_convs import SparsePart
 
+# STCN and its descendants (SpVOS, Tables I to III).
 SPARSE_PARTS = {
     "Q": SparsePart("key encoder", per_frame=("*",), blocks=("key_encoder.backbone.*.*",),
                     outer=("key_encoder.backbone.*.downsample.*", "key_encoder.key_proj", "key_encoder.context_proj")),
     "D": SparsePart("decoder", per_frame=("*.skip_conv",), blocks=("decoder.*.conv?",),
                     outer=("decoder.*.downsample", "decoder.*.skip_conv", "decoder.pred")),
     "M": SparsePart("value encoder", blocks=("value_encoder.backbone.*.conv?", "value_encoder.fuser.*.conv?")),
+}
+# FRTM: nothing of it writes into a memory of maps.
+FRTM_PARTS = {
+    "Q": SparsePart("backbone", per_frame=("*",), blocks=("backbone.layer*",), outer=("backbone.*.downsample.*",)),
+    "D": SparsePart("refiner", blocks=("decoder.*.block?.conv?",),
+                    outer=("decoder.*.encoder.transform.*", "decoder.*.block?.proj", "decoder.head.conv?")),
 }

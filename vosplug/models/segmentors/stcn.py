@@ -3,11 +3,11 @@
 from torch import Tensor
 
 from ...registry import DECODERS, MATCHING_HEADS, SEGMENTORS
-from ...structures import Rows, VideoState
-from ..encoders import FrameFeatures, build_encoders
+from ...structures import Level, Rows, VideoState
+from ..encoders import SHALLOW, FrameFeatures, build_encoders
 from ..frame_run import FrameRun
 from ..memories import MemoryEntry, MemoryState
-from .base import VOSSegmentor
+from .base import Cut, VOSSegmentor
 from .sparse_parts import SPARSE_PARTS
 
 
@@ -33,6 +33,7 @@ class STCN(VOSSegmentor):
                                                   value_channels=values.out_channels, stride=keys.stride)
         self.decoder = DECODERS.build(decoder, value_channels=self.matching_head.out_channels or values.out_channels,
                                       context_channels=keys.context_channels, levels=keys.levels, stride=keys.stride)
+        self.cut = Cut(early=keys.levels[SHALLOW], coarse=Level(self.decoder.scale_channels[0], keys.stride))
 
     def new_memory(self, training: bool) -> MemoryState:
         """An empty memory that compares keys as the matching head does."""
@@ -41,6 +42,10 @@ class STCN(VOSSegmentor):
     def encode_shallow(self, frame: Tensor) -> FrameFeatures:
         """The finer levels of the pyramid."""
         return self.key_encoder.shallow(frame)
+
+    def early(self, features: FrameFeatures) -> Tensor:
+        """The last of the finer levels."""
+        return features.pyramid[SHALLOW]
 
     def encode_deep(self, features: FrameFeatures) -> FrameFeatures:
         """Keys, context and the whole pyramid."""

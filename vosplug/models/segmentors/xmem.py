@@ -7,12 +7,12 @@ import torch
 from torch import Tensor
 
 from ...registry import DECODERS, LAYERS, MATCHING_HEADS, SEGMENTORS
-from ...structures import Rows, VideoState
+from ...structures import Level, Rows, VideoState
 from ...utils.errors import ConfigError
-from ..encoders import FrameFeatures, build_encoders
+from ..encoders import SHALLOW, FrameFeatures, build_encoders
 from ..frame_run import FrameRun
 from ..memories import MemoryState
-from .base import VOSSegmentor
+from .base import Cut, VOSSegmentor
 from .sparse_parts import SPARSE_PARTS
 from .stcn import memory_entry
 
@@ -80,6 +80,7 @@ class XMem(VOSSegmentor):
         readout = self.matching_head.out_channels or values.out_channels
         self.decoder = DECODERS.build(decoder, value_channels=readout + sensory_channels,
                                       context_channels=keys.context_channels, levels=keys.levels, stride=keys.stride)
+        self.cut = Cut(early=keys.levels[SHALLOW], coarse=Level(self.decoder.scale_channels[0], keys.stride))
         self.normal_update = LAYERS.build(normal_update or dict(type="MultiScaleUpdate"),
                                           in_channels=self.decoder.scale_channels, hidden_channels=sensory_channels)
         self.deep_update = LAYERS.build(deep_update or dict(type="SensoryGRU"), in_channels=values.out_channels,
@@ -95,6 +96,10 @@ class XMem(VOSSegmentor):
     def encode_shallow(self, frame: Tensor) -> FrameFeatures:
         """The finer levels of the pyramid."""
         return self.key_encoder.shallow(frame)
+
+    def early(self, features: FrameFeatures) -> Tensor:
+        """The last of the finer levels."""
+        return features.pyramid[SHALLOW]
 
     def encode_deep(self, features: FrameFeatures) -> FrameFeatures:
         """Keys, shrinkage, selection, context and the whole pyramid."""

@@ -1,7 +1,7 @@
 """Putting sparse convolutions into a finished model: ``nn.Conv2d`` modules are replaced, weights and names stay."""
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 
 import torch
@@ -36,6 +36,12 @@ class SparsePart:
     blocks: tuple[str, ...]
     outer: tuple[str, ...] = ()
     per_frame: tuple[str, ...] = ()
+
+    def inside(self, prefix: str) -> "SparsePart":
+        """The same part of a model that has the segmentor under names that begin with ``prefix``."""
+        names = {field: tuple(prefix + name if not name.startswith("*") else name for name in getattr(self, field))
+                 for field in ("blocks", "outer", "per_frame")}
+        return replace(self, **names)
 
     def convs(self, model: nn.Module, *, outer: bool) -> Iterator[tuple[str, nn.Conv2d]]:
         """Names and modules of the plain convolutions in the blocks, or of those around them."""

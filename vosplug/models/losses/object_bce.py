@@ -1,0 +1,42 @@
+"""Binary cross-entropy of single objects."""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from ...registry import LOSSES
+from ...structures import ClipRecord, RowLogits
+from ...utils.masks import VOID
+from .base import NoteLoss
+
+
+@LOSSES.register_module()
+class ObjectBCE(NoteLoss):
+    """Binary cross-entropy of each object's own logits, before objects are merged (FRTM, section 3.3).
+
+    Mean over objects and pixels that are not void, then over frames.
+
+    Args:
+        weight: of the loss in the sum.
+    """
+
+    name = "bce"
+
+    def __init__(self, weight: float = 1.0):
+        super().__init__()
+        self.weight = weight
+
+    def forward(self, record: ClipRecord) -> Tensor:
+        """See the class."""
+        values = [self.rows(note, frame.labels) for frame in record.scored() for note in frame.notes
+                  if isinstance(note, RowLogits)]
+        return torch.stack(values).mean() if values else torch.zeros(())
+
+    def rows(self, note: RowLogits, labels: Tensor) -> Tensor:
+        """Scalar of one frame; ``labels`` (B, H, W) by channel."""
+        labels = labels[note.rows.batch]
+        truth = (labels == note.rows.slot[:, None, None] + 1).to(note.logits)
+        logits = F.interpolate(note.logits, size=labels.shape[-2:], mode="bilinear", align_corners=False)[:, 0]
+        values = F.binary_cross_entropy_with_logits(logits.float(), truth.float(), reduction="none")
+        seen = labels != VOID
+        return (values * seen).sum() / seen.sum().clamp(min=1)

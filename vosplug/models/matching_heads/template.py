@@ -1,0 +1,76 @@
+"""Template matching: what a frame shows differently from what is remembered of an object."""
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ...registry import MATCHING_HEADS
+from ...utils.errors import ConfigError
+
+GROUP, SLOPE = 4, 0.2
+
+
+class Branch(nn.Module):
+    """1x1 convolution, 5x5 convolution in groups of four channels, and a leaky ReLU between or after them."""
+
+    def __init__(self, in_channels: int, channels: int, activate_between: bool):
+        super().__init__()
+        self.activate_between = activate_between
+        self.proj = nn.Conv2d(in_channels, channels, 1)
+        self.conv = grouped(channels)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(R, C_in, h, w) -> (R, C, h, w)."""
+        if self.activate_between:
+            return self.conv(F.leaky_relu(self.proj(x), SLOPE))
+        return F.leaky_relu(self.conv(self.proj(x)), SLOPE)
+
+
+@MATCHING_HEADS.register_module()
+class TemplateMatching(nn.Module):
+    """A template per object, made once from its first frame, against feature and score of the present one.
+
+    Reuse gate paper (Park et al., CVPR 2021), section 3.2 and Fig. 3, after TTVOS. The template correlates values with
+    keys over the first frame: softmax over keys of V K^T / sqrt(hw), (Cv, Ck). A frame is compared by applying it to
+    keys of [feature, score of the last computed frame]; the result is the dissimilarity D.
+
+    Args:
+        feature_channels: of the feature at stride 8; given by the segmentor.
+        key_channels, template_channels, channels: Ck, Cv and channels of D; multiples of 4.
+
+    Attributes:
+        out_channels: of D.
+    """
+
+    def __init__(self, feature_channels: int, key_channels: int = 64, template_channels: int = 64, channels: int = 64):
+        super().__init__()
+        if key_channels % GROUP or template_channels % GROUP:
+            raise ConfigError(f"TemplateMatching: key_channels and template_channels must be multiples of {GROUP}, got "
+                              f"{key_channels} and {template_channels}")
+        inputs = feature_channels + 1
+        self.out_channels = channels
+        self.read_key = Branch(inputs, key_channels, activate_between=False)
+        self.read_feature = Branch(inputs, template_channels, activate_between=False)
+        self.blend = nn.Sequential(grouped(2 * template_channels), nn.Conv2d(2 * template_channels, channels, 1))
+        self.make_key = Branch(inputs, key_channels, activate_between=True)
+        self.make_value = Branch(inputs, template_channels, activate_between=True)
+
+    def template(self, feature: Tensor, score: Tensor) -> Tensor:
+        """Template of (R, C, h, w), (R, 1, h, w): (R, Cv, Ck)."""
+        x = torch.cat([feature, score], dim=1)
+        key, value = self.make_key(x).flatten(2), self.make_value(x).flatten(2)
+        return (value @ key.transpose(1, 2) / math.sqrt(key.shape[2])).softmax(dim=2)
+
+    def forward(self, feature: Tensor, score: Tensor, template: Tensor) -> Tensor:
+        """Dissimilarity (R, channels, h, w) of (R, C, h, w), (R, 1, h, w), (R, Cv, Ck)."""
+        x = torch.cat([feature, score], dim=1)
+        key = self.read_key(x)
+        matched = (template @ key.flatten(2)).unflatten(2, key.shape[-2:])
+        return F.relu(self.blend(torch.cat([self.read_feature(x), matched], dim=1)))
+
+
+def grouped(channels: int) -> nn.Conv2d:
+    """5x5 convolution in groups of four channels."""
+    return nn.Conv2d(channels, channels, 5, padding=2, groups=channels // GROUP)
