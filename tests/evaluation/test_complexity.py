@@ -46,6 +46,20 @@ def test_counts_add_up_over_calls_and_hooks_are_removed():
     assert not model.conv._forward_hooks and not model.conv._forward_pre_hooks
 
 
+def test_work_is_that_of_the_part_that_is_called():
+    class Asking(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.gate, self.matching = nn.Linear(4, 2), nn.Linear(3, 4)
+            self.gate.register_forward_pre_hook(lambda _m, x: self.matching(x[0]))
+
+    model = Asking()
+    counter = StageCounter(model)
+    with torch.no_grad(), counter.count():
+        model.gate(torch.zeros(5, 3))
+    assert dict(counter.counts) == {"gate": 5 * 4 * 2, "matching": 5 * 3 * 4, "other": 0}
+
+
 def test_size_of_a_state_dict():
     parameters = 4 * 27 + 4 + 4 * 2 + 4 + 4 + 4
     assert state_mib(Tiny()) == ((parameters + 8) * 4 + 8) / 2**20  # statistics, and a counter of 8 bytes
