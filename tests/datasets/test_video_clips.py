@@ -232,7 +232,7 @@ def test_the_first_frame_has_all_objects_if_asked(tmp_path):
         labels[4:20, 4:20] = 1
         labels[26:42, 4:20] = 2 if index < 6 else 0
         write_mask(path, labels)
-    options = dict(size=32, transforms=PLAIN[:0] + [{"type": "Resize", "size": (32, 32)}], jump_rule="aot", max_objects=2)
+    options = dict(transforms=PLAIN, jump_rule="aot", max_objects=2)
 
     def late(**more):
         found = 0

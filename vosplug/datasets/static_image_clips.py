@@ -33,10 +33,10 @@ class StaticImageClips:
         layout: ``DUTS`` (``*-Image`` and ``*-Mask``), ``ECSSD`` (``images``, ``ground_truth_mask``), ``FSS-1000``
             (``<class>/1.jpg, 1.png``), ``HRSOD`` (``X`` and ``X_mask``), ``BIG`` (``*_im.*``, ``*_gt.png``) or ``flat``
             (``X.jpg`` beside ``X.png``), which is accepted in place of every layout but ``FSS-1000``.
-        transforms: configs of clip transforms, or the name of a pipeline of :mod:`vosplug.datasets.pipelines`: ``stcn``,
-            ``aot`` or ``deaot``.
-        size: side of the square clips of the pipeline (384 for ``stcn``, 465 for the others if not given); checked after
-            given transforms.
+        transforms: configs of clip transforms, or the name of a pipeline of :mod:`vosplug.datasets.pipelines`:
+            ``stcn``, ``aot`` or ``deaot``.
+        size: side of the square clips of the pipeline (384 for ``stcn``, 465 for the others if not given); checked
+            after given transforms.
         retries: how many views are tried per image until the first one shows the object.
         max_side: an image whose shorter side is longer is shrunk to it once when it is read. HRSOD and BIG have images
             of several thousand pixels.

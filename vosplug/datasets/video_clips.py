@@ -24,17 +24,17 @@ OTHER_VIDEOS = 8
 class VideoClips:
     """Random clips of the videos of a :class:`vosplug.structures.VideoDataset`; item ``i`` is a clip of video ``i``.
 
-    The frames follow STCN's rule, backwards in half of the clips. One object of the first frame and up to
+    The frames follow ``jump_rule``, backwards in half of the clips. One object of the first frame and up to
     ``max_objects - 1`` others become slots, the rest is background. If the first frame shows no object after the
     transforms, other frames are tried, then other videos.
 
     Args:
         videos: config of the video data set (or the object). Videos without reference masks (``has_reference``) and
             frames without a mask are left out.
-        transforms: configs of clip transforms, or the name of a pipeline of :mod:`vosplug.datasets.pipelines`: ``stcn``,
-            ``aot`` or ``deaot``.
-        size: (H, W) of the clip, or one number for a square: of the pipeline (384 for ``stcn``, 465 for the others if not given), and
-            checked after given transforms.
+        transforms: configs of clip transforms, or the name of a pipeline of :mod:`vosplug.datasets.pipelines`:
+            ``stcn``, ``aot`` or ``deaot``.
+        size: (H, W) of the clip, or one number for a square: of the pipeline (384 for ``stcn``, 465 for the others if
+            not given), and checked after given transforms.
         max_objects: largest number of slots.
         skip_unit: how many frames lie between two annotated ones; ``max_skip`` of a request is divided by it. 5 for
             YouTube-VOS, so that a distance means the same time in all sets.

@@ -5,6 +5,7 @@ import copy
 import pytest
 import torch
 from mmengine.config import Config
+from mmengine.model import MomentumAnnealingEMA
 from torch import nn
 
 from vosplug.engine import EMAHook, WarmupPolyLR, split_stages
@@ -155,7 +156,6 @@ def test_the_average_moves_by_nine_parts_in_nine_and_the_updates(root):
     hook = EMAHook(**options)
     assert (hook.ema_cfg["momentum"], hook.ema_cfg["gamma"]) == (1e-4, 9)
     model = nn.Linear(1, 1, bias=False)
-    from mmengine.model import MomentumAnnealingEMA
     average = MomentumAnnealingEMA(model, momentum=1e-4, gamma=9)
     average.update_parameters(model)
     expected = model.weight.item()
