@@ -115,7 +115,8 @@ def test_nothing_left_to_solve_stays_finite():
     assert torch.equal(result, torch.zeros(1, 2, 3, 3))
 
 
-@pytest.mark.parametrize("options, message", [({"formula": "newton"}, "must be one of"), ({"precond": (0.0,)}, "positive"),
+@pytest.mark.parametrize("options, message", [({"formula": "newton"}, "must be one of"),
+                                              ({"precond": (0.0,)}, "positive"),
                                               ({"forgetting": -1}, "at least 0")])
 def test_bad_options(options, message):
     with pytest.raises(ConfigError, match=message):
