@@ -16,10 +16,13 @@ def build_parser() -> argparse.ArgumentParser:
     """Options of the command."""
     parser = argparse.ArgumentParser(prog="convert_checkpoint", description=__doc__)
     parser.add_argument("family",
-                        help="family: stcn, xmem, aot, deaot, queryinst, sparse_rcnn, mask_rcnn or efficientvis")
+                        help="family: stcn, xmem, aot, deaot, frtm, reuse_vos, queryinst, sparse_rcnn, mask_rcnn or "
+                             "efficientvis")
     parser.add_argument("source", help="published checkpoint (.pth), read without executing anything in it")
     parser.add_argument("target", help="where the converted checkpoint is written")
     parser.add_argument("--config", help="config whose model has to accept the weights (default: the family's own)")
+    parser.add_argument("--backbone", metavar="RESNET.pth",
+                        help="weights of the backbone, for families whose published files lack them (frtm, reuse_vos)")
     return parser
 
 
@@ -39,7 +42,9 @@ def main(argv: list[str] | None = None) -> None:
     check_targets(args.target)
     if Path(args.target).resolve() == Path(args.source).resolve():
         raise InputError(f"{args.target} is the source, which would be overwritten: choose another target")
-    result = converter.convert(model_state(load_checkpoint_file(args.source)))
+    backbone = args.backbone and model_state(load_checkpoint_file(args.backbone))
+    own = converter.weights_of(load_checkpoint_file(args.source))
+    result = converter.convert(converter.with_backbone(own, backbone))
     if result.unknown:
         raise CheckpointError(f"{args.source} is not a {args.family} checkpoint, or a variant that is not known: "
                               f"{result.coverage()}")
@@ -48,4 +53,5 @@ def main(argv: list[str] | None = None) -> None:
     result = converter.fit(result, model)
     load_weights(model, result.state)
     save_checkpoint_file({"state_dict": result.state, "meta": {"family": args.family, "config": config}}, args.target)
-    Console().print(f"{result.coverage()}; they fit {config}; written to {args.target}", soft_wrap=True)
+    origin = f" ({len(own)} from {args.source}, {len(backbone)} from {args.backbone})" if backbone else ""
+    Console().print(f"{result.coverage()}{origin}; they fit {config}; written to {args.target}", soft_wrap=True)
