@@ -22,12 +22,6 @@ def version() -> str:
     return re.search(r'^__version__ = "([^"]+)"', text, flags=re.MULTILINE).group(1)
 
 
-def commands() -> list[str]:
-    """Modules of ``vosplug/cli`` that are commands: those with a ``main``."""
-    return sorted(path.stem for path in (ROOT / "vosplug" / "cli").glob("*.py")
-                  if "\ndef main(" in path.read_text(encoding="utf-8"))
-
-
 def folder_packages(folder: str, *, needs_init: bool) -> dict[str, str]:
     """Packages for a top-level folder that is installed as ``vosplug.FOLDER``: name to folder."""
     paths = [ROOT / folder, *sorted(path for path in (ROOT / folder).rglob("*") if path.is_dir())]
@@ -67,8 +61,7 @@ setup(
     include_package_data=False,
     install_requires=requirements("runtime"),
     extras_require={name: requirements(name) for name in ("mm", "tests", "optional")},
-    entry_points={"console_scripts": [f"vosplug-{name.replace('_', '-')} = vosplug.cli.{name}:main"
-                                      for name in commands()]},
+    entry_points={"console_scripts": ["vosplug = vosplug.cli.main:main"]},
     zip_safe=False,
     **compiled(),
 )

@@ -21,6 +21,7 @@ import numpy as np
 import torch
 from PIL import Image
 
+from tests.commands import command_module
 from tests.inference.colour_segmentor import moving_squares
 from vosplug.inference import OverlayVideoWriter, build_segmentor
 from vosplug.inference.readers import Frame
@@ -150,7 +151,7 @@ def run_line(line: str) -> int:
     """Run a command line in this process; return the exit status."""
     name, *arguments = shlex.split(line)
     try:
-        return import_module(f"vosplug.cli.{name}").main(arguments)
+        return command_module(name).main(arguments)
     except SystemExit as caught:
         return caught.code
 

@@ -1,11 +1,11 @@
 """Commands in the documentation have the options that they show, and configs the keys that they change."""
 
-import importlib
 import re
 import shlex
 
 import pytest
 
+from tests.commands import command_module
 from vosplug.cli.common import load_config
 
 PAGES = ("README.md", "docs/efficientvis.md", "docs/inference.md", "docs/results.md", "docs/spvos.md")
@@ -38,7 +38,7 @@ def test_commands_of_a_page(page, root):
     assert found
     for script, *words in found:
         assert (root / script).is_file(), script
-        command = importlib.import_module(f"vosplug.cli.{script.split('/')[-1].removesuffix('.py')}")
+        command = command_module(script.split("/")[-1].removesuffix(".py"))
         try:
             options = command.build_parser().parse_args(words)
         except SystemExit:

@@ -1,8 +1,6 @@
 """Convert a published checkpoint to vosplug's names."""
 
-import _path  # noqa: F401  (lets the scripts run from a clone that is not installed)
-
-from vosplug.cli.convert_checkpoint import main
+from _path import run
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    run("convert_checkpoint")

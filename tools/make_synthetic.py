@@ -1,8 +1,6 @@
 """Make a synthetic data set in the DAVIS, YouTube-VOS and YouTube-VIS layouts."""
 
-import _path  # noqa: F401  (lets the scripts run from a clone that is not installed)
-
-from vosplug.cli.make_synthetic import main
+from _path import run
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    run("make_synthetic")

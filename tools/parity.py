@@ -1,8 +1,6 @@
 """Recompute golden outputs of official implementations and compare every tensor."""
 
-import _path  # noqa: F401  (lets the scripts run from a clone that is not installed)
-
-from vosplug.cli.parity import main
+from _path import run
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    run("parity")

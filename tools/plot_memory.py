@@ -1,8 +1,6 @@
 """Records the resident memory over a long synthetic video."""
 
-import _path  # noqa: F401  (lets the scripts run from a clone that is not installed)
-
-from vosplug.cli.plot_memory import main
+from _path import run
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    run("plot_memory")

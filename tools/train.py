@@ -1,7 +1,6 @@
 """Train a model from a config."""
-import _path  # noqa: F401  (lets the scripts run from a clone that is not installed)
 
-from vosplug.cli.train import main
+from _path import run
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    run("train")

@@ -81,7 +81,7 @@ def test_the_speedup_is_the_ratio_of_medians_round_by_round(monkeypatch):
 
 
 def test_a_sparse_model_against_its_twin(config, tmp_path, monkeypatch):
-    from vosplug.evaluation.sparsity import sparse_layers
+    from vosplug.evaluation.work_report import adjustable_parts
 
     seen = {}
 
@@ -100,7 +100,7 @@ def test_a_sparse_model_against_its_twin(config, tmp_path, monkeypatch):
     dense, model = seen["models"]
     own = model.state_dict()
     assert all(torch.equal(own[name], value) for name, value in dense.state_dict().items())
-    assert {layer.forced.compute for layer in sparse_layers(model)} == {0.3}
+    assert {layer.forced.compute for layer in adjustable_parts(model)} == {0.3}
     assert [type(policy).__name__ for policy in model.frame_policies] == ["Fully"]
     assert main([str(sparse), "--compare", str(sparse), "--same-weights", "--device", "cpu"]) == 2
 

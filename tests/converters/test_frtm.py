@@ -33,7 +33,8 @@ def files(folder, state):
 
 @pytest.mark.shared
 @pytest.mark.parametrize("converter, manifest, config, dropped", [
-    (FRTMConverter, "frtm_fast_2obj", "frtm_fast_r18", 4), (ReuseVOSConverter, "reuse_fast_2obj", "g_frtm_fast_r18", 4)])
+    (FRTMConverter, "frtm_fast_2obj", "frtm_fast_r18", 4),
+    (ReuseVOSConverter, "reuse_fast_2obj", "g_frtm_fast_r18", 4)])
 def test_official_names_are_covered_both_ways(shared, converter, manifest, config, dropped):
     result = converter().convert(source(shared, manifest))
     assert not result.unknown and len(result.dropped) == dropped

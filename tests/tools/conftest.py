@@ -1,12 +1,11 @@
 """The scripts of ``tools/`` that are no command of the package."""
 
-from importlib import import_module
-
 import pytest
+
+from tests.commands import command_module
 
 
 @pytest.fixture
-def tool(root, monkeypatch):
+def tool():
     """Imports ``tools/NAME.py``."""
-    monkeypatch.syspath_prepend(root / "tools")
-    return import_module
+    return command_module

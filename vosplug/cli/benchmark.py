@@ -10,8 +10,18 @@ from pathlib import Path
 from typing import Any
 
 from ..utils.errors import ConfigError, InputError
-from .common import add_config_options, check_targets, command, load_config, object_count, positive_int
-from .session_options import VIEWS, add_session_options, refuse_unused, session_options
+from .common import (
+    add_model_arguments,
+    check_targets,
+    command,
+    load_config,
+    new_parser,
+    object_count,
+    open_config,
+    positive_int,
+    write_numbers,
+)
+from .session_options import VIEWS, add_segmenting_options, refuse_unused, session_options
 
 ROUNDS = 3
 OF_SOME = ("clip_length", "objects", "mask", *VIEWS)
@@ -22,9 +32,8 @@ def build_parser() -> argparse.ArgumentParser:
     """The options of the command."""
     from ..utils.config_options import OptionsAction  # here, as mmengine takes a second to import
 
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("config", help="config file, or the name of one that comes with vosplug")
-    parser.add_argument("checkpoint", nargs="?", help="weights; random ones (seed 0) without, which cost the same time")
+    parser = new_parser(__doc__)
+    add_model_arguments(parser, "random ones (seed 0), which cost the same time,")
     parser.add_argument("--compare", metavar="CONFIG2", help="measure this model too, in alternating runs")
     parser.add_argument("--checkpoint2", metavar="FILE", help="weights of CONFIG2")
     parser.add_argument("--cfg-options2", nargs="+", action=OptionsAction, default={}, metavar="KEY=VALUE",
@@ -50,8 +59,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--cpu-time", action="store_true",
                         help="time of the processor instead of wall time: on a busy machine, with --threads 1")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the numbers")
-    add_session_options(parser)
-    add_config_options(parser, data_root=False, work_dir=False)
+    add_segmenting_options(parser)
     return parser
 
 
@@ -91,16 +99,13 @@ def main(argv: list[str] | None = None) -> int:
                      clock=clock_of(options, device))
         result = report_of(candidates, ratios, frames, labels, options, device, rounds)
     print_report(result, candidates)
-    if options.json is not None:
-        from ..utils.files import write_json
-
-        write_json(options.json, result)
+    write_numbers(options.json, result)
     return 0
 
 
 def load_configs(names: list[str], options: argparse.Namespace) -> list:
     """The config, and the one to compare with, each with the options that are for it."""
-    configs = [load_config(names[0], cfg_options=options.cfg_options, plugins=options.plugins)]
+    configs = [open_config(options)]
     if len(names) > 1:
         changes = {**options.cfg_options, **options.cfg_options2}
         try:
@@ -134,7 +139,7 @@ def common_family(configs: list, options: argparse.Namespace) -> Any:
     if len(set(families)) > 1:
         raise InputError("--compare needs two methods of one kind: " + ", ".join(
             f"{method_of(config)} {family.does}" for config, family in zip(configs, families, strict=True)))
-    refuse_unused(options, families[0], method_of(configs[0]), OF_SOME)
+    refuse_unused(options, families[0], configs[0], OF_SOME)
     return families[0]
 
 
@@ -143,12 +148,12 @@ def build(options: argparse.Namespace, family: Any, name: str, config: Any, chec
     """Build one model, and measure how much memory its weights take."""
     from ..inference.measuring import Measurement
     from ..inference.memory_log import resident_mib
-    from ..inference.model_loading import build_segmentor, session_defaults
+    from ..inference.model_loading import build_segmentor
 
     before = resident_mib()
     model = build_segmentor(config, checkpoint, device=device, seed=0)
     weights = 0.0 if device.type == "cuda" else max(0.0, resident_mib() - before)
-    session = {**session_options(options, session_defaults(config)), **family.quiet,
+    session = {**session_options(options, config), **family.quiet,
                **(family.at_random if checkpoint is None else {})}
     return Candidate(name, model, family, session, Measurement(), weights, length)
 

@@ -17,7 +17,7 @@ from vosplug.ops import benchmark, has_extension, isa
 
 from ..utils.errors import InputError
 from ..utils.files import write_json_rows
-from .common import command, positive_int
+from .common import command, new_parser, positive_int
 from .rivals import load_rival
 
 OPERATORS = ("sparse_conv2d", "sparse_attention", "deformable_attention")
@@ -27,7 +27,7 @@ PIPE_WIDTH = 200
 
 def build_parser() -> argparse.ArgumentParser:
     """Return the parser of the command line."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = new_parser(__doc__)
     parser.add_argument("--op", nargs="+", choices=OPERATORS, default=OPERATORS, help="only these (default: all)")
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu", help="default: cpu")
     parser.add_argument("--threads", type=positive_int, default=1, help="CPU threads (default: 1)")

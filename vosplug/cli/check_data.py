@@ -6,15 +6,14 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 from ..datasets.checks import CHECKS, Job
 from ..datasets.layout import need_folder
 from ..datasets.static_layouts import STATIC_LAYOUTS
 from ..utils.errors import DataError, InputError
-from ..utils.files import write_json
-from .common import check_targets, command, positive_int
+from ..utils.progress import progress_bar
+from .common import check_targets, command, new_parser, positive_int, write_numbers
 
 OPTIONS = {"davis": ("split", "resolution"), "youtube_vos": ("split",), "youtube_vis": ("split",),
            "static": ("layout",), "folder": ()}
@@ -22,8 +21,8 @@ OPTIONS = {"davis": ("split", "resolution"), "youtube_vos": ("split",), "youtube
 
 def build_parser() -> argparse.ArgumentParser:
     """Options of ``tools/check_data.py``."""
-    parser = argparse.ArgumentParser(
-        prog="check_data.py", description="Read every image, mask and list of a data set; print one line per fault. "
+    parser = new_parser(
+        "Read every image, mask and list of a data set; print one line per fault. "
         "Exit status: 0 clean, 1 faults were found, 2 the check could not run.")
     parser.add_argument("root", type=Path, help="folder of the data set")
     parser.add_argument("--type", required=True, choices=sorted(CHECKS), help="layout (see docs/data.md)")
@@ -48,8 +47,7 @@ def main(argv: list[str] | None = None) -> int:
     jobs = CHECKS[args.type](root, **options)
     faults, counts = run_jobs(jobs, args.workers)
     print_summary(counts, len(faults))
-    if args.json:
-        write_json(args.json, {"faults": faults, "counts": dict(counts)})
+    write_numbers(args.json, {"faults": faults, "counts": dict(counts)})
     return 1 if faults else 0
 
 
@@ -58,17 +56,15 @@ def run_jobs(jobs: list[Job], workers: int) -> tuple[list[str], Counter]:
     faults: list[str] = []
     counts: Counter = Counter()
     out = Console(soft_wrap=True, markup=False, highlight=False, emoji=False)
-    columns = (TextColumn("checking"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     console = Console(stderr=True)
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress, \
+    with progress_bar("checking", len(jobs), console=console, transient=True, shown=console.is_terminal) as advance, \
             ThreadPoolExecutor(workers) as pool:
-        bar = progress.add_task("check", total=len(jobs))
         for result in pool.map(_run, jobs):
             for fault in result.faults:
                 out.print(" ".join(fault.split()))
             faults += result.faults
             counts.update(result.counts)
-            progress.advance(bar)
+            advance()
     return faults, counts
 
 

@@ -6,7 +6,7 @@ import contextvars
 import functools
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ..utils.errors import KILLED_WORKER, VosplugError, worker_was_killed
@@ -15,7 +15,11 @@ from ..utils.interrupts import Terminated, sigterm_as_interrupt
 if TYPE_CHECKING:
     from mmengine.config import Config
 
+RANDOM = "random ones (seed 0)"
+"""Weights of a command that does not need a checkpoint."""
+
 _running = contextvars.ContextVar("running", default=False)
+_program: contextvars.ContextVar[str | None] = contextvars.ContextVar("program", default=None)
 
 
 def command(main: Callable[[list[str] | None], int | None]) -> Callable[[list[str] | None], int]:
@@ -74,6 +78,21 @@ def error_line(error: Exception | str) -> str:
     return f"error: {' '.join(str(error).split())}"
 
 
+@contextlib.contextmanager
+def program(name: str) -> Iterator[None]:
+    """Call the command that is run inside ``name`` in its usage; else it is called as its script."""
+    token = _program.set(name)
+    try:
+        yield
+    finally:
+        _program.reset(token)
+
+
+def new_parser(description: str) -> argparse.ArgumentParser:
+    """A parser of the command that is run."""
+    return argparse.ArgumentParser(prog=_program.get(), description=description)
+
+
 def check_targets(*paths: str | os.PathLike | None) -> None:
     """Raise :class:`OutputError` now, not after the work, if a file of an option that was given cannot be written."""
     from ..utils.files import check_target
@@ -113,6 +132,35 @@ def add_config_options(parser: argparse.ArgumentParser, *, data_root: bool = Tru
         group.add_argument("--data-root", metavar="DIR", help="folder of the data, instead of data_root of the config")
     if work_dir:
         group.add_argument("--work-dir", metavar="DIR", help="folder for logs and checkpoints")
+
+
+def add_model_arguments(parser: argparse.ArgumentParser, weights: str | None = None) -> None:
+    """Add CONFIG and CHECKPOINT.
+
+    Args:
+        weights: what is done without a checkpoint; by default one is needed.
+    """
+    parser.add_argument("config", help="config file, or the name of one that comes with vosplug")
+    optional = {} if weights is None else {"nargs": "?"}
+    parser.add_argument("checkpoint", help="weights" if weights is None else f"weights; {weights} without", **optional)
+
+
+def open_config(options: argparse.Namespace, **changes: str | None) -> "Config":
+    """The config of the command line with its ``--cfg-options``, after its plugins.
+
+    Args:
+        options: of :func:`add_config_options`, and ``config``.
+        changes: ``data_root`` or ``work_dir``, where they are to replace those of the config.
+    """
+    return load_config(options.config, cfg_options=options.cfg_options, plugins=options.plugins, **changes)
+
+
+def write_numbers(path: str | os.PathLike | None, numbers: Any) -> None:
+    """Write what ``--json`` asks for, if it is given."""
+    from ..utils.files import write_json
+
+    if path is not None:
+        write_json(path, numbers)
 
 
 def load_config(path: str | os.PathLike, *, cfg_options: dict[str, Any] | None = None, plugins: Sequence[str] = (),

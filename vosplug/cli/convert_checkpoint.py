@@ -9,15 +9,13 @@ from ..inference.model_loading import build_segmentor
 from ..registry import CONVERTERS
 from ..utils.checkpoint import load_checkpoint_file, load_weights, model_state, save_checkpoint_file
 from ..utils.errors import CheckpointError, InputError, did_you_mean
-from .common import check_targets, command, load_config
+from .common import check_targets, command, load_config, new_parser
 
 
 def build_parser() -> argparse.ArgumentParser:
     """Options of the command."""
-    parser = argparse.ArgumentParser(prog="convert_checkpoint", description=__doc__)
-    parser.add_argument("family",
-                        help="family: stcn, xmem, aot, deaot, frtm, reuse_vos, queryinst, sparse_rcnn, mask_rcnn or "
-                             "efficientvis")
+    parser = new_parser(__doc__)
+    parser.add_argument("family", help=f"family: {', '.join(sorted(CONVERTERS.names()))}")
     parser.add_argument("source", help="published checkpoint (.pth), read without executing anything in it")
     parser.add_argument("target", help="where the converted checkpoint is written")
     parser.add_argument("--config", help="config whose model has to accept the weights (default: the family's own)")

@@ -2,13 +2,14 @@
 
 import argparse
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from ..utils.errors import InputError
-from .common import add_config_options, check_targets, command, load_config, positive_int
-from .session_options import VIEWS, add_session_options, refuse_unused, session_options
+from ..utils.progress import progress_bar
+from .common import add_model_arguments, check_targets, command, new_parser, open_config, positive_int
+from .session_options import VIEWS, add_segmenting_options, refuse_unused, session_options
 
 OF_SOME = ("mask", "binary_mask", "skip_known_ids", *VIEWS, "min_score", "clip_length", "classes")
 """Options that not every family of models uses."""
@@ -16,9 +17,8 @@ OF_SOME = ("mask", "binary_mask", "skip_known_ids", *VIEWS, "min_score", "clip_l
 
 def build_parser() -> argparse.ArgumentParser:
     """The options of the command."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("config", help="config file, or the name of one that comes with vosplug")
-    parser.add_argument("checkpoint", help="weights")
+    parser = new_parser(__doc__)
+    add_model_arguments(parser)
     parser.add_argument("input", help="video file, folder of images, or number of a camera")
     parser.add_argument("--out", required=True, action="append", metavar="PATH",
                         help="overlay video (.mp4), folder (palette PNGs) or .json (run-length codes); may be repeated")
@@ -39,8 +39,7 @@ def build_parser() -> argparse.ArgumentParser:
     group.add_argument("--classes", type=Path, metavar="FILE",
                        help="names of the classes: a text file, one per line, or an annotation file of YouTube-VIS "
                             "(default: those in the checkpoint)")
-    add_session_options(parser)
-    add_config_options(parser, data_root=False, work_dir=False)
+    add_segmenting_options(parser)
     return parser
 
 
@@ -55,7 +54,7 @@ def main(argv: list[str] | None = None) -> int:
     from ..inference.memory_log import MemoryLog
 
     log = None if options.memory_log is None else MemoryLog(options.memory_log)
-    config = load_config(options.config, cfg_options=options.cfg_options, plugins=options.plugins)
+    config = open_config(options)
     family = family_of(config)
     check_options(options, config, family)
     reader = limited_reader(options)
@@ -63,7 +62,7 @@ def main(argv: list[str] | None = None) -> int:
     with contextlib.ExitStack() as stack:
         if log is not None:
             stack.enter_context(log)
-        advance = stack.enter_context(progress_bar(reader.num_frames))
+        advance = stack.enter_context(progress_bar("segmenting", reader.num_frames, "frames"))
 
         def on_frame(frame: Any, result: Any) -> None:
             advance()
@@ -80,13 +79,12 @@ def check_options(options: argparse.Namespace, config: Any, family: Any) -> None
     """Raise :class:`InputError` if an option is missing, or has no meaning for the method."""
     from ..inference.model_loading import method_of
 
-    method = method_of(config)
-    refuse_unused(options, family, method, OF_SOME)
+    refuse_unused(options, family, config, OF_SOME)
     if options.min_score is not None and not 0 <= options.min_score <= 1:
         raise InputError(f"--min-score must lie in 0..1, got {options.min_score}")
     for name, reason in family.needed.items():
         if getattr(options, name) is None:
-            raise InputError(f"--{name} is needed: {reason.format(method=method)}")
+            raise InputError(f"--{name} is needed: {reason.format(method=method_of(config))}")
 
 
 def limited_reader(options: argparse.Namespace) -> Any:
@@ -101,12 +99,10 @@ def limited_reader(options: argparse.Namespace) -> Any:
 def build_inferencer(config: Any, options: argparse.Namespace, family: Any) -> Callable[..., Any]:
     """What segments the input."""
     from ..engine.processes import pick_device
-    from ..inference.model_loading import session_defaults
 
-    session = session_options(options, session_defaults(config))
     named = {} if options.classes is None else {"classes": read_classes(options.classes)}
-    return family.inferencer(config, options.checkpoint, device=pick_device(options.device), session_options=session,
-                             **named)
+    return family.inferencer(config, options.checkpoint, device=pick_device(options.device),
+                             session_options=session_options(options, config), **named)
 
 
 def call_options(options: argparse.Namespace, family: Any) -> dict[str, Any]:
@@ -134,17 +130,6 @@ def read_classes(path: Path) -> list[str]:
     if not names:
         raise InputError(f"--classes {path} names no class: one name per line is expected")
     return names
-
-
-@contextlib.contextmanager
-def progress_bar(total: int | None) -> Iterator[Callable[[], None]]:
-    """A bar (or a counter, where the number of frames is unknown); gives the function that moves it on."""
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    columns = (TextColumn("segmenting"), BarColumn(), MofNCompleteColumn(), TextColumn("frames"), TimeRemainingColumn())
-    with Progress(*columns) as bar:
-        task = bar.add_task("segmenting", total=total)
-        yield lambda: bar.advance(task)
 
 
 def print_summary(summary: Any, options: argparse.Namespace) -> None:

@@ -6,8 +6,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from ..utils.errors import DataError, InputError, did_you_mean
+from ..utils.progress import progress_bar
 from . import eval_tracks
-from .common import check_targets, command, positive_int
+from .common import check_targets, command, new_parser, positive_int, write_numbers
 
 FAULT_STATUS = 2
 """Exit status when a sequence could not be scored, the same as for all errors."""
@@ -15,7 +16,7 @@ FAULT_STATUS = 2
 
 def build_parser() -> argparse.ArgumentParser:
     """The options of the command."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = new_parser(__doc__)
     kinds = parser.add_subparsers(dest="kind", required=True, metavar="{davis,youtube_vos,youtube_vis}")
     davis = kinds.add_parser("davis", help="J and F of DAVIS")
     _add_paths(davis, gt="DAVIS root, or a folder of <sequence>/*.png", pred="folder of <sequence>/*.png")
@@ -58,11 +59,8 @@ def main(argv: list[str] | None = None) -> int:
     results, faults = _score(task.jobs, options.workers)
     if results:
         task.report(results)
-        if options.json:
-            from ..utils.files import write_json
-
-            numbers = {**task.numbers(results), "complete": not faults, "faults": faults}
-            write_json(options.json, {**numbers, "sequences": task.sequences(results)})
+        numbers = {**task.numbers(results), "complete": not faults, "faults": faults}
+        write_numbers(options.json, {**numbers, "sequences": task.sequences(results)})
         if options.sheet:
             from ..evaluation.sheet import write_worst_frames
 
@@ -154,17 +152,12 @@ class _YouTubeVOS:
 def _score(jobs: Sequence, workers: int | None) -> tuple[dict[str, dict], dict[str, str]]:
     """Score the jobs with a progress bar on stderr."""
     from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     from ..evaluation.parallel import available_processors, run_jobs
 
-    columns = (TextColumn("scoring"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(),
-               TextColumn("{task.fields[name]}"))
     console = Console(stderr=True)
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
-        bar = progress.add_task("", total=len(jobs), name="")
-        return run_jobs(jobs, workers or available_processors(),
-                        lambda name: progress.update(bar, advance=1, name=name))
+    with progress_bar("scoring", len(jobs), console=console, transient=True, shown=console.is_terminal) as advance:
+        return run_jobs(jobs, workers or available_processors(), advance)
 
 
 def _total(results: Mapping[str, dict], jobs: Sequence) -> str:

@@ -4,6 +4,9 @@ import argparse
 from collections.abc import Mapping
 from pathlib import Path
 
+from ..utils.progress import progress_bar
+from .common import write_numbers
+
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """The options of ``eval_masks youtube_vis``."""
@@ -37,25 +40,23 @@ def run(options: argparse.Namespace) -> int:
         named = category_scores(results)
         numbers["per_category"] = {reference.categories[int(key)]: values for key, values in named.items()}
     _report(numbers, len(results), options.per_category)
-    if options.json:
-        from ..utils.files import write_json
-
-        write_json(options.json, numbers)
+    write_numbers(options.json, numbers)
     return 0
 
 
 def _score(reference, predictions: Mapping[int, list], class_agnostic: bool) -> list[dict]:
     """Results of all videos, by ascending id, with a progress bar on stderr."""
     from rich.console import Console
-    from rich.progress import track
 
     from ..evaluation.functional.youtube_vis import score_video
 
-    console = Console(stderr=True)
-    results = []
-    for number in track(reference.videos, "scoring", console=console, transient=True, disable=not console.is_terminal):
-        targets = [{**a, "name": f"{reference.path}, annotation {a['id']}"} for a in reference.annotations[number]]
-        results.append(score_video(targets, predictions[number], reference.size(number), class_agnostic))
+    console, results = Console(stderr=True), []
+    with progress_bar("scoring", len(reference.videos), console=console, transient=True,
+                      shown=console.is_terminal) as advance:
+        for number in reference.videos:
+            targets = [{**a, "name": f"{reference.path}, annotation {a['id']}"} for a in reference.annotations[number]]
+            results.append(score_video(targets, predictions[number], reference.size(number), class_agnostic))
+            advance()
     return results
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from ..registry import KINDS, REGISTRIES, load_entry_point_plugins, load_plugin
 from ..utils.errors import InputError, did_you_mean
-from .common import command
+from .common import command, new_parser
 
 
 def list_parts(kind: str | None = None) -> dict[str, list[dict[str, str]]]:
@@ -50,7 +50,7 @@ def _describe(name: str, part: Any) -> dict[str, str]:
 
 def build_parser() -> argparse.ArgumentParser:
     """Parser of the command."""
-    parser = argparse.ArgumentParser(prog="list_plugins", description=__doc__)
+    parser = new_parser(__doc__)
     parser.add_argument("kind", nargs="?", help="list this kind only, e.g. backbone or dataset (default: all)")
     parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
     parser.add_argument("--plugin", action="append", default=[], metavar="FILE.py|MODULE", dest="plugins",

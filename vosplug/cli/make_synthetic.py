@@ -8,24 +8,23 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 from ..datasets.synthetic.layouts import YOUTUBE_VOS_STEP, VideoRecord
 from ..datasets.synthetic.options import SyntheticOptions
 from ..datasets.synthetic.writer import check_target, write_dataset
 from ..utils.errors import ConfigError, InputError
-from .common import command, positive_int
+from ..utils.progress import progress_bar
+from .common import command, new_parser, positive_int
 
 _SMALL_JOB = 12 * 60 * 240 * 432  # pixels; below, starting processes takes longer than they save
 
 
 def build_parser() -> argparse.ArgumentParser:
     """The options of the command."""
-    parser = argparse.ArgumentParser(
-        prog="make_synthetic",
-        description="Write synthetic videos (textured, deforming, overlapping objects over moving backgrounds) with "
-                    "exact masks: OUT/davis, OUT/youtube_vos and OUT/youtube_vis hold the same videos.")
+    parser = new_parser(
+        "Write synthetic videos (textured, deforming, overlapping objects over moving backgrounds) with "
+        "exact masks: OUT/davis, OUT/youtube_vos and OUT/youtube_vis hold the same videos.")
     parser.add_argument("out", metavar="OUT", help="folder to write; new, empty or written by this command")
     parser.add_argument("--videos", type=positive_int, default=12, help="number of videos (default 12)")
     parser.add_argument("--size", type=positive_int, nargs=2, default=(240, 432), metavar=("H", "W"),
@@ -53,12 +52,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     pixels = args.videos * args.frames * args.size[0] * args.size[1]
     workers = args.workers or (1 if pixels < _SMALL_JOB else min(os.cpu_count() or 1, 8))
     console = Console()
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console) as bar:
-        line = bar.add_task("videos", total=args.videos)
+    with progress_bar("videos", args.videos, console=console) as advance:
         records = write_dataset(args.out, videos=args.videos, val=val, size=tuple(args.size), frames=args.frames,
                                 seed=args.seed, workers=workers, options=options, overwrite=args.overwrite,
-                                progress=lambda record: bar.advance(line))
+                                progress=lambda record: advance())
     console.print(summary(records))
     console.print(f"written to {args.out}", highlight=False, soft_wrap=True)
     return 0

@@ -8,15 +8,23 @@ from rich.table import Table
 from ..evaluation.complexity import Complexity
 from ..evaluation.families import family_of
 from ..evaluation.work_report import WorkReport, set_density
-from ..inference.model_loading import build_segmentor, method_of, session_defaults
-from ..utils.files import write_json
-from .common import add_config_options, check_targets, command, load_config, object_count, positive_int
+from ..inference.model_loading import build_segmentor, session_defaults
+from .common import (
+    add_config_options,
+    check_targets,
+    command,
+    new_parser,
+    object_count,
+    open_config,
+    positive_int,
+    write_numbers,
+)
 from .session_options import refuse_unused
 
 
 def build_parser() -> argparse.ArgumentParser:
     """Options of the command."""
-    parser = argparse.ArgumentParser(prog="model_stats", description=__doc__)
+    parser = new_parser(__doc__)
     parser.add_argument("config")
     parser.add_argument("--shape", type=positive_int, nargs=2, metavar=("H", "W"),
                         help="size of the frame before padding (default: 480 854; with methods that work by clips "
@@ -76,17 +84,16 @@ def main(argv: list[str] | None = None) -> None:
     """Measure and print."""
     args = build_parser().parse_args(argv)
     check_targets(args.json)
-    cfg = load_config(args.config, cfg_options=args.cfg_options, plugins=args.plugins)
+    cfg = open_config(args)
     family = family_of(cfg)
-    refuse_unused(args, family, method_of(cfg), ("frames", "objects", "memory_frames", "density"))
-    model = build_segmentor(cfg)
+    refuse_unused(args, family, cfg, ("frames", "objects", "memory_frames", "density"))
+    model = build_segmentor(cfg, seed=0)
     if args.density is not None:
         set_density(model, args.density, f"--density, the model of {args.config}")
     given = {name: getattr(args, name) for name in ("objects", "memory_frames", "frames")}
     shape = tuple(args.shape or session_defaults(cfg).get("size") or family.size)
     result = family.statistics(model, size=shape, **{k: value for k, value in given.items() if value is not None})
-    if args.json:
-        write_json(args.json, result.as_json())
+    write_numbers(args.json, result.as_json())
     console = Console()
     shape, padded = ("x".join(map(str, result.settings[name])) for name in ("shape", "padded_shape"))
     console.print(table_of(result, f"{args.config}: {shape} (padded to {padded}), {result.about}"))

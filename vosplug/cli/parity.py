@@ -10,13 +10,12 @@ from rich.table import Table
 from ..parity import Manifest, Row, compare
 from ..registry import PARITY_RUNS
 from ..utils.errors import InputError, VosplugError
-from ..utils.files import write_json
-from .common import check_targets, command, error_line
+from .common import check_targets, command, error_line, new_parser, write_numbers
 
 
 def build_parser() -> argparse.ArgumentParser:
     """Options of the command."""
-    parser = argparse.ArgumentParser(prog="parity", description=__doc__)
+    parser = new_parser(__doc__)
     parser.add_argument("manifests", nargs="+", metavar="MANIFEST.json")
     parser.add_argument("--tol", type=float, help="bound instead of the manifest's, absolute or relative to the peak")
     parser.add_argument("--dtype", choices=("float64", "float32"), default="float64",
@@ -75,8 +74,7 @@ def main(argv: list[str] | None = None) -> int:
         report[str(path)] = {row.name: {"max_abs": finite(row.max_abs), "rel_to_peak": finite(row.relative),
                                         "fault": row.fault} for row in rows}
         console.print(table_of(str(path), rows))
-    if args.json:
-        write_json(args.json, report)
+    write_numbers(args.json, report)
     total = sum(len(rows) for rows in report.values() if "error" not in rows)
     console.print(f"{total - failed} of {total} tensors agree in {len(args.manifests) - broken} of "
                   f"{len(args.manifests)} manifests")

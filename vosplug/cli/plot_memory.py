@@ -7,17 +7,17 @@ from pathlib import Path
 from typing import Any
 
 from ..utils.errors import InputError
-from .common import add_config_options, command, load_config, object_count, positive_int
-from .session_options import VIEWS, add_session_options, refuse_unused, session_options
+from ..utils.progress import progress_bar
+from .common import RANDOM, add_model_arguments, command, new_parser, object_count, open_config, positive_int
+from .session_options import VIEWS, add_segmenting_options, open_model, refuse_unused, session_options
 
 OBJECTS = 2
 
 
 def build_parser() -> argparse.ArgumentParser:
     """The options of the command."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("config", help="config file, or the name of one that comes with vosplug")
-    parser.add_argument("checkpoint", nargs="?", help="weights; random ones (seed 0) without")
+    parser = new_parser(__doc__)
+    add_model_arguments(parser, RANDOM)
     parser.add_argument("--out", type=Path, action="append", required=True, metavar="FILE",
                         help=".png (plot), .csv or .json; may be repeated")
     parser.add_argument("--frames", type=positive_int, default=3000, metavar="N", help="length (default 3000)")
@@ -32,8 +32,7 @@ def build_parser() -> argparse.ArgumentParser:
                         help="frame from which memory should be flat (default: a third of the video)")
     parser.add_argument("--max-growth", type=float, metavar="MIB",
                         help="fail if memory then grows by more than this per 1,000 frames")
-    add_session_options(parser)
-    add_config_options(parser, data_root=False, work_dir=False)
+    add_segmenting_options(parser)
     return parser
 
 
@@ -41,27 +40,24 @@ def build_parser() -> argparse.ArgumentParser:
 def main(argv: list[str] | None = None) -> int:
     """Run, write the curve, say how much memory grew; 1 if it grew more than allowed."""
     options = build_parser().parse_args(argv)
-    from ..engine.processes import pick_device
     from ..evaluation.families import family_of
     from ..inference.memory_log import MemoryLog
-    from ..inference.model_loading import build_segmentor, method_of, session_defaults
-    from .demo import progress_bar
 
     settled = options.frames // 3 if options.settled is None else options.settled
     if options.frames - settled < 2:
         raise InputError(f"--settled {settled} leaves fewer than two of the {options.frames} frames to look at")
     logs = [MemoryLog(path) for path in options.out]
-    config = load_config(options.config, cfg_options=options.cfg_options, plugins=options.plugins)
+    config = open_config(options)
     family = family_of(config)
-    check_options(family, method_of(config), options)
-    model = build_segmentor(config, options.checkpoint, device=pick_device(options.device), seed=0)
-    settings = {**session_options(options, session_defaults(config)), **family.quiet,
+    check_options(family, config, options)
+    model = open_model(options, config)
+    settings = {**session_options(options, config), **family.quiet,
                 **(family.at_random if options.checkpoint is None else {})}
     session = family.session(model, **settings)
     with contextlib.ExitStack() as stack:
         for log in logs:
             stack.enter_context(log)
-        advance = stack.enter_context(progress_bar(options.frames))
+        advance = stack.enter_context(progress_bar("segmenting", options.frames, "frames"))
         for index in segmented(session, family, options):
             for log in logs:
                 log.record(index)
@@ -74,9 +70,9 @@ def main(argv: list[str] | None = None) -> int:
     return int(options.max_growth is not None and growth > options.max_growth)
 
 
-def check_options(family: Any, method: str, options: argparse.Namespace) -> None:
+def check_options(family: Any, config: Any, options: argparse.Namespace) -> None:
     """Raise :class:`InputError` for an option that has no meaning for the method, or an event that cannot happen."""
-    refuse_unused(options, family, method, (*VIEWS, "add_at", "remove_at", "clip_length"))
+    refuse_unused(options, family, config, (*VIEWS, "add_at", "remove_at", "clip_length"))
     for name in ("add_at", "remove_at"):
         at = getattr(options, name)
         if at is not None and at >= options.frames:

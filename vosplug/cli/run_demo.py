@@ -6,7 +6,8 @@ import time
 from pathlib import Path
 
 from ..utils.errors import VosplugError
-from .common import command, positive_int
+from .common import command, new_parser, positive_int
+from .main import run_verb
 
 CONFIG = "stcn_small_demo"
 SIZE = (240, 432)
@@ -14,7 +15,7 @@ SIZE = (240, 432)
 
 def build_parser() -> argparse.ArgumentParser:
     """Options of the command."""
-    parser = argparse.ArgumentParser(prog="run_demo", description=__doc__)
+    parser = new_parser(__doc__)
     parser.add_argument("--out", type=Path, default=Path("demo_out"), help="folder of all results (default: demo_out)")
     parser.add_argument("--videos", type=positive_int, default=6, help="held-out synthetic videos (default: 6)")
     parser.add_argument("--iterations", type=positive_int, help="length of the training (default: that of the config)")
@@ -22,15 +23,13 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def run(name: str, *arguments) -> None:
-    """Run another command of vosplug in this process; its failure ends the demo."""
-    from importlib import import_module
-
+def run(verb: str, *arguments) -> None:
+    """Run another command of vosplug in this process; its failure ends the tour."""
     arguments = [str(a) for a in arguments]
-    print(f"\n$ vosplug-{name.replace('_', '-')} {' '.join(arguments)}", flush=True)
-    status = import_module(f"vosplug.cli.{name}").main(arguments)
+    print(f"\n$ vosplug {verb} {' '.join(arguments)}", flush=True)
+    status = run_verb(verb, arguments)
     if status:
-        raise VosplugError(f"the demo stopped: {name} ended with status {status}")
+        raise VosplugError(f"the tour stopped: {verb} ended with status {status}")
 
 
 @command
@@ -39,7 +38,7 @@ def main(argv: list[str] | None = None) -> None:
     args = build_parser().parse_args(argv)
     start = time.time()
     out, data = args.out, args.out / "data"
-    run("make_synthetic", data, "--videos", args.videos, "--val", args.videos, "--size", *SIZE, "--seed",
+    run("synthetic", data, "--videos", args.videos, "--val", args.videos, "--size", *SIZE, "--seed",
         args.seed + 1000, "--overwrite")
     options = ["--cfg-options", f"train_cfg.max_iters={args.iterations}"] if args.iterations else []
     run("train", CONFIG, "--work-dir", out / "train", "--seed", args.seed, "--overwrite", *options)

@@ -1,4 +1,4 @@
-"""Options of a session, shared by the commands that segment videos."""
+"""Models and sessions of the commands that segment videos, and the options of both."""
 
 import argparse
 from collections.abc import Mapping, Sequence
@@ -6,6 +6,7 @@ from typing import Any
 
 from ..utils.amp import AMP_NAMES, AUTO
 from ..utils.errors import InputError
+from .common import add_config_options
 
 LIMITS = ("max_short_side", "max_long_side")
 VIEWS = (*LIMITS, "scales", "flip")
@@ -28,12 +29,28 @@ def add_session_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--device", help="cpu, cuda or cuda:N (default: a GPU if there is one)")
 
 
-def session_options(options: argparse.Namespace, defaults: Mapping[str, Any]) -> dict[str, Any]:
-    """Options for a session: those of the command line over ``defaults`` (of the config)."""
+def add_segmenting_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options of a session and of the config, for a command that reads no data set."""
+    add_session_options(parser)
+    add_config_options(parser, data_root=False, work_dir=False)
+
+
+def open_model(options: argparse.Namespace, config: Mapping[str, Any]) -> Any:
+    """The model of the config on the device that is asked for; without a checkpoint its weights are random (seed 0)."""
+    from ..engine.processes import pick_device
+    from ..inference.model_loading import build_segmentor
+
+    return build_segmentor(config, options.checkpoint, device=pick_device(options.device), seed=0)
+
+
+def session_options(options: argparse.Namespace, config: Mapping[str, Any]) -> dict[str, Any]:
+    """Options for a session: those of the command line over those that the config states."""
+    from ..inference.model_loading import session_defaults
+
     given = {**{name: getattr(options, name) for name in LIMITS}, "scales": options.scales and tuple(options.scales),
              "amp": options.amp, "flip": options.flip or None, "channels_last": options.channels_last or None,
              "clip_length": getattr(options, "clip_length", None)}
-    merged = {**defaults, **{key: value for key, value in given.items() if value is not None}}
+    merged = {**session_defaults(config), **{key: value for key, value in given.items() if value is not None}}
     for name in LIMITS:
         if merged.get(name) == 0:
             merged[name] = None
@@ -42,16 +59,18 @@ def session_options(options: argparse.Namespace, defaults: Mapping[str, Any]) ->
     return merged
 
 
-def refuse_unused(options: argparse.Namespace, family: Any, method: str, names: Sequence[str]) -> None:
+def refuse_unused(options: argparse.Namespace, family: Any, config: Mapping[str, Any], names: Sequence[str]) -> None:
     """Raise :class:`InputError` if an option that models of the family have no use for is given.
 
     Args:
         options: of the command line.
         family: a :class:`~vosplug.evaluation.families.Family`.
-        method: the type of the model.
+        config: of the model.
         names: options of the command that not all families use.
     """
+    from ..inference.model_loading import method_of
+
     for name in names:
         if name in family.unused and getattr(options, name) not in (None, False):
-            raise InputError(f"--{name.replace('_', '-')} has no effect: {family.unused[name].format(method=method)}; "
-                             "leave it out")
+            reason = family.unused[name].format(method=method_of(config))
+            raise InputError(f"--{name.replace('_', '-')} has no effect: {reason}; leave it out")

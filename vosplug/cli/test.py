@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from ..utils.errors import ConfigError, DataError, InputError
-from .common import add_config_options, check_targets, command, load_config
-from .session_options import VIEWS, add_session_options, refuse_unused, session_options
+from .common import add_config_options, check_targets, command, new_parser, open_config, write_numbers
+from .session_options import VIEWS, add_session_options, open_model, refuse_unused, session_options
 
 KINDS = {"davis": "DavisMetric", "youtube_vos": "YouTubeVOSMetric", "youtube_vis": "YouTubeVISMetric"}
 DATASETS_OF_KINDS = {"davis": "DavisDataset", "youtube_vos": "YouTubeVOSDataset", "youtube_vis": "YouTubeVISDataset"}
@@ -15,7 +15,7 @@ DATASETS_OF_KINDS = {"davis": "DavisDataset", "youtube_vos": "YouTubeVOSDataset"
 
 def build_parser() -> argparse.ArgumentParser:
     """The options of the command."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = new_parser(__doc__)
     parser.add_argument("config", nargs="?", help="config file, or the name of one that comes with vosplug")
     parser.add_argument("checkpoint", nargs="?", help="weights")
     parser.add_argument("--baseline", choices=("copy", "flow"),
@@ -45,8 +45,7 @@ def main(argv: list[str] | None = None) -> int:
     check_targets(options.json)
     from ..engine.processes import pick_device, process_group
 
-    config = {} if options.config is None else load_config(options.config, cfg_options=options.cfg_options,
-                                                           plugins=options.plugins)
+    config = {} if options.config is None else open_config(options)
     if options.kind:
         check_fit(config, KINDS[options.kind], options)
     dataset = build_dataset(config, options)
@@ -56,12 +55,9 @@ def main(argv: list[str] | None = None) -> int:
         with process_group(options.launcher, pick_device("cpu")):
             return run(build_baseline(options), {}, dataset, build_metric(config, dataset, options), options)
     device = pick_device(options.device)
-    from ..inference.model_loading import build_segmentor, session_defaults
-
     with process_group(options.launcher, device):
-        model = build_segmentor(config, options.checkpoint, device=device)
-        session = session_options(options, session_defaults(config))
-        return run(model, session, dataset, build_metric(config, dataset, options), options)
+        return run(open_model(options, config), session_options(options, config), dataset,
+                   build_metric(config, dataset, options), options)
 
 
 def run(model: Any, session: dict, dataset: Any, metric: Any, options: argparse.Namespace) -> int:
@@ -86,8 +82,6 @@ def report(scores: dict | None, evaluator: Any, dataset: Any, metric: Any, optio
     """Print the table or say why there is none; write the JSON file and the submission."""
     from rich.console import Console
 
-    from ..utils.files import write_json
-
     console = Console()
     if scores is not None:
         metric.table(console)
@@ -102,9 +96,7 @@ def report(scores: dict | None, evaluator: Any, dataset: Any, metric: Any, optio
     for name, folder in (("masks", options.out), ("overlay videos", options.show_dir)):
         if folder is not None:
             console.print(f"{name}: {folder}", soft_wrap=True)
-    if options.json is not None:
-        write_json(options.json, {**(scores or {}), "fps": evaluator.fps, "frames": evaluator.frames,
-                                  **work.numbers()})
+    write_numbers(options.json, {**(scores or {}), "fps": evaluator.fps, "frames": evaluator.frames, **work.numbers()})
 
 
 def write_submission(dataset: Any, metric: Any, options: argparse.Namespace) -> Path:
@@ -150,7 +142,7 @@ def check_fit(config: Mapping[str, Any], metric: str | None, options: argparse.N
         asked = metric if options.kind is None else f"--eval {options.kind}"
         raise InputError(f"{asked} needs a method that {wanted.does}; {method} {family.does}: test it with --eval "
                          f"{' or '.join(fitting)}")
-    refuse_unused(options, family, method, (*VIEWS, "show_score"))
+    refuse_unused(options, family, config, (*VIEWS, "show_score"))
 
 
 def check_outputs(dataset: Any, options: argparse.Namespace) -> None:

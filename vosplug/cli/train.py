@@ -3,14 +3,14 @@
 import argparse
 from datetime import timedelta
 
-from .common import add_config_options, command, load_config
+from .common import add_config_options, command, new_parser, open_config
 
 AUTO = "auto"
 
 
 def build_parser() -> argparse.ArgumentParser:
     """Options of the command."""
-    parser = argparse.ArgumentParser(prog="train.py", description="Train a model from a config, stage by stage.")
+    parser = new_parser("Train a model from a config, stage by stage.")
     parser.add_argument("config", metavar="CONFIG", help="config file, or name of a config of vosplug")
     add_config_options(parser)
     group = parser.add_argument_group("training")
@@ -29,8 +29,7 @@ def build_parser() -> argparse.ArgumentParser:
 def main(argv: list[str] | None = None) -> int:
     """Run the command."""
     args = build_parser().parse_args(argv)
-    cfg = load_config(args.config, cfg_options=args.cfg_options, plugins=args.plugins, data_root=args.data_root,
-                      work_dir=args.work_dir)
+    cfg = open_config(args, data_root=args.data_root, work_dir=args.work_dir)
     from ..engine.processes import check_launcher, pick_device, process_group  # here, as torch takes seconds to import
     from ..engine.training import run_training
 

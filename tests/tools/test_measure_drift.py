@@ -4,14 +4,16 @@ import numpy as np
 import pytest
 import torch
 
+from tests.commands import command_module
 from tests.contracts.helpers import TINY_R50, build_tiny, sparse
-from vosplug.cli.measure_drift import main
-from vosplug.evaluation.drift import CASES, DriftCase, freeze_gates, last_key, mean_iou, measure_drift
-from vosplug.evaluation.sparsity import sparse_layers
+from vosplug.evaluation.work_report import adjustable_parts
 from vosplug.inference.synthetic_frames import WanderingDiscs
 from vosplug.models.backbones.sparse_convs import load_dense_weights
 from vosplug.utils.errors import InputError
 
+TOOL = command_module("measure_drift")
+CASES, DriftCase, freeze_gates, last_key = TOOL.CASES, TOOL.DriftCase, TOOL.freeze_gates, TOOL.last_key
+main, mean_iou, measure_drift = TOOL.main, TOOL.mean_iou, TOOL.measure_drift
 BASE = "_base_/stcn_r50_model.py"
 
 
@@ -49,7 +51,7 @@ def test_gates_are_frozen_to_the_kinds_of_sites_that_a_layer_knows():
     for case, kinds in zip(CASES, ({1, 2}, {0, 1, 2}, {0, 2}, {0, 2}, {1, 2}), strict=True):
         model = build_tiny(BASE, {**TINY_R50, **sparse(case.conv, "Mixed")})
         freeze_gates(model, case, 0.5)
-        layer = sparse_layers(model)[0]
+        layer = adjustable_parts(model)[0]
         policy = layer.gate.settle(layer.forced(layer.name, (1, 30, 30), torch.device("cpu")))
         assert set(policy.unique().tolist()) == kinds
     with pytest.raises(InputError, match="no sparse convolution"):

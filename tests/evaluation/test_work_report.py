@@ -1,4 +1,4 @@
-"""Counting what sparse convolutions really compute."""
+"""Counting what sparse layers and reuse gates really do."""
 
 import json
 
@@ -8,8 +8,7 @@ import torch
 from tests.contracts.helpers import CONFIGS, TINY_R50, boxes, build_tiny, random_frames, sparse, track
 from vosplug.cli.model_stats import main
 from vosplug.evaluation.complexity import measure_frames
-from vosplug.evaluation.sparsity import sparse_layers, spatial_map
-from vosplug.evaluation.work_report import WorkReport, set_density
+from vosplug.evaluation.work_report import WorkReport, adjustable_parts, set_density
 from vosplug.inference.baselines import Baseline
 from vosplug.structures import Decision, Work
 from vosplug.utils.configs import load_config
@@ -97,7 +96,7 @@ def test_constructed_density_is_what_is_counted(density):
     set_density(model, density, "m")
     report = measure_frames(model, size=SIZE).work["query"]
     assert report.density() == pytest.approx(density, abs=0.06)  # the smallest maps have 16 sites
-    assert len(report.layers) == len(sparse_layers(model))
+    assert len(report.layers) == len(adjustable_parts(model))
 
 
 def test_work_counted_by_torch_is_the_work_that_layers_report():
@@ -116,13 +115,6 @@ def test_work_counted_by_torch_is_the_work_that_layers_report():
 def test_densities_out_of_range_are_refused(density):
     with pytest.raises(InputError, match="0..1"):
         set_density(build_tiny(BASE, OPTIONS), density, "m")
-
-
-def test_spatial_maps_are_means_over_layers():
-    done = [work("a.b", ((2, 0), (0, 0))), work("a.c", ((2, 2), (0, 0))), work("d.e", ((0, 0), (0, 2))),
-            work("a.f", None)]
-    assert spatial_map(done, (2, 2), "a.").tolist() == [[1.0, 0.5], [0.0, 0.0]]
-    assert spatial_map(done, (4, 4)).shape == (4, 4) and spatial_map([], (2, 2)).sum() == 0
 
 
 def test_command_sets_and_prints_the_density(tmp_path, capsys):

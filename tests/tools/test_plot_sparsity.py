@@ -3,17 +3,20 @@
 import json
 
 import pytest
+import torch
 from PIL import Image
 
+from tests.commands import command_module
 from tests.contracts.helpers import CONFIGS, TINY_R50, sparse
 from tests.inference.colour_segmentor import moving_squares
-from vosplug.cli import plot_sparsity
 from vosplug.evaluation.complexity import measure_frames
 from vosplug.inference.model_loading import build_segmentor
+from vosplug.structures import Work
 from vosplug.utils.configs import load_config
 from vosplug.utils.images import read_image, write_image
 from vosplug.utils.masks import write_mask
 
+plot_sparsity = command_module("plot_sparsity")
 SMALL = ["--size", "48", "64", "--objects", "1"]
 
 
@@ -88,3 +91,14 @@ def test_a_foreground_mask(config, tmp_path):
 def test_bad_input_is_one_line(config, tmp_path, capsys, arguments, message):
     assert plot_sparsity.main([config, "--out", str(tmp_path / "o"), *arguments]) == 2
     assert message in capsys.readouterr().err
+
+
+def work(layer, policy):
+    return Work(layer, 10, 3, 4, None if policy is None else torch.tensor([policy], dtype=torch.uint8))
+
+
+def test_spatial_maps_are_means_over_layers():
+    done = [work("a.b", ((2, 0), (0, 0))), work("a.c", ((2, 2), (0, 0))), work("d.e", ((0, 0), (0, 2))),
+            work("a.f", None)]
+    assert plot_sparsity.spatial_map(done, (2, 2), "a.").tolist() == [[1.0, 0.5], [0.0, 0.0]]
+    assert plot_sparsity.spatial_map(done, (4, 4)).shape == (4, 4) and plot_sparsity.spatial_map([], (2, 2)).sum() == 0

@@ -1,10 +1,10 @@
-"""What commands that segment a video, or synthetic discs without one, share: the options that say which."""
+"""What scripts that segment a video, or synthetic discs without one, share: the options that say which."""
 
 import argparse
 from typing import Any
 
-from ..utils.errors import InputError
-from .common import object_count, positive_int
+from vosplug.cli.common import object_count, positive_int
+from vosplug.utils.errors import InputError
 
 
 def add_source_options(parser: argparse.ArgumentParser, *, several: bool = False) -> None:
@@ -32,9 +32,9 @@ def check_source(options: argparse.Namespace) -> None:
 
 def open_source(options: argparse.Namespace, video: str | None, *, frames: int | None) -> Any:
     """A reader of (at most ``frames`` frames of) the video; of the discs, whose labels are ``labels(t)``, without."""
-    from ..inference.opening import open_reader
-    from ..inference.readers import LimitedReader
-    from ..inference.synthetic_frames import WanderingDiscs
+    from vosplug.inference.opening import open_reader
+    from vosplug.inference.readers import LimitedReader
+    from vosplug.inference.synthetic_frames import WanderingDiscs
 
     if video is None:
         return WanderingDiscs(frames, tuple(options.size), options.objects)
