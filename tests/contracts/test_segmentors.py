@@ -189,7 +189,7 @@ def test_training_and_inference_share_the_frame_loop(model):
             prompt = None
             if t in (0, 1):
                 prompt = Prompt(ids=(t + 1,), masks=(labels[:, t, None] == t + 1).float())
-            logits = model.step(state, batch["inputs"][:, t], prompt, last=t == 2).logits
+            logits = model.step(state, batch["inputs"][:, t], prompt, last=t == 2, labels=labels[:, t]).logits
             assert torch.equal(logits, seen[t].logits)
 
 
