@@ -1,12 +1,17 @@
 """What parts must do that treat the background as one object more: as a slot."""
 
+import copy
+
 import pytest
 import torch
 
 from vosplug.models.memories import MemoryEntry
-from vosplug.registry import DECODERS, ENCODERS, MATCHING_HEADS, NECKS
+from vosplug.models.segmentors.slot_base import BACKGROUND, SlotSegmentor
+from vosplug.registry import DECODERS, ENCODERS, MATCHING_HEADS, NECKS, SEGMENTORS
 
+from .helpers import build_model
 from .parts import FRAME, LEVELS, cases, pyramid_of, rows_of
+from .test_mixtures import after, stages
 
 ODD_FRAME = (37, 51)
 
@@ -82,3 +87,17 @@ def test_decoders_of_slots_give_two_logits_per_row_whatever_their_number(part):
         five = decoder(x, vector, low, rows_of(table))
         one = decoder(x[4:], vector[4:], low[1:], rows_of([[True]]))
     assert five.shape == (5, 2, 9, 13) and torch.allclose(five[4:], one, atol=1e-4)
+
+
+@pytest.mark.parametrize("chosen", [[True, False, True, False], [False, True, True, True]], ids=["some", "objects"])
+@pytest.mark.parametrize("part", cases(SEGMENTORS, role=None, of=SlotSegmentor))
+def test_slots_are_decoded_alike_whichever_others_are_asked_for(part, chosen):
+    model = build_model(part.config)
+    state, x = after(model, 4)
+    assert model.rows(state).keys == ((0, BACKGROUND), (0, 4), (0, 2), (0, 7))
+    everything, _, _ = stages(model, copy.deepcopy(state), x, [True] * 4)
+    logits, rows, _ = stages(model, state, x, chosen)
+    assert len(rows) == sum(chosen) and torch.allclose(logits, everything[chosen], atol=1e-4)
+    state.frame_index += 1
+    with torch.no_grad():
+        assert torch.isfinite(model.step(state, x).logits).all()
