@@ -252,7 +252,9 @@ class ReuseGated(VOSSegmentor):
                 state.objects.write(SCORE, old, resize(self.segmentor.row_masks(masks, old), grid))
         new = rows.having(started)
         if len(new):
+            before, state.masks = state.masks, masks  # what a decoder takes for the previous masks is what was given
             self.begin(state, features, (self.segmentor.row_masks(masks, new) > 0.5).to(masks), new, run)
+            state.masks = before
 
     def begin(self, state: VideoState, features: Any, masks: Tensor, rows: Rows, run: FrameRun) -> None:
         """Keep what is known of rows that start: template, coarse feature, and masks (R, 1, H, W) as scores."""
