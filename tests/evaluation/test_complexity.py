@@ -46,6 +46,20 @@ def test_counts_add_up_over_calls_and_hooks_are_removed():
     assert not model.conv._forward_hooks and not model.conv._forward_pre_hooks
 
 
+def test_work_is_that_of_the_part_that_is_called():
+    class Asking(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.gate, self.matching = nn.Linear(4, 2), nn.Linear(3, 4)
+            self.gate.register_forward_pre_hook(lambda _m, x: self.matching(x[0]))
+
+    model = Asking()
+    counter = StageCounter(model)
+    with torch.no_grad(), counter.count():
+        model.gate(torch.zeros(5, 3))
+    assert dict(counter.counts) == {"gate": 5 * 4 * 2, "matching": 5 * 3 * 4, "other": 0}
+
+
 def test_size_of_a_state_dict():
     parameters = 4 * 27 + 4 + 4 * 2 + 4 + 4 + 4
     assert state_mib(Tiny()) == ((parameters + 8) * 4 + 8) / 2**20  # statistics, and a counter of 8 bytes
@@ -128,10 +142,18 @@ class TestMemories:
         assert kinds == ["first", "memory", "memory", "first", "memory", "query"]
         assert result.macs == usual.macs
 
+    def test_the_first_query_reads_the_kept_frames_alone(self):
+        usual, _ = self.measured(FrameBank(every=5))
+        result, kinds = self.measured(FrameBank(every=5, include_last=True))
+        assert kinds == ["first", *4 * ["query"], "memory"]
+        heads = [(found.macs["query"]["matching_head"], found.macs["memory"]["matching_head"])
+                 for found in (usual, result)]
+        assert heads[0][0] == heads[1][0] and heads[0][1] < heads[1][1]  # from then on that of the last frame, too
+
     def test_only_what_starts_objects_is_kept(self):
         usual, _ = self.measured(FrameBank(every=5))
         result, kinds = self.measured(FrameBank(every=9999))
-        assert kinds == ["first", "query", "query"] and set(result.macs) == {"first", "query"}
+        assert kinds == ["first", "query"] and set(result.macs) == {"first", "query"}
         assert result.macs["query"] == usual.macs["query"]
         with pytest.raises(InputError, match="keeps 1 frames, not 2"):
             self.measured(FrameBank(every=9999), memory_frames=2)

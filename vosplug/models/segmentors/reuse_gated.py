@@ -293,8 +293,8 @@ class ReuseGated(VOSSegmentor):
     def mix(self, state: VideoState, features: Any, rows: Rows, run: FrameRun) -> tuple[Tensor, Rows]:
         """Training: every row is computed and translated, and the hard decision says which one counts.
 
-        The gate's gradient is that of the mixture of both by its probability (straight-through estimator), so that
-        masks are those of the decision while gate, change and translator learn from all rows.
+        Gradients are those of the mixture of both by the probability (straight-through estimator), so that masks are
+        those of the decision while gate, change and translator learn from all rows.
         """
         store, early = state.objects, self.segmentor.early(features)
         with run.whose(rows):
@@ -313,8 +313,7 @@ class ReuseGated(VOSSegmentor):
                 moved, change = self.translate(store, compared, asked)
             soft = self.gate.sample(chance)
             hard = soft.detach() > TRAINING_TAU
-            share = (hard.to(soft) + soft - soft.detach())[:, None, None, None]
-            coarse = coarse.index_copy(0, places, share * moved.to(coarse) + (1 - share) * coarse[places])
+            coarse = coarse.index_copy(0, places, straight_through(soft, hard, moved.to(coarse), coarse[places]))
             reused[free] = hard.cpu()
             probability = probability.index_copy(0, places, chance)
             feature = kept_where(hard, store.read(FEATURE, asked), feature, places)
@@ -348,6 +347,13 @@ def mask_ious(a: Tensor, b: Tensor) -> Tensor:
     """(R,) IoU of masks (R, 1, H, W) of 0 and 1; nan where both are empty."""
     union = torch.maximum(a, b).flatten(1).sum(dim=1)
     return (a * b).flatten(1).sum(dim=1) / union
+
+
+def straight_through(soft: Tensor, hard: Tensor, moved: Tensor, computed: Tensor) -> Tensor:
+    """``moved`` (R, C, h, w) where ``hard`` (R,) is true, else ``computed``; gradients of their mixture by ``soft``."""
+    share, chosen = soft[:, None, None, None], hard[:, None, None, None]
+    mixture = share * moved + (1 - share) * computed
+    return torch.where(chosen, moved, computed).detach() + (mixture - mixture.detach())
 
 
 def kept_where(hard: Tensor, kept: Tensor, new: Tensor, places: Tensor) -> Tensor:
