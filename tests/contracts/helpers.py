@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from mmengine import Config
 
 from vosplug.registry import SEGMENTORS
 from vosplug.structures import ClipSample, Prompt
@@ -68,6 +69,13 @@ def build_model(config: dict, seed: int = 0):
 def build_example(name: str, number: int = 0, seed: int = 0):
     """An example of a segmentor."""
     return build_model(SEGMENTORS.example(name, number), seed)
+
+
+def build_changed(name: str, options: dict):
+    """The first example of a segmentor with changes, which have the dotted keys of a config file."""
+    cfg = Config({"model": SEGMENTORS.example(name)})
+    cfg.merge_from_dict(options)
+    return build_model(cfg.model)
 
 
 def build_tiny(config: str, options: dict, seed: int = 0):

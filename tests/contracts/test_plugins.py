@@ -176,7 +176,7 @@ def test_contract_tests_take_plugins_by_their_examples(files, root, tmp_path):
                           capture_output=True, text=True, timeout=850, check=False)
     assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-2000:]
     passed = [line for line in done.stdout.splitlines() if line.startswith("PASSED")]
-    tests = {name: {line.split("::")[1].split("[")[0] for line in passed if f"{NAMES[name]}-" in line}
+    tests = {name: {line.split("::")[1].split("[")[0] for line in passed if NAMES[name] in line}
              for name in NAMES}
     assert {"test_matching_heads_read_any_memory", "test_an_object_without_memory_reads_zeros",
             "test_segmentors_go_with_every_memory_and_every_head"} < tests["head"]

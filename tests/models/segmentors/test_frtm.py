@@ -6,20 +6,19 @@ import sys
 import pytest
 import torch
 
-from tests.contracts.helpers import TINY_FRTM, advance, boxes, build_tiny, random_frames, track, training_batch
+from tests.contracts.helpers import advance, boxes, build_changed, random_frames, track, training_batch
 from vosplug.models.layers.aggregate import keep_winners, log_probability, normalised_odds, odds
 from vosplug.registry import SEGMENTORS
 from vosplug.utils.configs import load_config
 from vosplug.utils.errors import ConfigError
 
 SIZE = (40, 56)
-CONFIG = "_base_/frtm_model.py"
 BOTH = torch.ones(1, 2, dtype=torch.bool)
 
 
 def frtm(**options):
     """A tiny FRTM; options are those of the model."""
-    return build_tiny(CONFIG, {**TINY_FRTM, **{f"model.{name}": value for name, value in options.items()}})
+    return build_changed("FRTM", {f"model.{name}": value for name, value in options.items()})
 
 
 def column(*values):

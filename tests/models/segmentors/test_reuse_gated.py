@@ -6,7 +6,7 @@ from contextlib import contextmanager
 import pytest
 import torch
 
-from tests.contracts.helpers import FAMILIES, TINY_FRTM, boxes, build_tiny, gated, random_frames, track, training_batch
+from tests.contracts.helpers import boxes, build_model, random_frames, track, training_batch
 from vosplug.models.segmentors import STCN
 from vosplug.models.segmentors.reuse_gated import FEATURE, SCORE
 from vosplug.registry import SEGMENTORS
@@ -15,20 +15,13 @@ from vosplug.utils.configs import load_config
 from vosplug.utils.errors import ConfigError, InputError
 
 SIZE = (40, 56)
-GATED = ("_base_/g_frtm_model.py", gated(TINY_FRTM))
-TWINS = {  # gated -> the model behind the gate
-    "frtm": (GATED, ("_base_/frtm_model.py", TINY_FRTM)),
-    **{name: (FAMILIES["ReuseGated"][number], (inner, {key.replace("model.segmentor.", "model."): value for key, value
-                                                      in FAMILIES["ReuseGated"][number][1].items()
-                                                      if key.startswith("model.segmentor.")}))
-       for name, number, inner in (("stcn", 1, "_base_/stcn_r50_model.py"), ("small", 2, "_base_/stcn_small_model.py"),
-                                   ("xmem", 4, "_base_/xmem_r50_model.py"))}}
+EXAMPLES = {"frtm": 0, "stcn": 1, "small": 2, "xmem": 4}  # by what is behind the gate
 
 
-def gate(config=GATED, **options):
+def gate(inner="frtm", **options):
     """A tiny gated model; options are those of ReuseGated."""
-    options = {f"model.{name}": value for name, value in options.items()}
-    return build_tiny(config[0], {**config[1], **options})
+    options = {"tau": 0.7, **options} if inner == "frtm" else options
+    return build_model(SEGMENTORS.example("ReuseGated", EXAMPLES[inner], **options))
 
 
 def decisions(model):
@@ -54,29 +47,28 @@ def called(model, *names):
         yield calls
 
 
-def plain(config):
-    """The same weights without a gate."""
-    wrapped, inner = TWINS[config]
-    model = gate(wrapped, tau=1.0, mode="translate", tau_copy=None, max_reuse=None)
-    twin = build_tiny(*inner)
+def plain(inner):
+    """A model that computes everything, and one with the same weights without a gate."""
+    model = gate(inner, tau=1.0, mode="translate", tau_copy=None, max_reuse=None)
+    twin = build_model(SEGMENTORS.example("ReuseGated", EXAMPLES[inner])["segmentor"])
     twin.load_state_dict({name.removeprefix("segmentor."): value for name, value in model.state_dict().items()
                           if name.startswith("segmentor.")})
     return model, twin
 
 
-@pytest.mark.parametrize("config", list(TWINS))
-def test_tau_one_is_the_ungated_model_bit_by_bit(config):
-    model, twin = plain(config)
+@pytest.mark.parametrize("inner", EXAMPLES)
+def test_tau_one_is_the_ungated_model_bit_by_bit(inner):
+    model, twin = plain(inner)
     frames, masks = random_frames(10, SIZE), boxes(3, SIZE)
     prompts = {0: ((1, 2), masks[:, :2]), 4: ((7,), masks[:, 2:])}
     states = [m.init_state() for m in (model, twin)]
     ours, theirs = (track(m, frames, prompts, {7: [2]}, state) for m, state in zip((model, twin), states, strict=True))
     assert all(torch.equal(a, b) for a, b in zip(ours, theirs, strict=True))
     kept = [list(state.memory) for state in states]
-    assert len(kept[0]) == len(kept[1]) and (config == "frtm" or kept[0])
+    assert len(kept[0]) == len(kept[1]) and (inner == "frtm" or kept[0])
     for a, b in zip(*kept, strict=True):
         assert torch.equal(a["key"], b["key"]) and torch.equal(a["value"], b["value"])
-    if config == "frtm":
+    if inner == "frtm":
         for a, b in zip(states[0].memory.targets.values(), states[1].memory.targets.values(), strict=True):
             assert torch.equal(a.filter, b.filter) and torch.equal(a.hidden, b.hidden) and a.seen == b.seen
 
@@ -161,7 +153,7 @@ def test_max_reuse_and_memory_frames_are_computed():
     seen = decisions(model)
     track(model, random_frames(7, SIZE), {0: ((1,), boxes(1, SIZE))})
     assert [bool(n[0].reused) for n in seen[1:]] == [True, True, False, True, True, False]
-    model = gate(FAMILIES["ReuseGated"][1], tau=0.0, tau_copy=None, mode="translate", on_memory_frame="full")
+    model = gate("stcn", tau=0.0, tau_copy=None, mode="translate", on_memory_frame="full")
     seen = decisions(model)
     track(model, random_frames(7, SIZE), {0: ((1,), boxes(1, SIZE))})
     assert [bool(n[0].reused) for n in seen[1:]] == [True, True, True, True, False, True]  # STCN keeps every fifth
@@ -212,7 +204,7 @@ def test_bad_options(options, message):
 def test_what_cannot_be_cut_cannot_be_gated(monkeypatch):
     monkeypatch.setattr(STCN, "cut", property(lambda self: None, lambda self, cut: None))
     with pytest.raises(ConfigError, match="STCN cannot be gated: it has no cut"):
-        gate(FAMILIES["ReuseGated"][1])
+        gate("stcn")
     with pytest.raises(ConfigError, match="'EfficientVIS' is a VIS segmentor, not a segmentor"):
         SEGMENTORS.build(dict(type="ReuseGated", segmentor=load_config("efficientvis_small").model))
 
