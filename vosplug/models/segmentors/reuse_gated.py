@@ -9,6 +9,7 @@ from torch import Tensor
 
 from ...registry import GATES, LAYERS, MATCHING_HEADS, SEGMENTORS
 from ...structures import Decision, Prompt, Rows, RowStore, ScoreChange, VideoState
+from ...utils.checkpoint import load_weights
 from ...utils.errors import ConfigError, InputError, did_you_mean
 from ..decoders.refiner import resize
 from ..frame_run import FrameRun
@@ -48,6 +49,7 @@ class ReuseGated(VOSSegmentor):
         tau_copy: see ``mode``; above tau.
         max_reuse: a row is computed after so many reused frames in a row; None for no such limit.
         on_memory_frame: ``reuse`` lets the gate decide about frames that the memory keeps; ``full`` computes them.
+        segmentor_weights: checkpoint of the ungated method to start from.
         losses: beside those of the inner segmentor.
         init_cfg: see :class:`~.base.VOSSegmentor`.
     """
@@ -55,13 +57,16 @@ class ReuseGated(VOSSegmentor):
     def __init__(self, segmentor: dict, gate: dict | None = None, matching: dict | None = None,
                  delta: dict | None = None, translator: dict | None = None, tau: float | Sequence[float] = 0.7,
                  mode: str = "translate", tau_copy: float | None = None, max_reuse: int | None = None,
-                 on_memory_frame: str = "reuse", losses: list[dict] | None = None, init_cfg: dict | None = None):
+                 on_memory_frame: str = "reuse", segmentor_weights: str | None = None,
+                 losses: list[dict] | None = None, init_cfg: dict | None = None):
         check_decisions(tau, mode, tau_copy, max_reuse, on_memory_frame)
         inner = SEGMENTORS.build(segmentor)
         cut = getattr(inner, "cut", None)
         if cut is None:
             raise ConfigError(f"{type(inner).__name__} cannot be gated: it has no cut between a coarse half, which a "
                               "gate skips, and a fine half")
+        if segmentor_weights is not None:
+            load_weights(inner, segmentor_weights)
         super().__init__(preprocessor=segmentor["preprocessor"], losses=losses, init_cfg=init_cfg)
         self.segmentor = inner
         self.sparse_parts = {letter: part.inside("segmentor.") for letter, part in inner.sparse_parts.items()}
