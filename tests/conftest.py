@@ -2,6 +2,7 @@
 
 import os
 import signal
+import sys
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,19 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 ROOT = Path(__file__).resolve().parent.parent
 
 
+def pytest_addoption(parser):
+    parser.addoption("--plugin", action="append", default=[], metavar="FILE.py",
+                     help="run tests/contracts on the parts of this plugin too (-k NAME picks them)")
+
+
+def pytest_configure(config):
+    if plugins := config.getoption("--plugin"):
+        from vosplug.registry import load_plugin
+
+        for plugin in plugins:
+            load_plugin(plugin)
+
+
 @pytest.fixture(scope="session")
 def root() -> Path:
     """Root of the repository."""
@@ -31,3 +45,21 @@ def shared() -> Path:
     if not (folder / "golden").is_dir():
         pytest.skip(f"reference data not found (set VOSPLUG_SHARED to its folder; looked at {folder.name}/)")
     return folder
+
+
+@pytest.fixture
+def registries():
+    """What a test registers, or loads as a plugin, is forgotten after it."""
+    from vosplug.registry import KINDS, MODELS
+
+    kinds = {name: dict(kind.members()) for name, kind in KINDS.items()}  # imports all parts
+    modules, models = set(sys.modules), dict(MODELS.module_dict)
+    yield
+    for name in set(sys.modules) - modules:
+        if "plugin" in name:
+            del sys.modules[name]
+    for name, members in kinds.items():
+        KINDS[name]._members.clear()
+        KINDS[name]._members.update(members)
+    MODELS._module_dict.clear()
+    MODELS._module_dict.update(models)

@@ -1,33 +1,17 @@
 """Registries and the loading of plugins."""
 
 import re
-import sys
 import textwrap
 
 import pytest
 from torch import nn
 
 from vosplug import registry
-from vosplug.registry import BACKBONES, DECODERS, HOOKS, KINDS, MODELS, REGISTRIES, load_plugin
+from vosplug.registry import BACKBONES, DECODERS, HOOKS, MODELS, REGISTRIES, load_plugin
 from vosplug.registry import load_entry_point_plugins as load_installed
 from vosplug.utils.errors import ConfigError
 
-
-@pytest.fixture(autouse=True)
-def clean_registries():
-    """Forget what a test registers or imports."""
-    modules = set(sys.modules)
-    kinds = {name: dict(kind.members()) for name, kind in KINDS.items()}
-    models = dict(MODELS.module_dict)
-    yield
-    for name in set(sys.modules) - modules:
-        if "plugin" in name:
-            del sys.modules[name]
-    for name, members in kinds.items():
-        KINDS[name]._members.clear()
-        KINDS[name]._members.update(members)
-    MODELS._module_dict.clear()
-    MODELS._module_dict.update(models)
+pytestmark = pytest.mark.usefixtures("registries")
 
 
 @pytest.fixture

@@ -4,13 +4,14 @@ A part is registered under its *kind* (``@BACKBONES.register_module()``); every 
 lives in :data:`MODELS`, a child of mmengine's registry, so that ``mmdet.ResNet`` and the like resolve in configs.
 """
 
+import copy
 import importlib
 import importlib.util
 import inspect
 import sys
 import traceback
 import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ from .utils.safe_loading import refuse_files_in_config, refuse_files_in_model, s
 PLUGIN_GROUP = "vosplug.plugins"
 SCOPE = "vosplug"
 ANY: Mapping[str, inspect.Parameter] = {}  # stands for the parameters of what has no signature
+Examples = Sequence[dict] | Callable[[], Sequence[dict]]
 
 
 class Registry(mm.Registry):
@@ -120,19 +122,39 @@ class Kind:
         self.name = name
         self.registry = registry
         self._members: dict[str, type] = {}
+        self._brought: dict[str, tuple[str, Examples]] = {}
         self.modifiers: dict[str, Modifier] = {}
         KINDS[name] = self
 
-    def register_module(self, name: str | None = None):
-        """Return a decorator that registers a class under ``name`` (default: the name of the class)."""
+    def register_module(self, name: str | None = None, *, role: str = "", examples: Examples = ()):
+        """Return a decorator that registers a class under ``name`` (default: the name of the class).
+
+        Args:
+            role: what the part is for, in a kind whose parts do not all answer the same calls.
+            examples: options of small instances, or a function that gives them: what the part needs beside what its
+                builder offers. Contract tests run on them.
+        """
 
         def decorate(cls: type) -> type:
             key = name or cls.__name__
             self.registry.register_module(name=key, module=cls)
-            self._members[key] = cls
+            self._members[key], self._brought[key] = cls, (role, examples)
             return cls
 
         return decorate
+
+    def role(self, name: str) -> str:
+        """What the part ``name`` is for among those of its kind; empty for the usual."""
+        return self._brought[name][0]
+
+    def examples(self, name: str) -> list[dict]:
+        """Configs of small instances of the part ``name``; none if it brings none."""
+        given = self._brought[name][1]
+        return [dict(type=name, **copy.deepcopy(options)) for options in (given() if callable(given) else given)]
+
+    def example(self, name: str, number: int = 0, **changes) -> dict:
+        """One of the :meth:`examples`, with ``changes`` of its options."""
+        return {**self.examples(name)[number], **changes}
 
     def modifier(self, key: str):
         """Return a decorator for a function that changes a built part: its options may stand in configs under ``key``.

@@ -6,28 +6,23 @@ import pytest
 import torch
 
 from vosplug.cli.convert_checkpoint import main
-from vosplug.registry import CONVERTERS
+from vosplug.registry import CONVERTERS, SEGMENTORS
 from vosplug.utils.checkpoint import load_checkpoint_file, load_weights, save_checkpoint_file
 
 
 @pytest.fixture
 def tiny(monkeypatch, tmp_path):
     """A converter whose model is narrow, and a source checkpoint for it."""
-    from tests.contracts.helpers import FAMILIES, build_tiny
+    from tests.contracts.helpers import build_model
     from vosplug.converters import Converter
 
     class TinyConverter(Converter):
         rules = ((r"theirs\.(.*)", r"\1"),)
         model_config = str(tmp_path / "tiny.py")
 
-    config, options = FAMILIES["STCN"][0]
-    model = build_tiny(config, options, seed=4)
-    from tests.contracts.helpers import CONFIGS
-    from vosplug.utils.configs import load_config
-
-    cfg = load_config(CONFIGS / config)
-    cfg.merge_from_dict(options)
-    (tmp_path / "tiny.py").write_text(f"model = {cfg.model.to_dict()!r}\n")
+    config = SEGMENTORS.example("STCN")
+    model = build_model(config, seed=4)
+    (tmp_path / "tiny.py").write_text(f"model = {config!r}\n")
     monkeypatch.setitem(CONVERTERS.module_dict, "tiny", TinyConverter)
     source = {f"theirs.{name}": value for name, value in model.state_dict().items()}
     save_checkpoint_file(source, tmp_path / "source.pth")

@@ -4,18 +4,14 @@ import json
 
 import pytest
 
-from tests.contracts.helpers import CONFIGS, FAMILIES
 from vosplug.cli.model_stats import main
-from vosplug.utils.configs import load_config
+from vosplug.registry import SEGMENTORS
 
 
 @pytest.fixture
 def config(tmp_path):
     """A narrow model in a config file."""
-    name, options = FAMILIES["STCN"][0]
-    cfg = load_config(CONFIGS / name)
-    cfg.merge_from_dict(options)
-    (tmp_path / "tiny.py").write_text(f"model = {cfg.model.to_dict()!r}\n")
+    (tmp_path / "tiny.py").write_text(f"model = {SEGMENTORS.example('STCN')!r}\n")
     return str(tmp_path / "tiny.py")
 
 

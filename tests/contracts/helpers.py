@@ -1,12 +1,16 @@
-"""Small instances of registered parts, and clips to run them on."""
+"""Narrow segmentors, and clips to run them on."""
 
 from pathlib import Path
 
+import pytest
 import torch
+from mmengine import Config
 
 from vosplug.registry import SEGMENTORS
 from vosplug.structures import ClipSample, Prompt
 from vosplug.utils.configs import load_config
+
+from .parts import PROTOCOLS, examples
 
 CONFIGS = Path(__file__).resolve().parent.parent.parent / "configs"
 TINY_R50 = {
@@ -18,100 +22,67 @@ TINY_R50 = {
     "model.value_encoder.fuser.channels": 16, "model.decoder.compress_channels": 16,
     "model.decoder.up_channels": (8, 8),
 }
-TINY_SMALL = {
-    "model.key_encoder.backbone.widths": (8, 16, 16), "model.value_encoder.backbone.widths": (8, 16, 16),
-    "model.key_encoder.fusion.channels": 16, "model.value_encoder.fusion.channels": 16,
-    "model.value_encoder.fuser.channels": 16, "model.decoder.compress_channels": 16,
-    "model.decoder.up_channels": (16,), "model.key_encoder.key_channels": 16,
-}
-TINY_BACKBONE = {"type": "ResNet", "depth": None, "block": "basic", "blocks": (1, 1, 1, 1), "stem_channels": 8,
-                 "widths": (8, 8, 8, 8), "frozen_stages": 0}
-TINY_TARGET = {"augmentation": {"type": "CutAndPaste", "num_aug": 3}, "channels": 4, "init_iters": (2, 2),
-               "update_iters": (2,), "update_every": 2, "capacity": 6,
-               "train": {"channels": 3, "update_every": None, "augmentation": {"num_aug": 3}}}
-TINY_FRTM = {"model.backbone": TINY_BACKBONE, "model.decoder.channels": 8, "model.losses": [{"type": "ObjectBCE"}],
-             **{f"model.memory.{name}": value for name, value in TINY_TARGET.items()}}
-TINY_GATE = {"model.translator.hidden": 8, "model.tau": 0.15}
 TINY_XMEM = {**TINY_R50, "model.sensory_channels": 8, "model.normal_update.mid_channels": 8}
-
-TINY_CFBI = {
-    "model.encoder.backbone": {"type": "ResNet", "depth": None, "block": "basic", "blocks": (1, 1, 1),
-                               "stem_channels": 8, "widths": (8, 8, 16), "multi_grid": None,
-                               "norm": {"type": "GN", "channels_per_group": 4}},
-    "model.encoder.neck.channels": 16, "model.encoder.neck.low_channels": 8,
-    "model.encoder.neck.norm": {"type": "GN", "channels_per_group": 4}, "model.encoder.neck.dropout": 0.0,
-    "model.encoder.channels": 12, "model.matching_head.windows": (4, 2), "model.decoder.channels": 16,
-    "model.decoder.prehead_channels": 8, "model.decoder.refine_channels": 8, "model.decoder.slots_per_pass": 2,
-    "model.decoder.norm": {"type": "GN", "channels_per_group": 4},
-}
-TINY_SST = {name: value for name, value in TINY_CFBI.items() if "windows" not in name}
-TINY_SST.update({"model.matching_head.heads": 2, "model.matching_head.attentions": [
-    {"type": "LocalAttention", "h": 3}, {"type": "StridedAttention", "h": 2}]})
-FRN = {"type": "FilterResponseNorm"}
-OTHER_SST = {**TINY_SST, "model.features": ("embedding", "encoder", "previous"), "model.matching_head.norm": FRN,
-             "model.matching_head.activation": FRN, "model.matching_head.position": {"type": "LearnedPosition"},
-             "model.matching_head.score": "distance", "model.matching_head.heads_kept": "all",
-             "model.memory.keep_prompts": True, "model.memory.max_prompts": 2}
-TINY_IDENTITY = {
-    "model.encoder.backbone": {"type": "ResNet", "depth": None, "block": "basic", "blocks": (1, 1, 1),
-                               "stem_channels": 8, "widths": (8, 8, 16)},
-    "model.encoder.channels": 32, "model.matching_head.radius": 2, "model.decoder.channels": 32,
-}
-TINY_AOT = {**TINY_IDENTITY, "model.matching_head.heads": 2, "model.matching_head.hidden": 64}
 
 
 def sparse(conv: str, policy: str, where: str = "QD", everywhere: bool = False) -> dict:
-    """Options that make a model sparse; ``policy`` is the type of a frame policy."""
+    """Changes of a config file that make its model sparse; ``policy`` is the type of a frame policy."""
+    return {"model.sparse": sparse_options(conv, policy, where, everywhere)}
+
+
+def sparse_options(conv: str, policy: str, where: str = "QD", everywhere: bool = False) -> dict:
+    """The key ``sparse`` of a model."""
     loss = "ComputationLoss" if conv.startswith("Residual") else "SparsityLoss"
-    return {"model.sparse": {"conv": {"type": conv}, "policy": {"type": policy}, "where": where,
-                             "everywhere": everywhere, "losses": [{"type": loss, "weight": 0.1}]}}
+    return {"conv": {"type": conv}, "policy": {"type": policy}, "where": where, "everywhere": everywhere,
+            "losses": [{"type": loss, "weight": 0.1}]}
 
 
-def gated(options: dict) -> dict:
-    """Options of a model, for the same model behind a reuse gate."""
-    return {name.replace("model.", "model.segmentor.", 1): value for name, value in options.items()}
+# Segmentors that are tested sparse as well: name, number of its example, what is sparse in it, further changes.
+SPARSE = [
+    ("STCN", 0, ("TripleSparseConv", "Mixed"), {}), ("STCN", 0, ("TripleSparseConv", "Mixed", "QD", True), {}),
+    ("STCN", 0, ("TripleSparseConv", "Fully", "QDM"), {}), ("STCN", 0, ("StaticSparseConv", "SemiMixed"), {}),
+    ("STCN", 0, ("ResidualSparseConv", "Mixed"), {}), ("STCN", 1, ("TripleSparseConv", "Mixed"), {}),
+    ("DeAOT", 0, ("TripleSparseConv", "Mixed", "QD", True), {}),
+    ("CFBI", 0, ("TripleSparseConv", "Mixed", "QD", True), {}),
+    ("XMem", 0, ("TripleSparseConv", "Mixed"), {"memory": {"type": "LongTermMemory", "train_candidates": 2}})]
 
 
-# One small instance of every registered segmentor family; a new family adds its line here.
-FAMILIES = {
-    "CFBI": [("_base_/cfbi_r101_model.py", TINY_CFBI),
-             ("_base_/cfbi_r101_model.py", {**TINY_CFBI, **sparse("TripleSparseConv", "Mixed", everywhere=True)})],
-    "AOT": [("_base_/aot_model.py", TINY_AOT), ("_base_/aot_model.py", {**TINY_AOT, "model.matching_head.layers": 3,
-                                                                       "model.memory.gap": 2})],
-    "DeAOT": [("_base_/deaot_model.py", TINY_IDENTITY),
-              ("_base_/deaot_model.py", {**TINY_IDENTITY, "model.matching_head.layers": 3, "model.memory.gap": 2}),
-              ("_base_/deaot_model.py", {**TINY_IDENTITY, **sparse("TripleSparseConv", "Mixed", everywhere=True)})],
-    "FRTM": [("_base_/frtm_model.py", TINY_FRTM),
-             ("_base_/frtm_model.py", {**TINY_FRTM, "model.protocol": "youtube_vos"})],
-    "ReuseGated": [
-        ("_base_/g_frtm_model.py", {**gated(TINY_FRTM), "model.tau": 0.15}),
-        ("g_stcn_r50.py", {**gated(TINY_R50), **TINY_GATE, "model.mode": "fusion", "model.tau_copy": 0.5}),
-        ("g_stcn_small.py", {**gated(TINY_SMALL), **TINY_GATE, "model.gate": {"type": "ChangeGate"}}),
-        ("g_spvos_r50.py", {**gated(TINY_R50), **TINY_GATE, "model.max_reuse": 2}),
-        ("g_xmem_r50.py", {**gated(TINY_XMEM), **TINY_GATE, "model.mode": "copy"})],
-    "SST": [("_base_/sst_r101_model.py", TINY_SST),
-            ("_base_/sst_r101_model.py", {**TINY_SST, "model.matching_head.causal": True,
-                                          "model.matching_head.cache": "layers"}),
-            ("_base_/sst_r101_model.py", OTHER_SST)],
-    "STCN": [("_base_/stcn_r50_model.py", TINY_R50), ("_base_/stcn_small_model.py", TINY_SMALL),
-                     ("_base_/stcn_r50_model.py", {**TINY_R50, **sparse("TripleSparseConv", "Mixed")}),
-                     ("_base_/stcn_r50_model.py", {**TINY_R50, **sparse("TripleSparseConv", "Mixed", everywhere=True)}),
-                     ("_base_/stcn_r50_model.py", {**TINY_R50, **sparse("TripleSparseConv", "Fully", where="QDM")}),
-                     ("_base_/stcn_r50_model.py", {**TINY_R50, **sparse("StaticSparseConv", "SemiMixed")}),
-                     ("_base_/stcn_r50_model.py", {**TINY_R50, **sparse("ResidualSparseConv", "Mixed")}),
-                     ("_base_/stcn_small_model.py", {**TINY_SMALL, **sparse("TripleSparseConv", "Mixed")})],
-    "XMem": [("_base_/xmem_r50_model.py", TINY_XMEM),
-             ("_base_/xmem_r50_model.py", {**TINY_XMEM, **sparse("TripleSparseConv", "Mixed"),
-                                           "model.memory.train_candidates": 2})],
-}
+def segmentor_cases() -> list:
+    """Pytest parameters: configs of all examples of segmentors, and of their sparse forms."""
+    found = [pytest.param(part.config, id=f"{part.name}-{part.number}") for part in examples(SEGMENTORS)]
+    PROTOCOLS.add((SEGMENTORS.name, ""))
+    return found + [pytest.param(sparse_model(*case), id=f"{case[0]}-{case[1]}-{'-'.join(map(str, case[2]))}")
+                    for case in SPARSE]
+
+
+def sparse_model(name: str, number: int, what: tuple, changes: dict) -> dict:
+    """Config of a case of ``SPARSE``."""
+    return SEGMENTORS.example(name, number, sparse=sparse_options(*what), **changes)
+
+
+def build_model(config: dict, seed: int = 0):
+    """A segmentor with seeded weights, in evaluation mode."""
+    torch.manual_seed(seed)
+    return SEGMENTORS.build(config).eval()
+
+
+def build_example(name: str, number: int = 0, seed: int = 0):
+    """An example of a segmentor."""
+    return build_model(SEGMENTORS.example(name, number), seed)
+
+
+def build_changed(name: str, options: dict):
+    """The first example of a segmentor with changes, which have the dotted keys of a config file."""
+    cfg = Config({"model": SEGMENTORS.example(name)})
+    cfg.merge_from_dict(options)
+    return build_model(cfg.model)
 
 
 def build_tiny(config: str, options: dict, seed: int = 0):
-    """A narrow model of a config with seeded weights, in evaluation mode."""
-    torch.manual_seed(seed)
+    """A narrow model of a config file."""
     cfg = load_config(CONFIGS / config)
     cfg.merge_from_dict(options)
-    return SEGMENTORS.build(cfg.model).eval()
+    return build_model(cfg.model, seed)
 
 
 def random_frames(count: int, size: tuple[int, int], seed: int = 0) -> torch.Tensor:

@@ -1,55 +1,20 @@
-"""What the registered parts of video instance segmentation must do; a new part adds its line to ``CASES``."""
+"""What the registered parts of video instance segmentation must do."""
 
 import copy
 
 import pytest
 import torch
 
-from tests.contracts.test_parts import own
-from tests.models.tracklets.helpers import moving_squares, need_compiled_mmcv, tiny_config
+from tests.models.tracklets.helpers import moving_squares, need_compiled_mmcv
 from vosplug import registry
 from vosplug.models.tracklets.linking import ClipTracks
 from vosplug.structures import Level, VideoState
 from vosplug.utils.errors import InputError
 
+from .parts import STRIDES, cases
+
 B, T, N, C, K = 2, 3, 4, 8, 3
-STRIDES = (4, 8, 16)
 FRAME = (40, 56)  # no multiple of the coarsest stride
-CONV = dict(type="TemporalDynamicConv", hidden=4)
-
-CASES = {
-    "NECKS": {"FPN": [dict(channels=C)]},
-    "ROI_EXTRACTORS": {"PyramidRoIAlign": [dict(), dict(rois_per_chunk=3), dict(sampling_ratio=0, finest_scale=8)]},
-    "QUERIES": {"TrackletQueries": [dict(num_queries=N), dict(num_queries=N, time_shared=True), dict(num_queries=1)]},
-    "QUERY_ATTENTIONS": {name: [dict(heads=2), dict(heads=1, dropout=0.1)] for name in
-                         ("FactorisedAttention", "SpatialAttention", "TemporalAttention", "JointAttention")},
-    "DYNAMIC_CONVS": {"TemporalDynamicConv": [dict(hidden=4), dict(hidden=4, window=2), dict(hidden=4, window=0)],
-                      "StillImageDynamicConv": [dict(hidden=4)]},
-    "TRACKLET_HEADS": {"TrackletHead": [dict(ffn_channels=16, dynamic_conv=CONV),
-                                        dict(ffn_channels=16, dynamic_conv=CONV, size=5, cls_layers=2, reg_layers=1)],
-                       "TrackletMaskHead": [dict(convs=1, dynamic_conv=CONV, size=6),
-                                            dict(convs=0, dynamic_conv=CONV, size=5, norm=dict(type="GN"))]},
-    "LINKERS": {"QueryLinking": [dict(), dict(reinit_after=None), dict(reinit_after=1, background_score=0.9)],
-                "HandCraftedLinking": [dict(), dict(mask_iou=0.0, max_age=3)]},
-    "VIS_SEGMENTORS": {"EfficientVIS": [dict(), dict(linker=dict(type="HandCraftedLinking")),
-                                        dict(queries=dict(time_shared=True)), dict(frame_chunk=None)]},
-}
-
-
-def cases(kind):
-    """Pytest parameters of a kind: (part, options)."""
-    return [pytest.param((part, options), id=f"{part}-{number}") for part, every in CASES[kind].items()
-            for number, options in enumerate(every)]
-
-
-def build(kind, case, **given):
-    """Build a case with seeded weights; the config is not changed by that."""
-    torch.manual_seed(0)
-    cfg = dict(type=case[0], **copy.deepcopy(case[1]))
-    before = copy.deepcopy(cfg)
-    built = getattr(registry, kind).build(cfg, **given)
-    assert cfg == before
-    return built
 
 
 def all_trained(module, *outputs):
@@ -58,17 +23,9 @@ def all_trained(module, *outputs):
     assert all(p.grad is not None and torch.isfinite(p.grad).all() for p in module.parameters())
 
 
-@pytest.mark.parametrize("kind", CASES)
-def test_every_registered_part_has_a_case_and_is_documented(kind):
-    members = getattr(registry, kind).members()
-    found = own(members)
-    assert found == set(CASES[kind]), f"{kind}: add a case for {sorted(found ^ set(CASES[kind]))}"
-    assert all((members[name].__doc__ or "").strip() for name in found)
-
-
-@pytest.mark.parametrize("case", cases("NECKS"))
-def test_necks_publish_their_levels(case):
-    neck = build("NECKS", case, in_levels={f"c{s}": Level(2 * s, s) for s in STRIDES})
+@pytest.mark.parametrize("part", cases(registry.NECKS))
+def test_necks_publish_their_levels(part):
+    neck = part.build(in_levels={f"c{s}": Level(2 * s, s) for s in STRIDES})
     levels = neck({f"c{s}": torch.randn(2, 2 * s, -(-FRAME[0] // s), -(-FRAME[1] // s)) for s in STRIDES})
     assert neck.strides == STRIDES
     assert [tuple(x.shape) for x in levels] == [(2, neck.out_channels, -(-FRAME[0] // s), -(-FRAME[1] // s))
@@ -76,10 +33,10 @@ def test_necks_publish_their_levels(case):
     all_trained(neck, *levels)
 
 
-@pytest.mark.parametrize("case", cases("ROI_EXTRACTORS"))
-def test_roi_extractors_crop_each_box_by_itself(case):
+@pytest.mark.parametrize("part", cases(registry.ROI_EXTRACTORS))
+def test_roi_extractors_crop_each_box_by_itself(part):
     need_compiled_mmcv()
-    roi = build("ROI_EXTRACTORS", case, strides=STRIDES, size=5)
+    roi = part.build(strides=STRIDES, size=5)
     torch.manual_seed(1)
     features = [torch.randn(2, C, FRAME[0] // s + 1, FRAME[1] // s + 1, requires_grad=True) for s in STRIDES]
     corner = torch.rand(2, N, 2) * 20
@@ -95,9 +52,9 @@ def test_roi_extractors_crop_each_box_by_itself(case):
     assert all(x.grad is not None for x in features)
 
 
-@pytest.mark.parametrize("case", cases("QUERIES"))
-def test_queries_start_alike_in_all_frames_and_proposals_are_the_whole_frame(case):
-    queries = build("QUERIES", case, channels=C)
+@pytest.mark.parametrize("part", cases(registry.QUERIES))
+def test_queries_start_alike_in_all_frames_and_proposals_are_the_whole_frame(part):
+    queries = part.build(channels=C)
     count = queries.num_queries
     first = queries.initial(B)
     repeated = queries.repeat(first, T)
@@ -105,7 +62,7 @@ def test_queries_start_alike_in_all_frames_and_proposals_are_the_whole_frame(cas
     assert all(torch.equal(repeated[:, t], first) for t in range(T))
     renewed = queries.renew(torch.randn(B, T, count, C))
     assert renewed.shape == (B, T, count, C)
-    assert bool((renewed[:, 0] == renewed[:, 1]).all()) == bool(case[1].get("time_shared"))
+    assert bool((renewed[:, 0] == renewed[:, 1]).all()) == bool(part.config.get("time_shared"))
     sizes = torch.tensor([[40, 56], [20, 30]])
     boxes = queries.proposals(sizes, T)
     assert boxes.shape == (B, T, count, 4)
@@ -113,9 +70,9 @@ def test_queries_start_alike_in_all_frames_and_proposals_are_the_whole_frame(cas
 
 
 @pytest.mark.parametrize("length, count", [(T, N), (1, N), (T, 1), (1, 1)])
-@pytest.mark.parametrize("case", cases("QUERY_ATTENTIONS"))
-def test_attentions_do_not_know_the_order_of_tracklets(case, length, count):
-    attention = build("QUERY_ATTENTIONS", case, channels=C)
+@pytest.mark.parametrize("part", cases(registry.QUERY_ATTENTIONS))
+def test_attentions_do_not_know_the_order_of_tracklets(part, length, count):
+    attention = part.build(channels=C)
     for parameter in attention.parameters():
         if parameter.dim() > 1:
             torch.nn.init.xavier_uniform_(parameter)
@@ -132,9 +89,9 @@ def test_attentions_do_not_know_the_order_of_tracklets(case, length, count):
 
 
 @pytest.mark.parametrize("length", [1, 2, 5])
-@pytest.mark.parametrize("case", cases("DYNAMIC_CONVS"))
-def test_dynamic_convolutions_work_on_each_tracklet_by_itself(case, length):
-    conv = build("DYNAMIC_CONVS", case, channels=C)
+@pytest.mark.parametrize("part", cases(registry.DYNAMIC_CONVS))
+def test_dynamic_convolutions_work_on_each_tracklet_by_itself(part, length):
+    conv = part.build(channels=C)
     queries, crops = torch.randn(B, length, N, C), torch.randn(B, length, N, C, 3, 3)
     out = conv(queries, crops)
     assert out.shape == (B, length, N, 9, C) and torch.isfinite(out).all()
@@ -149,9 +106,9 @@ def test_dynamic_convolutions_work_on_each_tracklet_by_itself(case, length):
         assert torch.isfinite(conv(queries, crops)).all()
 
 
-@pytest.mark.parametrize("case", cases("TRACKLET_HEADS"))
-def test_heads_read_each_tracklet_by_itself(case):
-    head = build("TRACKLET_HEADS", case, channels=C, num_classes=K).eval()
+@pytest.mark.parametrize("part", cases(registry.TRACKLET_HEADS))
+def test_heads_read_each_tracklet_by_itself(part):
+    head = part.build(channels=C, num_classes=K).eval()
     queries, crops = torch.randn(B, T, N, C), torch.randn(B, T, N, C, head.size, head.size)
 
     def read(first, last):
@@ -176,9 +133,9 @@ def clip_tracks(score: float = 0.8, length: int = T, shift: float = 0.0) -> Clip
                       labels=torch.ones(B, N, dtype=torch.long), ids=[])
 
 
-@pytest.mark.parametrize("case", cases("LINKERS"))
-def test_linkers_name_every_tracklet_once_and_never_name_two_alike(case):
-    linker, state = build("LINKERS", case), VideoState(batch_size=B)
+@pytest.mark.parametrize("part", cases(registry.LINKERS))
+def test_linkers_name_every_tracklet_once_and_never_name_two_alike(part):
+    linker, state = part.build(), VideoState(batch_size=B)
     assert isinstance(linker.carries, bool)
     initial, seen, gone = torch.randn(B, N, C), [set() for _ in range(B)], [set() for _ in range(B)]
     for clip, score in enumerate((0.8, 0.8, 0.01, 0.01, 0.8)):
@@ -198,9 +155,9 @@ def test_linkers_name_every_tracklet_once_and_never_name_two_alike(case):
     assert torch.equal(renewed, initial)  # a new video knows nothing of the last one
 
 
-@pytest.mark.parametrize("case", cases("LINKERS"))
-def test_linkers_keep_videos_apart(case):
-    linker = build("LINKERS", case)
+@pytest.mark.parametrize("part", cases(registry.LINKERS))
+def test_linkers_keep_videos_apart(part):
+    linker = part.build()
     states, alone = [VideoState(batch_size=B) for _ in range(2)], VideoState(batch_size=B)
     initial = torch.randn(B, N, C)
     made = []
@@ -213,10 +170,9 @@ def test_linkers_keep_videos_apart(case):
     assert [[ids.ids for ids in names] for names in made[0::3]] == [[ids.ids for ids in names] for names in made[2::3]]
 
 
-def segmentor(case):
+def segmentor(part):
     need_compiled_mmcv()
-    torch.manual_seed(0)
-    return registry.VIS_SEGMENTORS.build({**tiny_config(**copy.deepcopy(case[1])), "type": case[0]}).eval()
+    return part.build().eval()
 
 
 def clip_of(model, size=(48, 64), length=3, start=0):
@@ -229,9 +185,9 @@ def run(model, state, clips):
         return [model.step(state, *clip) for clip in clips]
 
 
-@pytest.mark.parametrize("case", cases("VIS_SEGMENTORS"))
-def test_segmentors_take_clips_of_any_length_and_videos_of_any_size(case):
-    model = segmentor(case)
+@pytest.mark.parametrize("part", cases(registry.VIS_SEGMENTORS))
+def test_segmentors_take_clips_of_any_length_and_videos_of_any_size(part):
+    model = segmentor(part)
     count = model.queries.num_queries
     for size in ((48, 64), (33, 61), (64, 47)):
         for length, tracks in zip((3, 1, 2), run(model, model.init_state(), [clip_of(model, size, n, 3 * k) for k, n in
@@ -241,9 +197,9 @@ def test_segmentors_take_clips_of_any_length_and_videos_of_any_size(case):
             assert all(torch.isfinite(x).all() for x in (tracks.scores, tracks.boxes, tracks.masks))
 
 
-@pytest.mark.parametrize("case", cases("VIS_SEGMENTORS"))
-def test_videos_can_be_segmented_in_turns(case):
-    model = segmentor(case)
+@pytest.mark.parametrize("part", cases(registry.VIS_SEGMENTORS))
+def test_videos_can_be_segmented_in_turns(part):
+    model = segmentor(part)
     videos = [[clip_of(model, start=5 * v + 3 * k) for k in range(3)] for v in range(2)]
     alone = [run(model, model.init_state(), video) for video in videos]
     states, turns = [model.init_state() for _ in videos], [[], []]
@@ -255,9 +211,9 @@ def test_videos_can_be_segmented_in_turns(case):
             assert torch.equal(a.scores, b.scores) and torch.equal(a.masks, b.masks) and a.ids[0].ids == b.ids[0].ids
 
 
-@pytest.mark.parametrize("case", cases("VIS_SEGMENTORS"))
-def test_a_state_can_be_copied_and_a_refused_clip_changes_nothing(case):
-    model = segmentor(case)
+@pytest.mark.parametrize("part", cases(registry.VIS_SEGMENTORS))
+def test_a_state_can_be_copied_and_a_refused_clip_changes_nothing(part):
+    model = segmentor(part)
     clips = [clip_of(model, start=3 * k) for k in range(2)]
     state = model.init_state()
     run(model, state, clips[:1])
@@ -268,9 +224,9 @@ def test_a_state_can_be_copied_and_a_refused_clip_changes_nothing(case):
     assert torch.equal(expected.scores, found.scores) and expected.ids[0].ids == found.ids[0].ids
 
 
-@pytest.mark.parametrize("case", cases("VIS_SEGMENTORS"))
-def test_segmentors_run_in_bfloat16(case):
-    model = segmentor(case)
+@pytest.mark.parametrize("part", cases(registry.VIS_SEGMENTORS))
+def test_segmentors_run_in_bfloat16(part):
+    model = segmentor(part)
     with torch.autocast("cpu", torch.bfloat16):
         tracks = run(model, model.init_state(), [clip_of(model)])[0]
     assert tracks.scores.dtype == torch.float32 and torch.isfinite(tracks.scores).all()

@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vosplug.datasets.jump_rules import JUMP_RULES, distinct_frames, stcn_frames
+from vosplug.datasets.jump_rules import JUMP_RULES, aot_frames, distinct_frames, reflected, stcn_frames
 
 CASES = {"seed": st.integers(0, 10**6), "count": st.integers(2, 60), "length": st.integers(1, 9),
          "jump": st.integers(1, 30)}
@@ -14,8 +14,8 @@ def test_frames_exist_and_are_in_order(seed, count, length, jump):
     for rule in JUMP_RULES.values():
         frames = rule(np.random.default_rng(seed), count, length, jump)
         assert len(frames) == length
-        assert frames == sorted(frames)
-        assert frames[0] >= 0 and frames[-1] < count
+        assert min(frames) >= 0 and max(frames) < count
+        assert rule is aot_frames or frames == sorted(frames)
 
 
 @given(**CASES)
@@ -47,3 +47,28 @@ def test_three_frames_are_distributed_as_published(count, jump):
     for column, expected in enumerate((start, second, third)):
         difference = np.bincount(ours[:, column], minlength=count) - np.bincount(expected, minlength=count)
         assert np.abs(difference).max() < 500
+
+
+@given(**CASES)
+def test_aot_keeps_its_distances_and_turns_round_at_the_end(seed, count, length, jump):
+    frames = aot_frames(np.random.default_rng(seed), count, length, jump)
+    rng = np.random.default_rng(seed)
+    place, expected = int(rng.integers(count)), []
+    for number in range(length):
+        place += int(rng.integers(jump)) + 1 if number else 0
+        expected.append(place)
+    gaps = np.diff(expected)
+    assert ((gaps >= 1) & (gaps <= jump)).all()
+    assert frames == [reflected(k, count) for k in expected]
+    assert all(frame == k for frame, k in zip(frames, expected, strict=True) if k < count)
+
+
+def test_reflection():
+    assert [reflected(k, 4) for k in range(9)] == [0, 1, 2, 3, 2, 1, 0, 1, 2]
+    assert reflected(5, 1) == 0
+
+
+def test_aot_draws_all_gaps_alike():
+    gaps = np.diff([aot_frames(np.random.default_rng(seed), 10_000, 2, 12) for seed in range(6_000)]).ravel()
+    counts = np.bincount(np.abs(gaps), minlength=13)[1:13]
+    assert counts.sum() >= 5_990 and counts.min() > 400 and counts.max() < 600

@@ -222,3 +222,31 @@ def test_reference_data(shared):
     for index in range(len(data)):
         sample = data[ClipRequest(index, 3)]["data_samples"]
         assert sample.labels.shape == (3, 384, 384) and sample.num_objects == 1
+
+
+def test_the_first_frame_has_all_objects_if_asked(tmp_path):
+    root = davis_tree(tmp_path, {"train": ["alpha"]}, frames=12)
+    for index in range(12):  # object 2 is there in frames 0 to 5 only
+        path = root / f"Annotations/480p/alpha/{index:05d}.png"
+        labels = np.zeros((48, 64), np.uint8)
+        labels[4:20, 4:20] = 1
+        labels[26:42, 4:20] = 2 if index < 6 else 0
+        write_mask(path, labels)
+    options = dict(transforms=PLAIN, jump_rule="aot", max_objects=2)
+
+    def late(**more):
+        found = 0
+        for seed in range(40):
+            item = clips(root, **options, **more)[ClipRequest(0, seed, 3, 4)]
+            names = [int(name) for name in item["data_samples"].frame_names]
+            found += names[0] >= 6 and min(names[1:]) < 6
+        return found
+
+    assert late() > 3
+    assert late(complete_first=True, retries=20) == 0
+
+
+def test_the_first_frame_shows_enough(root):
+    with pytest.raises(DataError, match="no object was visible"):
+        clips(root, size=32, first_pixels=2_000)[ClipRequest(0, 1)]
+    assert clips(root, size=32, first_pixels=400)[ClipRequest(0, 1)]["data_samples"].num_objects

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from tests.contracts.helpers import FAMILIES, build_tiny
+from tests.contracts.helpers import build_example
 from vosplug.evaluation.complexity import measure_frames, state_mib, striped_masks
 from vosplug.evaluation.stage_counter import StageCounter
 from vosplug.models.memories import FrameBank
@@ -46,6 +46,20 @@ def test_counts_add_up_over_calls_and_hooks_are_removed():
     assert not model.conv._forward_hooks and not model.conv._forward_pre_hooks
 
 
+def test_work_is_that_of_the_part_that_is_called():
+    class Asking(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.gate, self.matching = nn.Linear(4, 2), nn.Linear(3, 4)
+            self.gate.register_forward_pre_hook(lambda _m, x: self.matching(x[0]))
+
+    model = Asking()
+    counter = StageCounter(model)
+    with torch.no_grad(), counter.count():
+        model.gate(torch.zeros(5, 3))
+    assert dict(counter.counts) == {"gate": 5 * 4 * 2, "matching": 5 * 3 * 4, "other": 0}
+
+
 def test_size_of_a_state_dict():
     parameters = 4 * 27 + 4 + 4 * 2 + 4 + 4 + 4
     assert state_mib(Tiny()) == ((parameters + 8) * 4 + 8) / 2**20  # statistics, and a counter of 8 bytes
@@ -63,7 +77,7 @@ class TestTinySTCN:
     @pytest.fixture(scope="class")
     def results(self):
         def of(**options):
-            return measure_frames(build_tiny(*FAMILIES["STCN"][0]), size=(64, 64), **options)
+            return measure_frames(build_example("STCN"), size=(64, 64), **options)
 
         return {(1, 1): of(), (2, 1): of(objects=2), (3, 1): of(objects=3), (1, 3): of(memory_frames=3)}
 
@@ -77,7 +91,7 @@ class TestTinySTCN:
 
     def test_decoder_is_a_shared_part_and_a_part_per_object(self, results):
         decoder = [results[n, 1].macs["query"]["decoder"] for n in (1, 2, 3)]
-        model = build_tiny(*FAMILIES["STCN"][0])
+        model = build_example("STCN")
         shared = sum(up.skip_conv.weight.numel() * (64 // s) ** 2
                      for up, s in zip(model.decoder.ups, (8, 4), strict=True))
         own = sum(m.weight.numel() * (64 // stride) ** 2 for stride, part in
@@ -91,7 +105,7 @@ class TestTinySTCN:
         tokens, keys, values = 4 * 4, 8, 16
         similarity, readout = tokens * tokens * keys, tokens * tokens * values
         query = [results[key].macs["query"]["matching_head"] for key in ((1, 1), (3, 1), (1, 3))]
-        top_k = build_tiny(*FAMILIES["STCN"][0]).matching_head.top_k
+        top_k = build_example("STCN").matching_head.top_k
         assert tokens <= top_k < 3 * tokens  # one frame is read whole, of three only the best tokens
         best = tokens * top_k * values
         assert query == [similarity + readout, similarity + 3 * readout, 3 * similarity + best]
@@ -110,7 +124,7 @@ class TestMemories:
     """Kinds of frames under memories that keep all frames, none, or few."""
 
     def measured(self, memory, **options):
-        model = build_tiny(*FAMILIES["STCN"][0])
+        model = build_example("STCN")
         model.memory = memory
         seen = []
         model.observers.append(seen.append)
@@ -128,10 +142,18 @@ class TestMemories:
         assert kinds == ["first", "memory", "memory", "first", "memory", "query"]
         assert result.macs == usual.macs
 
+    def test_the_first_query_reads_the_kept_frames_alone(self):
+        usual, _ = self.measured(FrameBank(every=5))
+        result, kinds = self.measured(FrameBank(every=5, include_last=True))
+        assert kinds == ["first", *4 * ["query"], "memory"]
+        heads = [(found.macs["query"]["matching_head"], found.macs["memory"]["matching_head"])
+                 for found in (usual, result)]
+        assert heads[0][0] == heads[1][0] and heads[0][1] < heads[1][1]  # from then on that of the last frame, too
+
     def test_only_what_starts_objects_is_kept(self):
         usual, _ = self.measured(FrameBank(every=5))
         result, kinds = self.measured(FrameBank(every=9999))
-        assert kinds == ["first", "query", "query"] and set(result.macs) == {"first", "query"}
+        assert kinds == ["first", "query"] and set(result.macs) == {"first", "query"}
         assert result.macs["query"] == usual.macs["query"]
         with pytest.raises(InputError, match="keeps 1 frames, not 2"):
             self.measured(FrameBank(every=9999), memory_frames=2)

@@ -19,6 +19,8 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("source", help="published checkpoint (.pth), read without executing anything in it")
     parser.add_argument("target", help="where the converted checkpoint is written")
     parser.add_argument("--config", help="config whose model has to accept the weights (default: the family's own)")
+    parser.add_argument("--backbone", metavar="RESNET.pth",
+                        help="weights of the backbone, for families whose published files lack them (frtm, reuse_vos)")
     return parser
 
 
@@ -38,7 +40,9 @@ def main(argv: list[str] | None = None) -> None:
     check_targets(args.target)
     if Path(args.target).resolve() == Path(args.source).resolve():
         raise InputError(f"{args.target} is the source, which would be overwritten: choose another target")
-    result = converter.convert(model_state(load_checkpoint_file(args.source)))
+    backbone = args.backbone and model_state(load_checkpoint_file(args.backbone))
+    own = converter.weights_of(load_checkpoint_file(args.source))
+    result = converter.convert(converter.with_backbone(own, backbone))
     if result.unknown:
         raise CheckpointError(f"{args.source} is not a {args.family} checkpoint, or a variant that is not known: "
                               f"{result.coverage()}")
@@ -47,4 +51,5 @@ def main(argv: list[str] | None = None) -> None:
     result = converter.fit(result, model)
     load_weights(model, result.state)
     save_checkpoint_file({"state_dict": result.state, "meta": {"family": args.family, "config": config}}, args.target)
-    Console().print(f"{result.coverage()}; they fit {config}; written to {args.target}", soft_wrap=True)
+    origin = f" ({len(own)} from {args.source}, {len(backbone)} from {args.backbone})" if backbone else ""
+    Console().print(f"{result.coverage()}{origin}; they fit {config}; written to {args.target}", soft_wrap=True)

@@ -100,3 +100,5 @@ def main(argv: list[str] | None = None) -> None:
     query = result.work.get("query")
     if query is not None and query.layers:
         console.print(density_line(query, args.density is not None), soft_wrap=True)
+    if query is not None and query.reuse.rows:
+        console.print(f"query frame: {query.reuse.reused} of {query.reuse.rows} object(s) reused by the gate")

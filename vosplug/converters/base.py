@@ -3,9 +3,11 @@
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from torch import Tensor, nn
 
+from ..utils.checkpoint import model_state
 from ..utils.errors import CheckpointError
 
 
@@ -48,11 +50,36 @@ class Converter:
         rules: pairs of a regular expression for the whole source name and its replacement.
         drop: pairs of a regular expression and the reason why such weights have no place in our model.
         model_config: name of the config of the model that the weights fit.
+        state_key: under which the source's files keep the weights, if not under ``state_dict``.
+        backbone_prefix: of the source's names of the backbone, if its published files lack it: then its weights come
+            from a file of their own.
     """
 
     rules: Sequence[tuple[str, str]] = ()
     drop: Sequence[tuple[str, str]] = ()
     model_config: str = ""
+    state_key: str | None = None
+    backbone_prefix: str | None = None
+
+    def weights_of(self, checkpoint: Mapping[str, Any]) -> dict[str, Tensor]:
+        """The weights in a published file."""
+        inner = checkpoint.get(self.state_key)
+        return model_state(inner if isinstance(inner, Mapping) else checkpoint)
+
+    def with_backbone(self, state: Mapping[str, Tensor], backbone: Mapping[str, Tensor] | None) -> dict[str, Tensor]:
+        """The weights of a published file, completed by those of its backbone.
+
+        Raises:
+            CheckpointError: the family's files lack the backbone and none is given, or one is given and not needed.
+        """
+        if self.backbone_prefix is None or any(name.startswith(self.backbone_prefix) for name in state):
+            if backbone is not None:
+                raise CheckpointError("--backbone has no effect: the checkpoint holds the weights of its backbone")
+            return dict(state)
+        if backbone is None:
+            raise CheckpointError("the checkpoint holds no backbone: give the weights that it was trained with "
+                                  "(ImageNet, torchvision's names) by --backbone RESNET.pth")
+        return {**state, **{f"{self.backbone_prefix}{name}": value for name, value in backbone.items()}}
 
     def convert(self, state: Mapping[str, Tensor]) -> Conversion:
         """Rename a source state dict.

@@ -1,7 +1,9 @@
 """Weights of the official FRTM."""
 
+from torch import nn
+
 from ..registry import CONVERTERS
-from .base import Converter
+from .base import Conversion, Converter
 
 LEVEL, OURS = r"(?P<level>layer[2-5])", r"decoder.levels.\g<level>"
 BLOCK = (("conv1x1", "proj"), (r"bblock\.0", "conv1"), (r"bblock\.1", "norm"), (r"bblock\.3", "conv2"))
@@ -28,8 +30,18 @@ class FRTMConverter(Converter):
         (r"refiner\.project\.(?P<rest>conv[12]\..*)", r"decoder.head.\g<rest>"),
         (r"feature_extractor\.(?P<rest>(?:conv1|bn1|layer[1-4])\..*)", r"backbone.\g<rest>"),
     )
+    drop = ((r"discriminator\..*", "target models are learnt anew for every object"),
+            (r"feature_extractor\.fc\..*", "the classifier of the backbone"))
     model_config = "frtm_r101.py"
+    state_key = "model"
     backbone_prefix = "feature_extractor."
+
+    def fit(self, result: Conversion, model: nn.Module) -> Conversion:
+        """Counters of batch norms, which old files of backbones lack and nothing uses, are the model's own."""
+        for name, value in model.state_dict().items():
+            if name.endswith("num_batches_tracked") and name not in result.state:
+                result.state[name], result.kept[name] = value, "counters of batch norms that the file lacks"
+        return result
 
     def rename(self, name: str) -> str | None:
         """Our name for a source name: stages are levels ``c2`` to ``c5``."""

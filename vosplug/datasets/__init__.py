@@ -4,6 +4,7 @@ from . import synthetic
 from .clip_batch_sampler import ClipBatchSampler
 from .davis import DavisDataset
 from .folder_videos import FolderVideos
+from .merged_clips import MergedClips
 from .mixed_clips import MixedClips
 from .sampling import ClipRequest
 from .static_image_clips import StaticImageClips
@@ -12,5 +13,5 @@ from .vis_clips import VISClips
 from .youtube_vis import YouTubeVISDataset
 from .youtube_vos import YouTubeVOSDataset
 
-__all__ = ["ClipBatchSampler", "ClipRequest", "DavisDataset", "FolderVideos", "MixedClips", "StaticImageClips",
-           "VISClips", "VideoClips", "YouTubeVISDataset", "YouTubeVOSDataset", "synthetic"]
+__all__ = ["ClipBatchSampler", "ClipRequest", "DavisDataset", "FolderVideos", "MergedClips", "MixedClips",
+           "StaticImageClips", "VISClips", "VideoClips", "YouTubeVISDataset", "YouTubeVOSDataset", "synthetic"]

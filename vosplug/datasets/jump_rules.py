@@ -47,4 +47,18 @@ def anywhere_frames(rng: np.random.Generator, count: int, length: int, jump: int
     return drawn + [drawn[int(rng.integers(len(drawn)))] for _ in range(length - len(drawn))]
 
 
-JUMP_RULES = {"stcn": stcn_frames, "distinct": distinct_frames, "anywhere": anywhere_frames}
+def aot_frames(rng: np.random.Generator, count: int, length: int, jump: int) -> list[int]:
+    """Frames as AOT draws them: distances are uniform in 1 .. ``jump``; past the end, frames go back as in a mirror."""
+    frames = [int(rng.integers(count))]
+    for _ in range(1, length):
+        frames.append(frames[-1] + int(rng.integers(jump)) + 1)
+    return [reflected(frame, count) for frame in frames]
+
+
+def reflected(frame: int, count: int) -> int:
+    """The frame of a video of ``count`` that is played to and fro without an end."""
+    turn = frame % max(1, 2 * (count - 1))
+    return min(turn, 2 * (count - 1) - turn)
+
+
+JUMP_RULES = {"stcn": stcn_frames, "distinct": distinct_frames, "anywhere": anywhere_frames, "aot": aot_frames}

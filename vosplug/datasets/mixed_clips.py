@@ -16,19 +16,22 @@ class MixedClips:
     Args:
         datasets: configs of clip data sets (or the objects).
         repeats: how often each is repeated within one epoch; STCN repeats DAVIS five times beside YouTube-VOS.
+        each: options of all data sets that do not have them of their own.
 
     Attributes:
         source_ranges: per data set the indices ``(begin, end)`` of one pass over it, for weighted sampling.
     """
 
-    def __init__(self, datasets: Sequence[Any], repeats: Sequence[int] | None = None):
+    def __init__(self, datasets: Sequence[Any], repeats: Sequence[int] | None = None, each: dict | None = None):
         repeats = [1] * len(datasets) if repeats is None else list(repeats)
         if not datasets or len(repeats) != len(datasets):
             raise ConfigError(f"MixedClips needs one repeat per data set, got {len(datasets)} data sets and "
                               f"{len(repeats)} repeats")
         if any(isinstance(r, bool) or not isinstance(r, int) or r < 1 for r in repeats):
             raise ConfigError(f"repeats must be whole numbers of at least 1, got {repeats}")
-        self.datasets = [DATASETS.build(d) if isinstance(d, dict) else d for d in datasets]
+        if each and not all(isinstance(d, dict) for d in datasets):
+            raise ConfigError("MixedClips takes options for each data set only with configs of data sets")
+        self.datasets = [DATASETS.build({**(each or {}), **d}) if isinstance(d, dict) else d for d in datasets]
         self._ends: list[int] = []
         self.source_ranges: list[tuple[int, int]] = []
         for number, (dataset, repeat) in enumerate(zip(self.datasets, repeats, strict=True)):

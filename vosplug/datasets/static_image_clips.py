@@ -13,7 +13,7 @@ from ..utils.errors import ConfigError, DataError, InputError
 from ..utils.images import read_image
 from .frame_reader import FrameReader
 from .layout import check_choice, choose_sequences
-from .pipelines import build_transforms, static_transforms
+from .pipelines import STATIC_PIPELINES, build_transforms
 from .sampling import ClipRequest
 from .slots import choose_slots, make_sample
 from .static_layouts import STATIC_LAYOUTS, find_pairs
@@ -33,8 +33,10 @@ class StaticImageClips:
         layout: ``DUTS`` (``*-Image`` and ``*-Mask``), ``ECSSD`` (``images``, ``ground_truth_mask``), ``FSS-1000``
             (``<class>/1.jpg, 1.png``), ``HRSOD`` (``X`` and ``X_mask``), ``BIG`` (``*_im.*``, ``*_gt.png``) or ``flat``
             (``X.jpg`` beside ``X.png``), which is accepted in place of every layout but ``FSS-1000``.
-        transforms: configs of clip transforms; :func:`vosplug.datasets.pipelines.static_transforms` by default.
-        size: side of the square clips of the default transforms; checked after given ones.
+        transforms: configs of clip transforms, or the name of a pipeline of :mod:`vosplug.datasets.pipelines`:
+            ``stcn``, ``aot`` or ``deaot``.
+        size: side of the square clips of the pipeline (384 for ``stcn``, 465 for the others if not given); checked
+            after given transforms.
         retries: how many views are tried per image until the first one shows the object.
         max_side: an image whose shorter side is longer is shrunk to it once when it is read. HRSOD and BIG have images
             of several thousand pixels.
@@ -46,7 +48,7 @@ class StaticImageClips:
         DataError: the layout does not fit, a mask is missing, or a file is unreadable.
     """
 
-    def __init__(self, data_root: str | Path, layout: str = "flat", transforms: Sequence[Any] | None = None,
+    def __init__(self, data_root: str | Path, layout: str = "flat", transforms: Sequence[Any] | str = "stcn",
                  size: int | None = None, retries: int = 5, max_side: int = 960, cache_mib: float = 0,
                  images: Sequence[str] | None = None):
         check_choice("static layout", layout, tuple(STATIC_LAYOUTS))
@@ -56,7 +58,7 @@ class StaticImageClips:
         names = choose_sequences(list(pairs), images, str(data_root))
         self._pairs = [(name, *pairs[name]) for name in names]
         self.size = size
-        self.transforms = build_transforms(static_transforms(size or 384) if transforms is None else transforms)
+        self.transforms = build_transforms(transforms, STATIC_PIPELINES, size)
         self.retries, self.max_side = retries, max_side
         self._reader = FrameReader(cache_mib)
 

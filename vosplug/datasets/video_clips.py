@@ -8,10 +8,11 @@ import numpy as np
 from ..registry import DATASETS
 from ..structures import Video
 from ..utils.errors import ConfigError, DataError, InputError
+from ..utils.masks import VOID
 from .frame_reader import FrameReader
 from .jump_rules import JUMP_RULES
 from .layout import check_choice
-from .pipelines import build_transforms, video_transforms
+from .pipelines import VIDEO_PIPELINES, build_transforms
 from .sampling import ClipRequest
 from .slots import choose_slots, make_sample
 from .transforms import Clip
@@ -23,26 +24,30 @@ OTHER_VIDEOS = 8
 class VideoClips:
     """Random clips of the videos of a :class:`vosplug.structures.VideoDataset`; item ``i`` is a clip of video ``i``.
 
-    The frames follow STCN's rule, backwards in half of the clips. One object of the first frame and up to
+    The frames follow ``jump_rule``, backwards in half of the clips. One object of the first frame and up to
     ``max_objects - 1`` others become slots, the rest is background. If the first frame shows no object after the
     transforms, other frames are tried, then other videos.
 
     Args:
         videos: config of the video data set (or the object). Videos without reference masks (``has_reference``) and
             frames without a mask are left out.
-        transforms: configs of clip transforms; :func:`vosplug.datasets.pipelines.video_transforms` by default.
-        size: (H, W) of the clip, or one number for a square: of the default transforms (384 if not given), and checked
-            after given ones.
+        transforms: configs of clip transforms, or the name of a pipeline of :mod:`vosplug.datasets.pipelines`:
+            ``stcn``, ``aot`` or ``deaot``.
+        size: (H, W) of the clip, or one number for a square: of the pipeline (384 for ``stcn``, 465 for the others if
+            not given), and checked after given transforms.
         max_objects: largest number of slots.
         skip_unit: how many frames lie between two annotated ones; ``max_skip`` of a request is divided by it. 5 for
             YouTube-VOS, so that a distance means the same time in all sets.
-        jump_rule: ``stcn``, or ``distinct`` (no frame twice), for clips that are long beside their videos, or
-            ``anywhere``: frames of the whole video in random order.
+        jump_rule: ``stcn``; ``distinct`` (no frame twice), for clips that are long beside their videos; ``anywhere``:
+            frames of the whole video in random order; ``aot``.
         reverse: probability of reversed time.
         retries: how many choices of frames are tried per video.
         late_objects: objects that appear after the first frame may be chosen too; they have ``first_frames > 0``.
         merge_objects: all objects of a video count as one, as in DAVIS 2016.
         min_pixels: an object counts as being in a frame from this number of pixels on.
+        complete_first: frames are drawn again until the first one has all objects of the clip; in the last of the
+            ``retries``, others are background.
+        first_pixels: least number of object pixels in the first frame, before the transforms.
         cache_mib: decoded frames that each process keeps, in MiB.
         decode_reduction: 2, 4 or 8 decodes JPEG files at that part of their size (faster, not exact); masks stay exact.
 
@@ -52,13 +57,14 @@ class VideoClips:
         DataError: a file is missing or wrong, or no video that was tried shows an object.
     """
 
-    def __init__(self, videos: Any, transforms: Sequence[Any] | None = None,
+    def __init__(self, videos: Any, transforms: Sequence[Any] | str = "stcn",
                  size: int | tuple[int, int] | None = None, max_objects: int = 2, skip_unit: int = 1,
                  jump_rule: str = "stcn", reverse: float = 0.5, retries: int = 5, late_objects: bool = False,
-                 merge_objects: bool = False, min_pixels: int = 1, cache_mib: float = 0, decode_reduction: int = 1):
+                 merge_objects: bool = False, min_pixels: int = 1, complete_first: bool = False, first_pixels: int = 1,
+                 cache_mib: float = 0, decode_reduction: int = 1):
         check_choice("jump rule", jump_rule, tuple(JUMP_RULES))
         for name, value in {"max_objects": max_objects, "skip_unit": skip_unit, "retries": retries,
-                            "min_pixels": min_pixels}.items():
+                            "min_pixels": min_pixels, "first_pixels": first_pixels}.items():
             if value < 1:
                 raise ConfigError(f"VideoClips needs {name} >= 1, got {value}")
         if not 0 <= reverse <= 1:
@@ -71,11 +77,12 @@ class VideoClips:
             raise ConfigError(f"VideoClips: no video of {type(dataset).__name__} has two frames with complete masks "
                               "(has_reference)")
         self.size = (size, size) if isinstance(size, int) else size and tuple(size)
-        self.transforms = build_transforms(video_transforms(self.size or 384) if transforms is None else transforms)
+        self.transforms = build_transforms(transforms, VIDEO_PIPELINES, self.size)
         self.max_objects, self.skip_unit = max_objects, skip_unit
         self.choose_frames = JUMP_RULES[jump_rule]
         self.reverse, self.retries = reverse, retries
         self.late_objects, self.merge_objects, self.min_pixels = late_objects, merge_objects, min_pixels
+        self.complete_first, self.first_pixels = complete_first, first_pixels
         self._reader = FrameReader(cache_mib, decode_reduction)
 
     def __len__(self) -> int:
@@ -88,8 +95,9 @@ class VideoClips:
         tried = []
         for _ in range(OTHER_VIDEOS):
             video, frames = self._videos[number]
-            for _ in range(self.retries):
-                result = self._attempt(video, self._frames(frames, request, rng), rng)
+            for left in reversed(range(self.retries)):
+                complete = self.complete_first and left > 0
+                result = self._attempt(video, self._frames(frames, request, rng), complete, rng)
                 if result is not None:
                     return result
             tried.append(video.name)
@@ -102,9 +110,11 @@ class VideoClips:
         chosen = self.choose_frames(rng, len(frames), request.length, jump)
         return [frames[k] for k in (chosen[::-1] if rng.random() < self.reverse else chosen)]
 
-    def _attempt(self, video: Video, frames: list[int], rng: np.random.Generator) -> dict | None:
+    def _attempt(self, video: Video, frames: list[int], complete: bool, rng: np.random.Generator) -> dict | None:
         labels = [self._labels(video, index) for index in frames]
-        if not ((labels[0] > 0) & (labels[0] < 255)).any():
+        if ((labels[0] > 0) & (labels[0] < VOID)).sum() < self.first_pixels:
+            return None
+        if complete and not set(np.unique(labels[1:])) <= {*np.unique(labels[0]), 0, VOID}:
             return None
         clip = Clip([self._reader.image(video, index) for index in frames], labels)
         for transform in self.transforms:
@@ -119,7 +129,7 @@ class VideoClips:
     def _labels(self, video: Video, index: int) -> np.ndarray:
         labels = self._reader.labels(video, index)
         if self.merge_objects:
-            labels = np.where((labels > 0) & (labels < 255), 1, labels).astype(np.uint8)
+            labels = np.where((labels > 0) & (labels < VOID), 1, labels).astype(np.uint8)
         return labels
 
 

@@ -6,12 +6,11 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor, nn
 
-from ..structures import Prompt, StepOutput, VideoState
+from ..structures import Decision, Prompt, StepOutput, VideoState, Work
 from ..utils.errors import InputError
 from .stage_counter import StageCounter, without_fast_attention, without_gradients
 from .work_report import WorkReport
 
-QUERIES = 2  # the second frame of a kind is the one to count: only then have all layers seen a frame before
 PATIENCE = 30  # frames within which a memory has to keep one, for this kind of frame to be counted
 
 
@@ -131,13 +130,15 @@ class ShortVideo:
         while True:
             ready = kept == memory_frames
             output, counter = self.step(state, last=ends and ready)
-            if output.kind == "first" or ready:
+            # The first query counts; where layers keep features of each object, the second one: only that finds some.
+            wanted = 2 if output.noted(Work) or output.noted(Decision) else 1
+            if output.kind == "first" or (ready and (output.kind != "query" or queries < wanted)):
                 self.book(output, counter)
+                queries += output.kind == "query"
             if ends and ready:
                 return
-            queries += ready and output.kind == "query"
             kept += output.kind != "query"
-            if kept > memory_frames or (queries >= QUERIES and not keeps_one_soon(state)):
+            if kept > memory_frames or (queries == wanted and not keeps_one_soon(state)):
                 return
             if kept < memory_frames and not keeps_one_soon(state):
                 raise InputError(f"the memory of this {type(self.model).__name__} keeps {kept} frames, not "
@@ -152,7 +153,7 @@ class ShortVideo:
         return output, counter
 
     def book(self, output: StepOutput, counter: StageCounter) -> None:
-        """Take the frame as one of its kind; of queries the second one."""
+        """Take the frame as the one of its kind."""
         self.result.macs[output.kind] = {name: value for name, value in counter.counts.items() if value}
         report = WorkReport()
         report.add(output.notes)

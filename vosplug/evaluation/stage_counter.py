@@ -13,26 +13,28 @@ from torch.utils.flop_counter import FlopCounterMode
 class StageCounter:
     """Counts multiply-accumulates per part of a model (torch's FLOP formulas: two FLOPs are one MAC).
 
+    Where a part calls another one, the work is that of the one that is called.
+
     Args:
         model: the model.
-        parts: name -> modules that are counted together; none may contain another. By default the direct children.
+        parts: name -> modules that are counted together. By default the direct children.
     """
 
     def __init__(self, model: nn.Module, parts: Mapping[str, Sequence[nn.Module]] | None = None):
         self.parts = {name: [child] for name, child in model.named_children()} if parts is None else dict(parts)
         self.counts: dict[str, int] = defaultdict(int)
+        self._calls: list[list[int]] = []  # of modules that run: the count at their start, and that of inner calls
 
     @contextmanager
     def count(self) -> Iterator[None]:
         """Count everything that runs inside; what no part does is counted as ``other``."""
         counter = FlopCounterMode(display=False)
-        running: dict[str, list[int]] = {name: [] for name in self.parts}  # counts at the start of nested calls
         handles = []
         for name, module in ((n, m) for n, parts in self.parts.items() for part in parts for m in part.modules()):
             handles.append(module.register_forward_pre_hook(
-                lambda _m, _i, name=name: running[name].append(counter.get_total_flops())))
+                lambda _m, _i: self._calls.append([counter.get_total_flops(), 0])))
             handles.append(module.register_forward_hook(
-                lambda _m, _i, _o, name=name: self.leave(name, running[name], counter.get_total_flops())))
+                lambda _m, _i, _o, name=name: self.leave(name, counter.get_total_flops())))
         before = sum(self.counts.values())
         try:
             with counter:
@@ -42,11 +44,12 @@ class StageCounter:
                 handle.remove()
         self.counts["other"] += counter.get_total_flops() // 2 - (sum(self.counts.values()) - before)
 
-    def leave(self, name: str, running: list[int], flops: int) -> None:
-        """Book the outermost call of a part, which may be of one of its modules: parts need no ``forward``."""
-        start = running.pop()
-        if not running:
-            self.counts[name] += (flops - start) // 2
+    def leave(self, name: str, flops: int) -> None:
+        """Book what a module of a part has done itself."""
+        start, inner = self._calls.pop()
+        self.counts[name] += (flops - start - inner) // 2
+        if self._calls:
+            self._calls[-1][1] += flops - start
 
 
 @contextmanager

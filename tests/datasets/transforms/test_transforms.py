@@ -6,15 +6,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vosplug.datasets.pipelines import build_transforms, static_transforms, video_transforms
+from vosplug.datasets.pipelines import STATIC_PIPELINES, VIDEO_PIPELINES, build_transforms
 from vosplug.datasets.transforms import (
+    BalancedCrop,
     Clip,
     ColorJitter,
+    GaussianBlur,
     PadOrCrop,
     RandomAffine,
     RandomFlip,
     RandomGrayscale,
     RandomResizedCrop,
+    RandomScale,
     Resize,
     ThinPlateSpline,
 )
@@ -23,7 +26,8 @@ from vosplug.datasets.transforms.thin_plate_spline import spline_grid
 from vosplug.registry import TRANSFORMS
 from vosplug.utils.errors import ConfigError
 
-ARGUMENTS = {"Resize": {"size": 30}, "PadOrCrop": {"size": (33, 70)}, "RandomResizedCrop": {"size": (24, 31)}}
+ARGUMENTS = {"Resize": {"size": 30}, "PadOrCrop": {"size": (33, 70)}, "RandomResizedCrop": {"size": (24, 31)},
+             "RandomScale": {"size": 30}, "BalancedCrop": {"size": (33, 70)}}
 PACKAGE = "vosplug.datasets.transforms"
 OURS = [name for name, cls in TRANSFORMS.module_dict.items() if cls.__module__.startswith(PACKAGE)]
 
@@ -40,7 +44,7 @@ def run(transform, source, seed=0):
 
 
 def test_all_transforms_are_covered():
-    assert len(OURS) == 8
+    assert len(OURS) == 11
 
 
 @pytest.mark.parametrize("name", OURS)
@@ -58,11 +62,11 @@ def test_no_new_id_appears_and_the_clip_stays_whole(name, seed, ids):
 
 
 @settings(deadline=None, max_examples=20)
-@given(seed=st.integers(0, 10**6), kind=st.sampled_from([video_transforms, static_transforms]))
+@given(seed=st.integers(0, 10**6), kind=st.sampled_from([*VIDEO_PIPELINES.values(), *STATIC_PIPELINES.values()]))
 def test_whole_pipelines_make_no_new_ids(seed, kind):
     result = clip(seed=seed)
     rng = np.random.default_rng(seed)
-    for transform in build_transforms(kind(32)):
+    for transform in build_transforms(kind(32), {}, None):
         result = transform(result, rng)
     assert result.size == (32, 32)
     assert set(np.unique(result.labels)) <= {0, 3, 40, 255}
@@ -186,3 +190,87 @@ def test_spline_without_moves_is_the_identity():
 def test_bad_options_are_refused(make):
     with pytest.raises(ConfigError):
         make()
+
+
+def test_random_scale_keeps_the_ratio_within_its_range():
+    sizes = [run(RandomScale(40, (0.5, 2.0)), clip(size=(20, 30)), seed).size for seed in range(60)]
+    short = [height for height, _ in sizes]
+    assert min(short) in range(20, 26) and max(short) in range(72, 81)
+    assert all(abs(width - 1.5 * height) <= 1 for height, width in sizes)
+
+
+def test_balanced_crop_looks_for_an_object():
+    labels = np.zeros((60, 90), np.uint8)
+    labels[40:52, 70:82] = 7  # 144 pixels in a corner
+    source = Clip([np.zeros((60, 90, 3), np.uint8)] * 2, [labels] * 2)
+
+    def found(tries):
+        crops = [run(BalancedCrop(30, tries=tries), Clip(source.images, source.labels), seed) for seed in range(60)]
+        assert all(crop.size == (30, 30) and (crop.labels[0] == crop.labels[1]).all() for crop in crops)
+        return sum((crop.labels[0] == 7).sum() >= 101 for crop in crops)
+
+    once, often = found(1), found(20)
+    assert 0 < once < 30 and often > 50
+
+
+def test_balanced_crop_pads_small_clips_at_random_sides():
+    source = clip(size=(20, 24), ids=(1,))
+    crops = [run(BalancedCrop(32), Clip(source.images, source.labels), seed) for seed in range(30)]
+    corners = {tuple(np.argwhere(crop.labels[0])[0]) for crop in crops}
+    assert len(corners) > 10 and all((crop.labels[0] > 0).sum() == 480 for crop in crops)
+    top, left = np.argwhere(crops[0].labels[0])[0]
+    outside = crops[0].images[0][0 if top else 31, 0 if left else 31]
+    assert tuple(outside) == (124, 116, 104)
+
+
+def test_blur_takes_frames_on_their_own():
+    source = clip(length=40)
+    before = [image.copy() for image in source.images]
+    after = run(GaussianBlur((1.0, 2.0), probability=0.3), source).images
+    changed = [not np.array_equal(a, b) for a, b in zip(before, after, strict=True)]
+    assert 5 <= sum(changed) <= 20
+    number = changed.index(True)
+    assert after[number].std() < 0.7 * before[number].std()
+
+
+def test_colour_and_grey_of_single_frames():
+    source = clip(length=40)
+    before = [image.copy() for image in source.images]
+    after = run(ColorJitter(0.4, per_frame=True, probability=0.8), source).images
+    assert 24 <= sum(not np.array_equal(a, b) for a, b in zip(before, after, strict=True)) <= 38
+    greys = [(np.ptp(image, axis=2) == 0).all() for image in run(RandomGrayscale(0.3, per_frame=True), source).images]
+    assert 5 <= sum(greys) <= 20
+
+
+def test_the_first_view_stays():
+    source = clip(length=12, ids=(0, 3))
+    first = source.images[0].copy()
+    for transform in (RandomFlip(0.5, per_frame=True, keep_first=True), RandomAffine(shift=0.1, keep_first=True)):
+        result = run(transform, Clip([first] * 12, [source.labels[0]] * 12))
+        same = [np.array_equal(image, first) for image in result.images]
+        assert same[0] and 0 <= sum(same[1:]) < 11
+
+
+def test_a_shift_moves_by_its_share_at_most():
+    labels = np.zeros((50, 80), np.uint8)
+    labels[25, 40] = 1
+    places = []
+    for seed in range(60):
+        source = Clip([np.zeros((50, 80, 3), np.uint8)], [labels])
+        places += np.argwhere(run(RandomAffine(0, 0, shift=0.1), source, seed).labels[0]).tolist()
+    y, x = np.array(places).T
+    assert len(places) == 60
+    assert 3 <= np.abs(y - 25).max() <= 5 and 6 <= np.abs(x - 40).max() <= 8
+
+
+@pytest.mark.parametrize("build, text", [
+    (lambda: RandomScale(0), "size"), (lambda: RandomScale(scale=(1.2, 0.7)), "scale"),
+    (lambda: BalancedCrop(32, tries=0), "tries"), (lambda: GaussianBlur((0.0, 1.0)), "sigma"),
+    (lambda: GaussianBlur(probability=2), "probability"), (lambda: RandomAffine(shift=2), "shift"),
+    (lambda: ColorJitter(probability=-1), "probability"),
+    (lambda: RandomResizedCrop(per_frame=True, keep_object=True), "not both"),
+    (lambda: build_transforms("aott", VIDEO_PIPELINES, None), "Did you mean 'aot'"),
+])
+def test_options_out_of_range(build, text):
+    with pytest.raises(ConfigError, match=text):
+        build()

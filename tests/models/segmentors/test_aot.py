@@ -6,10 +6,11 @@ import random
 import pytest
 import torch
 
-from tests.contracts.helpers import FAMILIES, boxes, build_tiny, random_frames, track, training_batch
+from tests.contracts.helpers import boxes, build_example, build_model, random_frames, track, training_batch
 from vosplug.inference import VOSSession
 from vosplug.models.segmentors.identity_base import merged_logits
 from vosplug.models.tasks import SupervisedClips
+from vosplug.registry import SEGMENTORS
 from vosplug.structures import ClipSample, Prompt, ReferencePrediction, StepOutput
 from vosplug.utils.errors import ConfigError, InputError
 
@@ -18,7 +19,7 @@ SIZE = (33, 49)
 
 @pytest.fixture(params=["AOT", "DeAOT"])
 def model(request):
-    return build_tiny(*FAMILIES[request.param][1])
+    return build_example(request.param, 1)
 
 
 def counted(owner, name):
@@ -151,7 +152,7 @@ def test_a_group_that_is_left_empty_goes_with_its_memory(model):
 
 def test_sixty_objects_that_come_and_go_over_300_frames():
     """At most 12 at a time: no two living objects in one slot, no slot given twice, empty groups gone, ids right."""
-    model, draw = build_tiny(*FAMILIES["DeAOT"][0]), random.Random(0)
+    model, draw = build_example("DeAOT"), random.Random(0)
     size, waiting, living, given = (17, 33), list(range(1, 61)), [], {}
     frames, state = random_frames(300, size), model.init_state()
     for t, frame in enumerate(frames):
@@ -187,15 +188,14 @@ def test_any_ids_up_to_254(model):
 
 
 def test_options_are_checked():
-    config, options = FAMILIES["DeAOT"][0]
     with pytest.raises(ConfigError, match="DeAOT.max_objects must be at least 1, got 0"):
-        build_tiny(config, {**options, "model.max_objects": 0})
+        SEGMENTORS.build(SEGMENTORS.example("DeAOT", max_objects=0))
     with pytest.raises(ConfigError, match=r"labels_in_memory must lie in \[0, 1\], got 2"):
-        build_tiny(config, {**options, "model.labels_in_memory": 2})
+        SEGMENTORS.build(SEGMENTORS.example("DeAOT", labels_in_memory=2))
 
 
 def test_a_group_may_be_smaller():
-    model = build_tiny(FAMILIES["AOT"][0][0], {**FAMILIES["AOT"][0][1], "model.max_objects": 2})
+    model = build_model(SEGMENTORS.example("AOT", max_objects=2))
     head = counted(model.matching_head, "run")
     outputs = track(model, random_frames(2, SIZE), {0: ((1, 2, 3), boxes(3, SIZE))})
     assert [len(x) for x, _ in head] == [2, 2] and outputs[-1].shape[1] == 4
@@ -213,8 +213,7 @@ def memorised(model, batch):
 
 @pytest.mark.parametrize("iteration, labels", [(0, True), (49, True), (50, False), (99, False)])
 def test_labels_are_memorised_until_the_switch_then_the_bank_is_frozen(iteration, labels):
-    config, options = FAMILIES["DeAOT"][0]
-    model = build_tiny(config, {**options, "model.labels_in_memory": 0.5, "model.shuffle_identities": False}).train()
+    model = build_model(SEGMENTORS.example("DeAOT", labels_in_memory=0.5, shuffle_identities=False)).train()
     model.set_progress(iteration, 100)
     batch = training_batch(model, clips=1, length=4)
     planes, record = memorised(model, batch)

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from tests.contracts.helpers import CONFIGS, FAMILIES, TINY_R50, advance, boxes, build_tiny, random_frames, track
+from tests.contracts.helpers import CONFIGS, TINY_R50, advance, boxes, build_example, build_model, random_frames, track
 from vosplug.models.matching_heads import MatchingHead
 from vosplug.registry import SEGMENTORS
 from vosplug.utils.configs import load_config
@@ -12,9 +12,9 @@ from vosplug.utils.errors import ConfigError, InputError
 SIZE = (40, 56)
 
 
-@pytest.fixture(params=FAMILIES["STCN"][:2], ids=["r50", "small"])
+@pytest.fixture(params=[0, 1], ids=["published", "small"])
 def model(request):
-    return build_tiny(*request.param)
+    return build_example("STCN", request.param)
 
 
 def test_keys_and_values_need_one_stride():
@@ -68,24 +68,17 @@ class HalvingHead(MatchingHead):
 
 @pytest.mark.parametrize("family", ["STCN", "XMem"])
 def test_a_head_learns_the_channels_and_says_how_many_it_gives(family):
-    config, options = FAMILIES[family][0]
-    cfg = load_config(CONFIGS / config)
-    cfg.merge_from_dict(options)
-    cfg.model.matching_head = dict(type=HalvingHead, scale=0.5)
-    cfg.model.memory = dict(type="FrameBank", every=1)
-    model = SEGMENTORS.build(cfg.model).eval()
+    model = build_model(SEGMENTORS.example(family, matching_head=dict(type=HalvingHead, scale=0.5),
+                                           memory=dict(type="FrameBank", every=1)))
     outputs = track(model, random_frames(3, SIZE), {0: ((1, 2), boxes(2, SIZE))})
     assert model.matching_head.out_channels == model.value_encoder.out_channels // 2
     assert all(o.shape == (1, 3, *SIZE) for o in outputs)
 
 
 def test_a_head_that_does_not_compare_and_long_term_memory_are_refused():
-    config, options = FAMILIES["XMem"][0]
-    cfg = load_config(CONFIGS / config)
-    cfg.merge_from_dict(options)
-    cfg.model.matching_head = dict(type=HalvingHead)
+    model = build_model(SEGMENTORS.example("XMem", matching_head=dict(type=HalvingHead)))
     with pytest.raises(ConfigError, match="use a FrameBank"):
-        SEGMENTORS.build(cfg.model).init_state()
+        model.init_state()
 
 
 def test_frame_features_without_a_video(model):

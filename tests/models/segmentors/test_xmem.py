@@ -5,8 +5,8 @@ import torch
 
 from tests.contracts.helpers import (
     CONFIGS,
-    FAMILIES,
     TINY_R50,
+    TINY_XMEM,
     advance,
     boxes,
     build_tiny,
@@ -20,7 +20,7 @@ from vosplug.utils.configs import load_config
 from vosplug.utils.errors import ConfigError
 
 SIZE = (33, 47)
-CASE = FAMILIES["XMem"][0]
+CASE = ("_base_/xmem_r50_model.py", TINY_XMEM)
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from tests.contracts.helpers import FAMILIES, build_tiny, random_frames
+from tests.contracts.helpers import build_example, random_frames
 from vosplug.models.losses import ClipLoss, NoteLoss
 from vosplug.models.tasks.clips import clip_prompts, first_frames, hide_unstarted, resized_to, to_channels
 from vosplug.models.tasks.supervised import losses_of, mean_iou
@@ -135,7 +135,7 @@ class TestUnroll:
 
     @pytest.fixture
     def model(self):
-        return build_tiny(*FAMILIES["STCN"][0]).train()
+        return build_example("STCN").train()
 
     @staticmethod
     def targets(model, *firsts):

@@ -13,18 +13,18 @@ def need_compiled_mmcv() -> None:
 
 
 def tiny_config(**options) -> dict:
-    """Config of a model with 16 channels and two interactions."""
-    dynamic_conv = options.pop("dynamic_conv", dict(type="TemporalDynamicConv", hidden=8))
-    interaction = dict(
-        attention=options.pop("attention", dict(type="FactorisedAttention", heads=4)),
-        head=dict(type="TrackletHead", ffn_channels=32, dynamic_conv=dynamic_conv),
-        mask_head=dict(type="TrackletMaskHead", convs=1, norm=dict(type="GN"), size=7, dynamic_conv=dynamic_conv))
-    model = dict(
-        type="EfficientVIS", preprocessor=dict(type="VISPreprocessor", divisor=32), num_classes=3,
-        backbone=dict(type="ResNet", depth=None, block="basic", blocks=(1, 1, 1), stem_channels=8, widths=(8, 8, 16),
-                      norm=dict(type="GN")),
-        neck=dict(type="FPN", channels=16), num_interactions=2, frame_chunk=2, clip_length=3,
-        queries=dict(type="TrackletQueries", num_queries=5, **options.pop("queries", {})), interaction=interaction)
+    """Config of the example of EfficientVIS: 16 channels and two interactions.
+
+    Args:
+        options: of the model; of its ``queries``; ``attention`` and ``dynamic_conv`` of the interactions.
+    """
+    model = VIS_SEGMENTORS.example("EfficientVIS")
+    interaction = model["interaction"]
+    interaction["attention"] = options.pop("attention", interaction["attention"])
+    for head in (interaction["head"], interaction["mask_head"]):
+        head["dynamic_conv"] = options.get("dynamic_conv", head["dynamic_conv"])
+    options.pop("dynamic_conv", None)
+    model["queries"].update(options.pop("queries", {}))
     return {**model, **options}
 
 

@@ -24,16 +24,19 @@ class ColorJitter:
         brightness, contrast, saturation: factors are uniform in ``1 - x .. 1 + x``.
         hue: shift of the hue, uniform in ``-x .. x`` of the colour circle, at most 0.5.
         per_frame: draw for each frame on its own (True) or once for the clip (False).
+        probability: how often colours are changed, per draw (DeAOT: 0.8).
     """
 
     def __init__(self, brightness: float = 0.1, contrast: float = 0.03, saturation: float = 0.03, hue: float = 0.0,
-                 per_frame: bool = False):
+                 per_frame: bool = False, probability: float = 1.0):
         self.ranges = dict(zip(KINDS, (brightness, contrast, saturation, hue), strict=True))
         for kind, value in self.ranges.items():
             limit = 0.5 if kind == "hue" else 1.0
             if not 0 <= value <= limit:
                 raise ConfigError(f"ColorJitter needs {kind} in [0, {limit}], got {value}")
-        self.per_frame = per_frame
+        if not 0 <= probability <= 1:
+            raise ConfigError(f"ColorJitter needs a probability in [0, 1], got {probability}")
+        self.per_frame, self.probability = per_frame, probability
 
     def __call__(self, clip: Clip, rng: np.random.Generator) -> Clip:
         draws = [self._draw(rng) for _ in range(len(clip) if self.per_frame else 1)]
@@ -42,6 +45,8 @@ class ColorJitter:
         return clip
 
     def _draw(self, rng: np.random.Generator) -> list[tuple[str, float]]:
+        if self.probability < 1 and rng.random() >= self.probability:
+            return []
         values = {kind: rng.uniform(-x, x) + (kind != "hue") for kind, x in self.ranges.items()}
         return [(KINDS[k], values[KINDS[k]]) for k in rng.permutation(len(KINDS))]
 

@@ -23,12 +23,13 @@ class PadOrCrop:
         self.random, self.per_frame = random, per_frame
 
     def __call__(self, clip: Clip, rng: np.random.Generator) -> Clip:
-        draws = [self._matrix(clip.size, rng) for _ in range(len(clip) if self.per_frame else 1)]
-        return clip.warp(draws if self.per_frame else draws * len(clip), self.size)
+        draws = [self.place(clip.size, rng) for _ in range(len(clip) if self.per_frame else 1)]
+        matrices = [translation(left, top) for top, left in draws]
+        return clip.warp(matrices if self.per_frame else matrices * len(clip), self.size)
 
-    def _matrix(self, size: tuple[int, int], rng: np.random.Generator) -> np.ndarray:
-        top, left = (self._offset(have - want, rng) for have, want in zip(size, self.size, strict=True))
-        return translation(left, top)
+    def place(self, size: tuple[int, int], rng: np.random.Generator) -> tuple[int, int]:
+        """Top and left of the window on a canvas of ``size`` (H, W); negative where the canvas is smaller."""
+        return tuple(self._offset(have - want, rng) for have, want in zip(size, self.size, strict=True))
 
     def _offset(self, spare: int, rng: np.random.Generator) -> int:
         """Where the window starts; negative where the picture is smaller than the window."""

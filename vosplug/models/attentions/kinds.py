@@ -45,7 +45,7 @@ class PatternAttention(SpacetimeAttention):
         return count_pairs(self.pattern, tuple(size), self.params(size[0]), causal, query_frames)
 
 
-@ATTENTIONS.register_module()
+@ATTENTIONS.register_module(examples=[dict()])
 class GridAttention(PatternAttention):
     """A cell sees its row and its column, and its own place in all frames: T + h + w - 2 cells."""
 
@@ -55,7 +55,7 @@ class GridAttention(PatternAttention):
         return ()
 
 
-@ATTENTIONS.register_module()
+@ATTENTIONS.register_module(examples=[dict(h=1), dict(h=3)])
 class LocalAttention(PatternAttention):
     """A cell sees what is less than ``h`` cells away, in all frames.
 
@@ -73,7 +73,7 @@ class LocalAttention(PatternAttention):
         return max(0, frames - 1), self.h - 1, self.h - 1
 
 
-@ATTENTIONS.register_module()
+@ATTENTIONS.register_module(examples=[dict(h=2)])
 class StridedAttention(PatternAttention):
     """A cell sees what steps of ``h`` cells along rows and columns lead to, in all frames.
 
@@ -91,7 +91,7 @@ class StridedAttention(PatternAttention):
         return 1, self.h, self.h
 
 
-@ATTENTIONS.register_module()
+@ATTENTIONS.register_module(examples=[dict()])
 class DenseAttention(StridedAttention):
     """A cell sees all cells of all frames (naive attention)."""
 

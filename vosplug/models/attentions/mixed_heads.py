@@ -7,7 +7,7 @@ from ...utils.errors import ConfigError
 from .base import Attended, SpacetimeAttention
 
 
-@ATTENTIONS.register_module()
+@ATTENTIONS.register_module(examples=[dict(parts=[dict(type="GridAttention"), dict(type="LocalAttention", h=2)])])
 class MixedHeadsAttention(SpacetimeAttention):
     """Groups of heads, equally many for each of some attentions: the other reading of SST's "separate heads".
 

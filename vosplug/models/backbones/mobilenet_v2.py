@@ -56,7 +56,8 @@ class InvertedResidual(nn.Module):
         return conv_norm_relu(linear, norm, out, relu=False, shortcut=x if self.residual else None)
 
 
-@BACKBONES.register_module()
+@BACKBONES.register_module(examples=[
+    dict(width=0.1), dict(width=0.1, norm=dict(type="FrozenBN"), output_stride=16)])
 class MobileNetV2(Backbone):
     """MobileNet-V2 without its classifier. Parameter names are torchvision's.
 
@@ -68,20 +69,21 @@ class MobileNetV2(Backbone):
         width: factor of all channels, rounded to multiples of 8; the last layer does not become narrower.
         norm: config of the norms, see :func:`~vosplug.models.layers.build.build_norm`.
         output_stride: 32, or 16: the last stage is dilated instead of being coarser, its first block excepted, as in
-            AOT (Yang et al., NeurIPS 2021).
+            AOT (Yang et al., NeurIPS 2021); or 8: the last two stages are.
+        last: the last level, ``c5``, or ``c4``: what lies behind it is not built.
         frozen_stages: the stem (``features`` 0 and 1), and the stages that end at ``c2`` (1), ``c3`` (2), ...
         weights: see :meth:`~.base.Backbone.finish`.
         freeze_norm_stats: see :class:`~.base.Backbone`.
     """
 
     stem = "features.0.0"
-    unused = {"classifier.": "the classifier"}
-
     def __init__(self, in_channels: int = 3, width: float = 1.0, norm: dict | None = None, output_stride: int = 32,
-                 freeze_norm_stats: bool = True, frozen_stages: int = 0, weights: str | None = None):
+                 last: str = "c5", freeze_norm_stats: bool = True, frozen_stages: int = 0, weights: str | None = None):
         super().__init__(freeze_norm_stats)
-        if output_stride not in (16, 32):
-            raise ConfigError(f"MobileNetV2.output_stride must be 16 or 32, got {output_stride}")
+        if output_stride not in (8, 16, 32):
+            raise ConfigError(f"MobileNetV2.output_stride must be 8, 16 or 32, got {output_stride}")
+        if last not in ("c4", "c5"):
+            raise ConfigError(f"MobileNetV2.last must be c4 or c5, got {last!r}")
         if not width > 0:
             raise ConfigError(f"MobileNetV2.width must be positive, got {width}")
         norm = norm or dict(type="BN")
@@ -98,13 +100,17 @@ class MobileNetV2(Backbone):
                                                  before if index == 0 else dilation, expansion, norm))
                 channels = scaled(out_channels, width)
                 of_blocks.append(Level(channels, level_stride))
-        last = scaled(LAST_CHANNELS, max(1.0, width))
-        features.append(ConvNormReLU6(channels, last, 1, norm))
-        of_blocks.append(Level(last, level_stride))
-        self.features = nn.Sequential(*features)
-        self.steps = tuple(BEGINS)
+        widest = scaled(LAST_CHANNELS, max(1.0, width))
+        features.append(ConvNormReLU6(channels, widest, 1, norm))
+        of_blocks.append(Level(widest, level_stride))
         ends = [*list(BEGINS.values())[1:], len(features)]
-        self.spans = {step: range(begin, end) for (step, begin), end in zip(BEGINS.items(), ends, strict=True)}
+        self.steps = tuple(BEGINS)[: list(BEGINS).index(last) + 1]
+        self.features = nn.Sequential(*features[: ends[len(self.steps) - 1]])
+        self.unused = {"classifier.": "the classifier",
+                       **{f"features.{index}.": "a stage that this network does not have"
+                          for index in range(len(self.features), len(features))}}
+        self.spans = {step: range(begin, end) for (step, begin), end in zip(BEGINS.items(), ends, strict=True)
+                      if step in self.steps}
         self.levels = {step: of_blocks[span[-1]] for step, span in self.spans.items() if step != "c1"}
         self.finish(weights, frozen_stages)
 

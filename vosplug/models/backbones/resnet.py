@@ -70,7 +70,15 @@ def carried(x: Tensor, downsample: nn.Sequential | None) -> Tensor:
     return x if downsample is None else conv_norm_relu(*downsample, x, relu=False)
 
 
-@BACKBONES.register_module()
+def small_resnets() -> list[dict]:
+    """Examples: both blocks, three and four stages; then dilated ones."""
+    plain = [dict(depth=None, block=block, blocks=(1,) * len(widths), stem_channels=8, widths=widths)
+             for widths in ((4, 8, 8), (4, 6, 8, 10)) for block in ("basic", "bottleneck")]
+    return plain + [dict(depth=None, block="bottleneck", blocks=(1, 2, 1, 2), stem_channels=4, widths=(4, 6, 8, 10),
+                         norm=dict(type="FrozenBN"), stem_levels=True, output_stride=stride) for stride in (8, 16)]
+
+
+@BACKBONES.register_module(examples=small_resnets)
 class ResNet(Backbone):
     """ResNet up to stride 16: stem and three stages; with four ``widths`` up to 32. Parameter names are torchvision's.
 

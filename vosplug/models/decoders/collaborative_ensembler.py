@@ -21,7 +21,8 @@ STRIDES = (1, 1, 2, 1, 1, 2, 1, 1)  # of the eight blocks: three stages, at stri
 DILATIONS = (1, 2, 1, 2, 4, 1, 2, 4)
 
 
-@DECODERS.register_module()
+@DECODERS.register_module(role="slots", examples=[
+    dict(channels=16, prehead_channels=8, refine_channels=8, slots_per_pass=size) for size in (None, 2)])
 class CollaborativeEnsembler(nn.Module):
     """From matched values and embeddings of each slot to two logits per slot (Yang et al., CFBI, ECCV 2020).
 

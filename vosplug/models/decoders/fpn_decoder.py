@@ -24,7 +24,8 @@ class ConvGN(nn.Module):
         return F.relu(self.norm(self.conv(x)))
 
 
-@DECODERS.register_module()
+@DECODERS.register_module(role="groups", examples=[
+    dict(channels=16, context=context) for context in (True, False)])
 class FPNDecoder(nn.Module):
     """Feature pyramid from the stride of the keys to stride 4, bilinear with aligned corners.
 

@@ -34,7 +34,9 @@ class UpsampleBlock(nn.Module):
         return self.out_conv(x)
 
 
-@DECODERS.register_module()
+@DECODERS.register_module(examples=[
+    dict(compress_channels=8, up_channels=(8, 8), **options)
+    for options in (dict(), dict(previous_masks=True), dict(fuser=dict(type="CBAMFuser")))])
 class MaskDecoder(nn.Module):
     """Compress [read-out, context], refine it with skip connections, predict one logit, upsample to the frame.
 

@@ -96,7 +96,7 @@ class RefinerHead(nn.Module):
         return self.conv2(F.interpolate(x, size=size, mode="bicubic", align_corners=False))
 
 
-@DECODERS.register_module()
+@DECODERS.register_module(role="score", examples=[dict(channels=8)])
 class Refiner(nn.Module):
     """Refine a coarse score with backbone features, deepest level first (FRTM: Robinson et al., CVPR 2020, Fig. 3).
 

@@ -35,7 +35,9 @@ class FrameFeatures:
     decoded: Any = None
 
 
-@ENCODERS.register_module()
+@ENCODERS.register_module(role="keys", examples=lambda: [
+    dict(backbone=BACKBONES.example("ResNet"), key_channels=5, context_channels=None, anisotropic=True),
+    dict(backbone=BACKBONES.example("ResNet"), key_channels=5, context_channels=7)])
 class KeyEncoder(nn.Module):
     """Backbone, an optional fusion that brings keys to a finer stride, key projection and context.
 

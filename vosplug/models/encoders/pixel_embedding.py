@@ -24,7 +24,10 @@ class PixelFeatures:
     kept: dict[str, Tensor] | None = None
 
 
-@ENCODERS.register_module()
+@ENCODERS.register_module(role="pixels", examples=lambda: [
+    dict(backbone=BACKBONES.example("ResNet", output_stride=stride), neck=NECKS.example("DeepLabV3Plus", number),
+         channels=8)
+    for number, stride in enumerate((16, 8))])
 class PixelEmbedding(nn.Module):
     """Backbone, neck, and a depthwise-separable projection with norms and ReLUs: embeddings are not negative.
 

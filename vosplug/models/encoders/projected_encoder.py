@@ -6,7 +6,8 @@ from ...registry import BACKBONES, ENCODERS
 from ...utils.errors import ConfigError
 
 
-@ENCODERS.register_module()
+@ENCODERS.register_module(role="projection", examples=lambda: [
+    dict(backbone=BACKBONES.example("ResNet"), channels=7)])
 class ProjectedEncoder(nn.Module):
     """Pyramid of a frame, and its last level projected by a 1x1 convolution.
 

@@ -9,7 +9,7 @@ from ..layers.cbam import CBAM
 from ..layers.residual import PreActBlock
 
 
-@LAYERS.register_module()
+@LAYERS.register_module(role="fuser", examples=[dict(channels=32), dict(channels=32, image_first=True)])
 class CBAMFuser(nn.Module):
     """Fusion of STCN: residual block, CBAM, residual block on [value feature, frame feature].
 
@@ -33,7 +33,7 @@ class CBAMFuser(nn.Module):
         return self.block2(x + self.attention(x))
 
 
-@LAYERS.register_module()
+@LAYERS.register_module(role="fuser", examples=[dict(channels=32)])
 class ResidualFuser(nn.Module):
     """One residual block on [value feature, frame feature].
 
@@ -53,7 +53,8 @@ class ResidualFuser(nn.Module):
         return self.block(torch.cat([value, base], dim=1))
 
 
-@ENCODERS.register_module()
+@ENCODERS.register_module(role="values", examples=lambda: [
+    dict(backbone=BACKBONES.example("ResNet"), fuser=LAYERS.example("ResidualFuser"))])
 class ValueEncoder(nn.Module):
     """Encode [image, own mask, sum of the other objects' masks] per object and fuse it with the frame's features.
 

@@ -11,7 +11,7 @@ from .base import Gate, GateInput
 KEPT = "change_gate.features"
 
 
-@GATES.register_module()
+@GATES.register_module(examples=[dict()])
 class ChangeGate(Gate):
     """Reuse where early features have changed little since the last full frame; nothing is learnt.
 

@@ -10,7 +10,7 @@ from ...utils.seeds import generator_of
 from .base import Gate, GateInput
 
 
-@GATES.register_module()
+@GATES.register_module(examples=[dict(), dict(rate=1.0)])
 class RandomGate(Gate):
     """Reuse with a fixed probability. The draw depends on seed, frame and object alone, not on what ran before.
 

@@ -14,7 +14,7 @@ NOISES = ("none", "gumbel")
 EPSILON = 1e-6
 
 
-@GATES.register_module()
+@GATES.register_module(examples=[dict(hidden=4), dict(hidden=4, outputs=1, noise="gumbel")])
 class ReuseGate(Gate):
     """P = sigma(w2 * f(w1 * f(D))): max-pooling and convolutions on the dissimilarity (reuse gate paper, Eq. 1).
 
@@ -29,6 +29,8 @@ class ReuseGate(Gate):
             them as drawn.
         noise: of the decisions in training: ``none``, or ``gumbel``.
     """
+
+    compares = True
 
     def __init__(self, in_channels: int, hidden: int = 16, outputs: int = 2, initial_rate: float | None = 0.15,
                  noise: str = "none"):
@@ -49,7 +51,7 @@ class ReuseGate(Gate):
 
     def forward(self, inputs: GateInput) -> Tensor:
         """See :class:`~.base.Gate`."""
-        return self.probability(inputs.dissimilarity())
+        return self.probability(inputs.dissimilarity)
 
     def sample(self, probability: Tensor) -> Tensor:
         """Gumbel noise on both log-probabilities, if asked for: the difference of two such draws is logistic."""

@@ -11,7 +11,8 @@ from ...utils.errors import ConfigError, InputError
 from .base import Gate, GateInput
 
 
-@GATES.register_module()
+@GATES.register_module(examples=[
+    dict(every=2), dict(rate=0.5), dict(table={1: (0.0, 0.2, 0.9, 0.4), 2: (1.0, 1.0, 0.0, 0.0)})])
 class ScheduledGate(Gate):
     """Full frames at a fixed distance, at a fixed rate, or by a table; exactly one of the three.
 

@@ -8,7 +8,7 @@ from ...utils.errors import ConfigError
 from ..frame_run import is_training
 
 
-@LAYERS.register_module()
+@LAYERS.register_module(role="drop", examples=[dict(rate=0.5)])
 class DropPath(nn.Module):
     """Leave out a residual branch for some rows of a batch in training (Huang et al., 2016).
 

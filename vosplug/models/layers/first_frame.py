@@ -21,7 +21,7 @@ BACKGROUND = dict(location=((0.5, 0.5),), rotation=(0, 0, 0), flip=(False,), sca
 MIN_SIDE = 10  # smallest width and height of a pasted object
 
 
-@LAYERS.register_module()
+@LAYERS.register_module(role="samples", examples=[dict()])
 class FixedSamples(nn.Module):
     """The frame, its mirror image, two that are rolled around the border, and one that is turned by 180 degrees.
 
@@ -49,7 +49,7 @@ class FixedSamples(nn.Module):
         return torch.stack([x, x.flip(-1), *rolled, x.flip((-2, -1))])
 
 
-@LAYERS.register_module()
+@LAYERS.register_module(role="samples", examples=[dict(num_aug=3), dict(num_aug=2, feather=3, margin=2)])
 class CutAndPaste(nn.Module):
     """Paste the object, moved and deformed, on the frame without it (FRTM, section 3.4, after Lucid Dreaming).
 

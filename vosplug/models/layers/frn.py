@@ -6,7 +6,7 @@ from torch import Tensor, nn
 from ...registry import LAYERS
 
 
-@LAYERS.register_module()
+@LAYERS.register_module(role="token norm", examples=[dict()])
 class FilterResponseNorm(nn.Module):
     """max(gamma x / sqrt(mean of x^2 + eps) + beta, tau): each channel by its own strength, and a thresholded unit.
 

@@ -10,7 +10,7 @@ from ...structures import Level
 from ...utils.errors import ConfigError
 
 
-@LAYERS.register_module()
+@LAYERS.register_module(role="fusion", examples=[dict(channels=16), dict(channels=5, levels=("c2", "c4"))])
 class TopDownFusion(nn.Module):
     """relu(1x1(fine) + upsampled 1x1(coarse)): one map at the finer of two levels.
 
@@ -42,7 +42,7 @@ class TopDownFusion(nn.Module):
         return F.relu(fine + coarse)
 
 
-@LAYERS.register_module()
+@LAYERS.register_module(role="fusion", examples=[dict()])
 class LastStage(nn.Module):
     """The last level of a pyramid as it is.
 

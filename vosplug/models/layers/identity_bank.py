@@ -7,7 +7,7 @@ from ...registry import LAYERS
 from ...utils.errors import ConfigError
 
 
-@LAYERS.register_module()
+@LAYERS.register_module(role="identities", examples=[dict(), dict(norm=True)])
 class IdentityBank(nn.Module):
     """One-hot identities, the background's first, to one embedding per cell: a convolution of kernel s + 1, stride s.
 

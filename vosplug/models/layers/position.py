@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from ...registry import LAYERS
 
 
-@LAYERS.register_module()
+@LAYERS.register_module(role="positions", examples=[dict()])
 class SinePositions(nn.Module):
     """Sines and cosines of both coordinates (Carion et al., 2020), y first, each axis scaled to 0 .. 2 pi.
 

@@ -8,7 +8,7 @@ from ...utils.errors import ConfigError
 from .residual import ProjectedBlock
 
 
-@LAYERS.register_module()
+@LAYERS.register_module(role="delta", examples=[dict(stride=2), dict(stride=1)])
 class DeltaGenerator(nn.Module):
     """One 3x3 convolution from dissimilarity to the change of the score (reuse gate paper, section 3.2, Eq. 3).
 
@@ -26,7 +26,7 @@ class DeltaGenerator(nn.Module):
         return self.conv(dissimilarity)
 
 
-@LAYERS.register_module()
+@LAYERS.register_module(role="translator", examples=[dict(), dict(hidden=8)])
 class RefineTranslator(nn.Module):
     """Estimate a refined feature from the remembered one and the change of the score (Fig. 5a).
 

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from ...registry import LAYERS
 
 
-@LAYERS.register_module()
+@LAYERS.register_module(role="update", examples=[dict()])
 class SensoryGRU(nn.Module):
     """Gated update of a hidden state: h' = f h (1 - u) + u tanh(n), from one 3x3 convolution of [input, h].
 
@@ -33,7 +33,7 @@ class SensoryGRU(nn.Module):
         return forget.sigmoid() * hidden * (1 - update) + update * new.tanh()
 
 
-@LAYERS.register_module()
+@LAYERS.register_module(role="update of scales", examples=[dict(mid_channels=8)])
 class MultiScaleUpdate(nn.Module):
     """XMem's update after decoding: features of all strides and the logits, brought to the coarsest one, and a GRU.
 

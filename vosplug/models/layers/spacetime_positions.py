@@ -24,7 +24,7 @@ class SpacetimePosition(nn.Module):
         return tuple(axes)
 
 
-@LAYERS.register_module()
+@LAYERS.register_module(role="spacetime positions", examples=[dict()])
 class NoPosition(SpacetimePosition):
     """Nothing: zero everywhere.
 
@@ -41,7 +41,7 @@ class NoPosition(SpacetimePosition):
         return like.new_zeros(len(frames), *size, self.channels)
 
 
-@LAYERS.register_module()
+@LAYERS.register_module(role="spacetime positions", examples=[dict()])
 class SinusoidalPosition(SpacetimePosition):
     """Sines and cosines of the frame number, the row and the column (Vaswani et al., 2017), each in its own channels.
 
@@ -81,7 +81,7 @@ class SinusoidalPosition(SpacetimePosition):
         return torch.cat(parts, dim=3).to(like)
 
 
-@LAYERS.register_module()
+@LAYERS.register_module(role="spacetime positions", examples=[dict()])
 class LearnedPosition(SpacetimePosition):
     """Learnt tables of the frame number, the row and the column, which are added up.
 

@@ -10,7 +10,7 @@ from ...utils.masks import VOID
 from .base import PixelLoss
 
 
-@LOSSES.register_module()
+@LOSSES.register_module(examples=[dict(), dict(start_warm=0, end_warm=0, top_p=0.2)])
 class BootstrappedCE(PixelLoss):
     """Cross-entropy over the hardest share of the pixels of each clip, which shrinks from all of them to ``top_p``.
 

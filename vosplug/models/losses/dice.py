@@ -8,7 +8,7 @@ from ...utils.masks import VOID
 from .base import PixelLoss
 
 
-@LOSSES.register_module()
+@LOSSES.register_module(examples=[dict()])
 class DiceLoss(PixelLoss):
     """1 - (2 p.g + 1) / (p.p + g.g + 1) per object on aggregated probabilities (Milletari et al., 2016), meaned.
 

@@ -10,7 +10,7 @@ from ...utils.masks import VOID
 from .base import NoteLoss
 
 
-@LOSSES.register_module()
+@LOSSES.register_module(examples=[dict()])
 class ObjectBCE(NoteLoss):
     """Binary cross-entropy of each object's own logits, before objects are merged (FRTM, section 3.3).
 

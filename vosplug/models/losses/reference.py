@@ -8,7 +8,8 @@ from ...utils.errors import ConfigError
 from .base import ClipLoss
 
 
-@LOSSES.register_module()
+@LOSSES.register_module(examples=[
+    dict(losses=[dict(type="SoftJaccardLoss"), dict(type="DiceLoss", weight=0.5)])])
 class ReferenceLoss(ClipLoss):
     """AOT's auxiliary loss: what is predicted for a frame that starts objects, with their masks in its memory.
 

@@ -14,7 +14,7 @@ from .base import NoteLoss
 FORMS = ("hinge", "max")
 
 
-@LOSSES.register_module()
+@LOSSES.register_module(examples=[dict()])
 class DeltaLoss(NoteLoss):
     """Mean square of delta - (y' - S): the predicted change of the score, against that to the true mask (Eq. 3).
 
@@ -37,7 +37,7 @@ class DeltaLoss(NoteLoss):
         return torch.stack(values).mean() if values else torch.zeros(())
 
 
-@LOSSES.register_module()
+@LOSSES.register_module(examples=[dict(), dict(m1=0.5, m2=0.1, form="max")])
 class GateProbabilityLoss(NoteLoss):
     """Make the probability of reuse the IoU of the object's masks now and on the last full frame (Eq. 4 and 5).
 
@@ -97,7 +97,7 @@ class GateProbabilityLoss(NoteLoss):
         return {"reuse_rate": torch.cat(reused).float().mean(), "true_iou": torch.cat(ious).mean()}
 
 
-@LOSSES.register_module()
+@LOSSES.register_module(examples=[dict()])
 class GateRateLoss(NoteLoss):
     """(mean of the gates of batch and frames - target)^2: a fixed rate, as adaptive inference graphs are trained.
 

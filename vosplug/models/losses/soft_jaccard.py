@@ -10,7 +10,7 @@ from .base import PixelLoss
 EPSILON = 1e-6
 
 
-@LOSSES.register_module()
+@LOSSES.register_module(examples=[dict()])
 class SoftJaccardLoss(PixelLoss):
     """1 - I / (U + eps) of each class that a clip's labels show, background included, meaned over classes and clips.
 

@@ -12,7 +12,7 @@ from ...utils.errors import ConfigError
 from .base import WorkLoss
 
 
-@LOSSES.register_module()
+@LOSSES.register_module(examples=[dict(), dict(target=0.5, beta=0.0)])
 class SparsityLoss(WorkLoss):
     """Keep the share of computed sites at a target: in every layer at first, in the whole network later (Eq. 11-13).
 
@@ -54,7 +54,7 @@ class SparsityLoss(WorkLoss):
         return (above.square() + below.square()).sum() + self.beta * (cost_share(layers) - self.target).square()
 
 
-@LOSSES.register_module()
+@LOSSES.register_module(examples=[dict(weight=0.5)])
 class ComputationLoss(WorkLoss):
     """The share of the multiply-accumulates that is computed: the cost term of Skip-Convolution (SpVOS IV-B).
 

@@ -23,7 +23,7 @@ Matches = list[tuple[Tensor, Tensor]]
 """Per video the indices of matched tracklets and those of their instances."""
 
 
-@LOSSES.register_module()
+@LOSSES.register_module(role="tracklets", examples=[dict(), dict(mask_match_weight=0.0)])
 class TrackletLoss(nn.Module):
     """Match tracklets with instances, and measure how far they are from them.
 

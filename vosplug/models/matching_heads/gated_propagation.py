@@ -114,7 +114,8 @@ class GatedPropagationBlock(nn.Module):
         return key, torch.cat([value, id_value], dim=-1)
 
 
-@MATCHING_HEADS.register_module()
+@MATCHING_HEADS.register_module(role="propagation", examples=[
+    dict(layers=layers, radius=1) for layers in (1, 2)])
 class GatedPropagation(Propagation):
     """Layers of :class:`GatedPropagationBlock`; both branches of the last one, normalised, go to the decoder.
 

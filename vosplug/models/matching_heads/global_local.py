@@ -16,7 +16,9 @@ from .slot_values import best_of_others, slot_masks
 Cells = tuple[Tensor, Tensor]  # embeddings (B, C, N) and the slot of each cell (B, N), -1 for none
 
 
-@MATCHING_HEADS.register_module()
+@MATCHING_HEADS.register_module(role="slots", examples=[
+    dict(windows=(3, 1)), dict(windows=(2,), downsample=1, background=False),
+    dict(windows=(3, 1), global_stride=2, max_elements=50)])
 class GlobalLocalMatching(nn.Module):
     """Distance of every cell to the nearest cell of each slot (Yang et al., CFBI, ECCV 2020, section 3.2).
 

@@ -11,7 +11,7 @@ from ..layers.similarity import anisotropic_l2
 from .affinity import AffinityMatching
 
 
-@MATCHING_HEADS.register_module()
+@MATCHING_HEADS.register_module(examples=[dict(), dict(top_k=3), dict(prior=dict(type="LocalityPrior"))])
 class L2Matching(AffinityMatching):
     """Negative squared L2 distance of keys over sqrt(Ck) (SpVOS Eq. 2-5, STCN): (2 k_m . k_q - |k_m|^2) / sqrt(Ck).
 
@@ -24,7 +24,7 @@ class L2Matching(AffinityMatching):
         return torch.baddbmm(norm, query.transpose(1, 2), memory, beta=-1, alpha=2) / math.sqrt(memory.shape[1])
 
 
-@MATCHING_HEADS.register_module()
+@MATCHING_HEADS.register_module(examples=[dict(), dict(top_k=3)])
 class AnisotropicL2Matching(AffinityMatching):
     """XMem's anisotropic L2 similarity: see :func:`~vosplug.models.layers.similarity.anisotropic_l2`.
 

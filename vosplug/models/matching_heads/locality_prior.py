@@ -10,7 +10,7 @@ from ...registry import LAYERS
 from ..memories import MemoryEntry
 
 
-@LAYERS.register_module()
+@LAYERS.register_module(role="prior", examples=[dict()])
 class LocalityPrior(nn.Module):
     """Learnt preference for nearby positions: minus lambda times the squared distance in cells.
 

@@ -60,7 +60,8 @@ class LongShortTermBlock(nn.Module):
         return key, self.value(match + identity)
 
 
-@MATCHING_HEADS.register_module()
+@MATCHING_HEADS.register_module(role="propagation", examples=[
+    dict(layers=layers, heads=2, hidden=32, radius=1) for layers in (1, 2)])
 class LongShortTermTransformer(Propagation):
     """Layers of :class:`LongShortTermBlock`; the outputs of all layers, normalised, go to the decoder.
 

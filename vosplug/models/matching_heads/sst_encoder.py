@@ -34,7 +34,11 @@ class Encoded:
     kept: dict[str, Tensor]
 
 
-@MATCHING_HEADS.register_module()
+@MATCHING_HEADS.register_module(role="buffer", examples=[
+    dict(attentions=[dict(type="LocalAttention", h=2)], heads=2),
+    dict(attentions=[dict(type="GridAttention")] * 2, heads=2, downsample=1, heads_kept="all"),
+    dict(attentions=[dict(type="DenseAttention")], heads=2, causal=True, cache="layers"),
+    dict(attentions=[dict(type="GridAttention")], heads=2, affinity=False)])
 class SSTEncoder(nn.Module):
     """Layers of sparse spatiotemporal attention over a buffer of frames (Duke et al., SST, CVPR 2021, Eq. 1 to 4).
 

@@ -28,7 +28,7 @@ class Branch(nn.Module):
         return F.leaky_relu(self.conv(self.proj(x)), SLOPE)
 
 
-@MATCHING_HEADS.register_module()
+@MATCHING_HEADS.register_module(role="template", examples=[dict(key_channels=8, template_channels=4, channels=8)])
 class TemplateMatching(nn.Module):
     """A template per object, made once from its first frame, against feature and score of the present one.
 

@@ -13,7 +13,9 @@ from .entry import MemoryEntry, keep_channels, serving
 STARTS = ("start", "kept")
 
 
-@MEMORIES.register_module()
+@MEMORIES.register_module(examples=[
+    dict(), dict(include_last=True), dict(max_frames=3), dict(every=3, since="kept"),
+    dict(every=None, train_every=None), dict(every=1, max_frames=3, keep_prompts=False)])
 class FrameBank(Memory):
     """Keeps the frames that start objects and every k-th frame, within a budget; the oldest frame goes first.
 

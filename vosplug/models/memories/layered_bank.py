@@ -14,7 +14,7 @@ from .frame_bank import FrameBank, FrameBankState
 Tokens = tuple[Tensor, Tensor]  # keys (R, N, Ck) and values (R, N, Cv)
 
 
-@MEMORIES.register_module()
+@MEMORIES.register_module(examples=[dict(), dict(gap=2)])
 class LayeredBank(FrameBank):
     """Long-term frames, one whenever the last one is ``gap`` frames ago, and the last frame as short-term memory.
 

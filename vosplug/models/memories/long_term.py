@@ -15,7 +15,8 @@ from .entry import MemoryEntry, joined, keep_channels, serving
 LIFE_AT_BIRTH = 1e-7  # read-outs of a new token, so that usage per read-out is defined
 
 
-@MEMORIES.register_module()
+@MEMORIES.register_module(examples=[
+    dict(), dict(max_mid_term_frames=3, min_mid_term_frames=2, num_prototypes=6, max_long_term_elements=18)])
 class LongTermMemory(Memory):
     """Working and long-term memory of XMem (Cheng and Schwing, ECCV 2022, section 3.2).
 

@@ -19,7 +19,10 @@ FIRST_WEIGHT = 2.0  # of the frame itself among the samples made of it
 WEIGHTINGS = ("hinge", "none")
 
 
-@MEMORIES.register_module()
+@MEMORIES.register_module(role="target", examples=lambda: [
+    dict(augmentation=LAYERS.example("CutAndPaste"), channels=4, init_iters=(2, 2), update_iters=(2,), update_every=2,
+         capacity=6, train=dict(channels=3, update_every=None, filter_reg=(1e-5, 1e-4), precond=(1e-5, 1e-4),
+                                forgetting=75, pixel_weighting="none"))])
 class TargetModel(Memory):
     """Policy of FRTM (Robinson et al., CVPR 2020, sections 3.1 and 3.4): a target model per object, learnt online.
 

@@ -38,7 +38,8 @@ class ASPP(nn.Module):
         return self.dropout(self.project(torch.cat([*(branch(x) for branch in self.branches), mean], dim=1)))
 
 
-@NECKS.register_module()
+@NECKS.register_module(role="joined", examples=[
+    dict(channels=8, low_channels=4, rates=rates, norm=dict(type="GN")) for rates in (None, (2, 3))])
 class DeepLabV3Plus(nn.Module):
     """DeepLabv3+ (Chen et al., ECCV 2018): ASPP on the last level, joined with a fine one; bilinear, aligned corners.
 

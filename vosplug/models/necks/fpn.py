@@ -20,7 +20,7 @@ class PlainConv(nn.Module):
         return self.conv(x)
 
 
-@NECKS.register_module()
+@NECKS.register_module(examples=[dict(channels=8)])
 class FPN(nn.Module):
     """Top-down pyramid with lateral connections (Lin et al., 2017). Parameter names are those of mmdet.
 

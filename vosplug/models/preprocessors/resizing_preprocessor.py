@@ -9,7 +9,7 @@ from ...utils.errors import ConfigError, InputError
 from .base import IMAGENET_MEAN, IMAGENET_STD, BasePreprocessor
 
 
-@PREPROCESSORS.register_module()
+@PREPROCESSORS.register_module(examples=[dict(), dict(divisor=8, align_corners=False)])
 class ResizingPreprocessor(BasePreprocessor):
     """Resize both sides to k * ``divisor`` + 1 (k at least 1) and normalise; nothing is padded.
 

@@ -10,7 +10,7 @@ from ...structures import Geometry
 from .vos_preprocessor import VOSPreprocessor, limiting_ratio
 
 
-@PREPROCESSORS.register_module()
+@PREPROCESSORS.register_module(examples=[dict(divisor=32)])
 class VISPreprocessor(VOSPreprocessor):
     """As :class:`VOSPreprocessor`, but padding comes to the right and below only, so that boxes stay where they are.
 

@@ -9,7 +9,7 @@ from ...utils.masks import nearest_exact
 from .base import IMAGENET_MEAN, IMAGENET_STD, BasePreprocessor
 
 
-@PREPROCESSORS.register_module()
+@PREPROCESSORS.register_module(examples=[dict(), dict(divisor=8)])
 class VOSPreprocessor(BasePreprocessor):
     """Scale to 0..1, normalise, and pad with zeros to a multiple of ``divisor``.
 

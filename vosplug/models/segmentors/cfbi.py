@@ -8,10 +8,12 @@ from ...structures import Rows, VideoState
 from ..encoders.pixel_embedding import PixelFeatures
 from ..frame_run import FrameRun
 from ..memories import MemoryEntry
-from .slot_base import NOTHING, PREVIOUS, SlotSegmentor
+from .slot_base import NOTHING, PREVIOUS, SlotSegmentor, small_model
 
 
-@SEGMENTORS.register_module()
+@SEGMENTORS.register_module(examples=lambda: [small_model(
+    output_stride=16, matching_head=dict(type="GlobalLocalMatching", windows=(4, 2)),
+    memory=dict(type="FrameBank", every=None, train_every=None, max_tokens=None, max_frames=16))])
 class CFBI(SlotSegmentor):
     """Every slot is matched with all frames whose masks were given, and with the surroundings in the previous frame.
 

@@ -10,7 +10,24 @@ from ..tracklets.interaction import InteractionOutput, QueryVideoInteraction
 from .vis_base import BaseVISSegmentor
 
 
-@VIS_SEGMENTORS.register_module()
+def small_models() -> list[dict]:
+    """Examples of 16 channels and two interactions; then with other linking, queries and chunks."""
+    dynamic_conv = dict(type="TemporalDynamicConv", hidden=8)
+    interaction = dict(
+        attention=dict(type="FactorisedAttention", heads=4),
+        head=dict(type="TrackletHead", ffn_channels=32, dynamic_conv=dynamic_conv),
+        mask_head=dict(type="TrackletMaskHead", convs=1, norm=dict(type="GN"), size=7, dynamic_conv=dynamic_conv))
+    queries = dict(type="TrackletQueries", num_queries=5)
+    plain = dict(
+        preprocessor=dict(type="VISPreprocessor", divisor=32), num_classes=3,
+        backbone=BACKBONES.example("ResNet", widths=(8, 8, 16), norm=dict(type="GN")),
+        neck=dict(type="FPN", channels=16), num_interactions=2, frame_chunk=2, clip_length=3, queries=queries,
+        interaction=interaction)
+    return [plain, dict(plain, linker=dict(type="HandCraftedLinking")),
+            dict(plain, queries=dict(queries, time_shared=True)), dict(plain, frame_chunk=None)]
+
+
+@VIS_SEGMENTORS.register_module(examples=small_models)
 class EfficientVIS(BaseVISSegmentor):
     """Tracklet queries and proposals that interact M times with the features of a clip.
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ...registry import BACKBONES, DECODERS, SEGMENTORS
+from ...registry import BACKBONES, DECODERS, MEMORIES, SEGMENTORS
 from ...structures import Level, Prompt, RowLogits, Rows, VideoState
 from ...utils.errors import ConfigError
 from ..frame_run import FrameRun, current_run
@@ -40,7 +40,10 @@ class PyramidFeatures:
     rows: Rows | None = None
 
 
-@SEGMENTORS.register_module()
+@SEGMENTORS.register_module(examples=lambda: [
+    dict(preprocessor=dict(type="VOSPreprocessor", divisor=1), backbone=BACKBONES.example("ResNet", 2, widths=(8,) * 4),
+         memory=MEMORIES.example("TargetModel"), decoder=DECODERS.example("Refiner"), losses=[dict(type="ObjectBCE")],
+         protocol=protocol) for protocol in PROTOCOLS])
 class FRTM(VOSSegmentor):
     """A target model per object, learnt online, gives a coarse score; a network that is trained beforehand refines it.
 
@@ -72,6 +75,8 @@ class FRTM(VOSSegmentor):
         self.target_level = level_of_stride(levels, TARGET_STRIDE)
         self.shallow_level = level_of_stride(levels, SHALLOW_STRIDE)
         self.decoder = DECODERS.build(decoder, levels=levels)
+        used = {self.target_level, *self.decoder.levels}
+        self.last_level = [name for name in levels if name in used][-1]
         self.cut = Cut(early=levels[self.shallow_level], scored=True,
                        coarse=Level(self.decoder.out_channels, self.decoder.stride))
 
@@ -86,8 +91,8 @@ class FRTM(VOSSegmentor):
         return features.pyramid[self.shallow_level]
 
     def encode_deep(self, features: PyramidFeatures) -> PyramidFeatures:
-        """All levels."""
-        features.pyramid = self.backbone.extend(features.pyramid)
+        """All levels that are used."""
+        features.pyramid = self.backbone.extend(features.pyramid, upto=self.last_level)
         return features
 
     def decode_coarse(self, state: VideoState, features: PyramidFeatures, rows: Rows) -> Tensor:

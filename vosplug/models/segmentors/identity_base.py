@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ...registry import DECODERS, ENCODERS, LAYERS, MATCHING_HEADS
+from ...registry import BACKBONES, DECODERS, ENCODERS, LAYERS, MATCHING_HEADS
 from ...structures import Prompt, ReferencePrediction, Rows, VideoState
 from ...utils.errors import ConfigError
 from ..backbones.sparse_convs import SparsePart
@@ -48,6 +48,25 @@ class PropagationFeatures:
             return self.drafts
         places = self.rows.places(rows)
         return [tuple(x[places] for x in draft) for draft in self.drafts]
+
+
+def small_models(matching_head: dict, identity_bank: dict, context: bool) -> list[dict]:
+    """Examples: one like the smallest published model, and one of three layers with long-term memory.
+
+    Args:
+        matching_head, identity_bank: configs.
+        context: of the decoder, see :class:`~..decoders.FPNDecoder`.
+    """
+    mask_losses = [dict(type="BootstrappedCE", start_warm=0, end_warm=0.5, top_p=0.15, weight=0.5),
+                   dict(type="SoftJaccardLoss", weight=0.5)]
+    backbone = BACKBONES.example("ResNet", widths=(8, 8, 16), norm=dict(type="FrozenBN"), frozen_stages=1)
+    plain = dict(
+        preprocessor=dict(type="ResizingPreprocessor", divisor=16),
+        encoder=dict(type="ProjectedEncoder", channels=32, backbone=backbone),
+        identity_bank=identity_bank, matching_head=matching_head, memory=dict(type="LayeredBank"),
+        decoder=dict(type="FPNDecoder", channels=32, context=context),
+        losses=[*mask_losses, dict(type="ReferenceLoss", losses=mask_losses)])
+    return [plain, dict(plain, matching_head=dict(matching_head, layers=3), memory=dict(type="LayeredBank", gap=2))]
 
 
 class IdentitySegmentor(VOSSegmentor):

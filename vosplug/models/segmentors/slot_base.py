@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ...registry import DECODERS, ENCODERS, MATCHING_HEADS
+from ...registry import BACKBONES, DECODERS, ENCODERS, MATCHING_HEADS
 from ...structures import Level, Rows, VideoState
 from ...utils.errors import ConfigError
 from ...utils.masks import VOID
@@ -44,6 +44,27 @@ class PreviousFrame:
         """The embedding inside and outside of ``rows``, two (R, C, h, w); ``slots`` (B, h, w) are those of the ids."""
         x, inside = rows.expand(self.embedding), (rows.expand(slots) == rows.slot[:, None, None])[:, None]
         return [x * inside, x * ~inside]
+
+
+def small_model(output_stride: int, matching_head: dict, memory: dict) -> dict:
+    """An example, like the published models.
+
+    Args:
+        output_stride: of the backbone.
+        matching_head, memory: configs.
+    """
+    norm = dict(type="GN", channels_per_group=4)
+    return dict(
+        preprocessor=dict(type="ResizingPreprocessor", divisor=16),
+        encoder=dict(type="PixelEmbedding", channels=12,
+                     backbone=BACKBONES.example("ResNet", widths=(8, 8, 16), output_stride=output_stride,
+                                                dilate_first=True, norm=norm),
+                     neck=dict(type="DeepLabV3Plus", channels=16, low_channels=8, norm=norm, dropout=0.0)),
+        matching_head=matching_head, memory=memory,
+        decoder=dict(type="CollaborativeEnsembler", channels=16, prehead_channels=8, refine_channels=8,
+                     slots_per_pass=2, norm=norm),
+        labels_in_memory=0.5, given_frames=2,
+        losses=[dict(type="BootstrappedCE", start_warm=0, end_warm=0.5, top_p=0.15, count_void=True)])
 
 
 class SlotSegmentor(VOSSegmentor):

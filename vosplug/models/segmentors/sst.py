@@ -12,12 +12,26 @@ from ..encoders.pixel_embedding import PixelFeatures
 from ..frame_run import FrameRun
 from ..matching_heads.sst_encoder import Encoded
 from ..memories import MemoryEntry
-from .slot_base import NOTHING, PREVIOUS, SlotSegmentor
+from .slot_base import NOTHING, PREVIOUS, SlotSegmentor, small_model
 
 FEATURES = ("embedding", "encoder", "previous")
 
 
-@SEGMENTORS.register_module()
+def small_models() -> list[dict]:
+    """Examples: one like the published model, one that keeps keys and values, and one of the other options."""
+    head = dict(type="SSTEncoder", heads=2, attentions=[dict(type="LocalAttention", h=3),
+                                                        dict(type="StridedAttention", h=2)])
+    norm = dict(type="FilterResponseNorm")
+    published = small_model(output_stride=8, matching_head=head,
+                            memory=dict(type="FrameBank", every=1, max_frames=3, keep_prompts=False))
+    other = dict(head, norm=norm, activation=norm, position=dict(type="LearnedPosition"), score="distance",
+                 heads_kept="all")
+    return [published, dict(published, matching_head=dict(head, causal=True, cache="layers")),
+            dict(published, features=FEATURES, matching_head=other,
+                 memory=dict(type="FrameBank", every=1, max_frames=3, max_prompts=2))]
+
+
+@SEGMENTORS.register_module(examples=small_models)
 class SST(SlotSegmentor):
     """The current frame attends to the last frames, and their labels say how close it is to each slot.
 

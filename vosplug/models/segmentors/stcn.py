@@ -2,7 +2,7 @@
 
 from torch import Tensor
 
-from ...registry import DECODERS, MATCHING_HEADS, SEGMENTORS
+from ...registry import BACKBONES, DECODERS, MATCHING_HEADS, SEGMENTORS
 from ...structures import Level, Rows, VideoState
 from ..encoders import SHALLOW, FrameFeatures, build_encoders
 from ..frame_run import FrameRun
@@ -11,7 +11,36 @@ from .base import Cut, VOSSegmentor
 from .sparse_parts import SPARSE_PARTS
 
 
-@SEGMENTORS.register_module()
+def small_models() -> list[dict]:
+    """Examples: one like the published model, and one with group norm, a locality prior and previous masks."""
+    norm = dict(type="GN", channels_per_group=16)
+    fusion = dict(type="TopDownFusion", channels=16)
+    backbone = dict(type="ResNet", depth=None, block="basic", stem_kernel=5, stem_pool=False, widths=(8, 16, 16),
+                    norm=norm)
+    published = dict(
+        preprocessor=dict(type="VOSPreprocessor"),
+        key_encoder=dict(type="KeyEncoder", backbone=BACKBONES.example("ResNet", 1), key_channels=8,
+                         context_channels=8),
+        value_encoder=dict(type="ValueEncoder", backbone=BACKBONES.example("ResNet", bias=True),
+                           fuser=dict(type="CBAMFuser", channels=16)),
+        matching_head=dict(type="L2Matching", top_k=20), memory=dict(type="FrameBank"),
+        decoder=dict(type="MaskDecoder", compress_channels=16, up_channels=(8, 8)),
+        losses=[dict(type="BootstrappedCE")])
+    small = dict(
+        preprocessor=dict(type="VOSPreprocessor"),
+        key_encoder=dict(type="KeyEncoder", backbone=dict(backbone, blocks=(2, 2, 2), stem_channels=24), fusion=fusion,
+                         key_channels=16, context_channels=None),
+        value_encoder=dict(type="ValueEncoder", backbone=dict(backbone, blocks=(1, 1, 1), stem_channels=16),
+                           fusion=fusion, fuser=dict(type="ResidualFuser", channels=16, norm=norm)),
+        matching_head=dict(type="L2Matching", prior=dict(type="LocalityPrior")),
+        memory=dict(type="FrameBank", include_last=True, max_frames=12),
+        decoder=dict(type="MaskDecoder", compress_channels=16, up_channels=(16,), previous_masks=True, norm=norm,
+                     output_bias=-2.0),
+        losses=[dict(type="BootstrappedCE", start_warm=0.2, end_warm=0.6, top_p=0.3), dict(type="DiceLoss")])
+    return [published, small]
+
+
+@SEGMENTORS.register_module(examples=small_models)
 class STCN(VOSSegmentor):
     """Space-time correspondence network: match keys of images, read values of masks, decode per object.
 

@@ -6,7 +6,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from ...registry import DECODERS, LAYERS, MATCHING_HEADS, SEGMENTORS
+from ...registry import BACKBONES, DECODERS, LAYERS, MATCHING_HEADS, SEGMENTORS
 from ...structures import Level, Rows, VideoState
 from ...utils.errors import ConfigError
 from ..encoders import SHALLOW, FrameFeatures, build_encoders
@@ -41,7 +41,22 @@ class Decoded:
         return [x[places] for x in self.scales], self.sensory[places]
 
 
-@SEGMENTORS.register_module()
+def small_models() -> list[dict]:
+    """An example that is like the published model."""
+    return [dict(
+        preprocessor=dict(type="VOSPreprocessor"),
+        key_encoder=dict(type="KeyEncoder", backbone=BACKBONES.example("ResNet", 1), key_channels=8,
+                         context_channels=8, anisotropic=True),
+        value_encoder=dict(type="ValueEncoder", backbone=BACKBONES.example("ResNet", bias=True),
+                           fuser=dict(type="CBAMFuser", channels=16, image_first=True)),
+        matching_head=dict(type="AnisotropicL2Matching", top_k=30), memory=dict(type="LongTermMemory"),
+        decoder=dict(type="MaskDecoder", fuser=dict(type="CBAMFuser", image_first=True), compress_channels=16,
+                     up_channels=(8, 8)),
+        normal_update=dict(type="MultiScaleUpdate", mid_channels=8), sensory_channels=8,
+        losses=[dict(type="BootstrappedCE"), dict(type="DiceLoss")])]
+
+
+@SEGMENTORS.register_module(examples=small_models)
 class XMem(VOSSegmentor):
     """STCN with three memories: sensory (a hidden state per object), working and long-term.
 

@@ -11,7 +11,7 @@ from ..losses.base import NoteLoss
 from .clips import clip_prompts, first_frames, hide_unstarted, resized_to, to_channels
 
 
-@TASKS.register_module()
+@TASKS.register_module(examples=[dict()])
 class SupervisedClips:
     """Unroll clips from the masks of first frames, and compare with the labels of the others.
 

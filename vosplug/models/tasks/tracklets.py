@@ -11,7 +11,7 @@ from ..tracklets.boxes import iou_and_giou
 from ..tracklets.interaction import InteractionOutput
 
 
-@TASKS.register_module()
+@TASKS.register_module(role="tracklets", examples=[dict()])
 class SupervisedTracklets:
     """Match tracklets with instances after every interaction, clip by clip.
 

@@ -49,7 +49,7 @@ def over_space(attention: nn.Module, queries: Tensor) -> Tensor:
     return attention(queries.flatten(0, 1)).unflatten(0, queries.shape[:2])
 
 
-@QUERY_ATTENTIONS.register_module()
+@QUERY_ATTENTIONS.register_module(examples=[dict(heads=2), dict(heads=1, dropout=0.1)])
 class FactorisedAttention(nn.Module):
     """Factorised temporo-spatial self-attention: first across time, then across tracklets.
 
@@ -73,7 +73,7 @@ class FactorisedAttention(nn.Module):
         return over_space(self.spatial, over_time(self.temporal, queries))
 
 
-@QUERY_ATTENTIONS.register_module()
+@QUERY_ATTENTIONS.register_module(examples=[dict(heads=2), dict(heads=1, dropout=0.1)])
 class SpatialAttention(nn.Module):
     """Attention across the tracklets of each frame only (Table 1a, "S"); options as in FactorisedAttention."""
 
@@ -86,7 +86,7 @@ class SpatialAttention(nn.Module):
         return over_space(self.spatial, queries)
 
 
-@QUERY_ATTENTIONS.register_module()
+@QUERY_ATTENTIONS.register_module(examples=[dict(heads=2), dict(heads=1, dropout=0.1)])
 class TemporalAttention(nn.Module):
     """Attention across the frames of each tracklet only (Table 1a, "T"); options as in FactorisedAttention."""
 
@@ -99,7 +99,7 @@ class TemporalAttention(nn.Module):
         return over_time(self.temporal, queries)
 
 
-@QUERY_ATTENTIONS.register_module()
+@QUERY_ATTENTIONS.register_module(examples=[dict(heads=2), dict(heads=1, dropout=0.1)])
 class JointAttention(nn.Module):
     """Attention across all T x N embeddings at once (Table 1a, "Joint T-S"); options as in FactorisedAttention."""
 

@@ -8,7 +8,7 @@ from ...registry import DYNAMIC_CONVS
 from ...utils.errors import ConfigError
 
 
-@DYNAMIC_CONVS.register_module()
+@DYNAMIC_CONVS.register_module(examples=[dict(hidden=4), dict(hidden=4, window=2), dict(hidden=4, window=0)])
 class TemporalDynamicConv(nn.Module):
     """Collect a tracklet's features from the crops of this frame and its neighbours with one filter per frame.
 
@@ -67,7 +67,7 @@ class TemporalDynamicConv(nn.Module):
         return F.relu(self.norm_out(x @ second))
 
 
-@DYNAMIC_CONVS.register_module()
+@DYNAMIC_CONVS.register_module(examples=[dict(hidden=4)])
 class StillImageDynamicConv(TemporalDynamicConv):
     """Dynamic convolution of each frame by itself (Table 1b, "Still-image"): Sparse R-CNN's.
 

@@ -19,7 +19,9 @@ def tower(channels: int, layers: int) -> nn.Sequential:
     return nn.Sequential(*parts)
 
 
-@TRACKLET_HEADS.register_module()
+@TRACKLET_HEADS.register_module(examples=lambda: [
+    dict(ffn_channels=16, dynamic_conv=DYNAMIC_CONVS.example("TemporalDynamicConv"), **options)
+    for options in (dict(), dict(size=5, cls_layers=2, reg_layers=1))])
 class TrackletHead(nn.Module):
     """Dynamic convolution over the crops of a tracklet, then class, box offsets and the renewed query per frame.
 
@@ -81,7 +83,9 @@ class ConvNormReLU(nn.Module):
         return self.bn(self.conv(x)).relu()
 
 
-@TRACKLET_HEADS.register_module()
+@TRACKLET_HEADS.register_module(examples=lambda: [
+    dict(dynamic_conv=DYNAMIC_CONVS.example("TemporalDynamicConv"), **options)
+    for options in (dict(convs=1, size=6), dict(convs=0, size=5, norm=dict(type="GN")))])
 class TrackletMaskHead(nn.Module):
     """Masks of all classes inside the boxes, from a dynamic convolution of its own over larger crops (QueryInst).
 

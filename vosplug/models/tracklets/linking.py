@@ -43,7 +43,8 @@ def fresh_ids(known: ObjectIds, slots: list[int], count: int) -> ObjectIds:
     return ObjectIds(tuple(values), known.retired | frozenset(gone))
 
 
-@LINKERS.register_module()
+@LINKERS.register_module(examples=[
+    dict(), dict(reinit_after=None), dict(reinit_after=1, background_score=0.9)])
 class QueryLinking(nn.Module):
     """The output queries of a clip, averaged over time, start the next: no association at all.
 
@@ -86,7 +87,7 @@ class QueryLinking(nn.Module):
         return list(state.cache["ids"])
 
 
-@LINKERS.register_module()
+@LINKERS.register_module(examples=[dict(), dict(mask_iou=0.0, max_age=3)])
 class HandCraftedLinking(nn.Module):
     """Every clip starts from q*; tracklets are matched afterwards by a rule (Table 1d, "Hand-craft").
 

@@ -7,7 +7,8 @@ from ...registry import QUERIES
 from ...utils.errors import ConfigError
 
 
-@QUERIES.register_module()
+@QUERIES.register_module(examples=[
+    dict(num_queries=4), dict(num_queries=4, time_shared=True), dict(num_queries=1)])
 class TrackletQueries(nn.Module):
     """N learned tracklet queries q* and proposals b* (EfficientVIS, section 3.1).
 

@@ -39,7 +39,7 @@ def roi_align(features: Tensor, rois: Tensor, size: int, scale: float, sampling_
     return out.to(features.dtype)
 
 
-@ROI_EXTRACTORS.register_module()
+@ROI_EXTRACTORS.register_module(examples=[dict(), dict(rois_per_chunk=3), dict(sampling_ratio=0, finest_scale=8)])
 class PyramidRoIAlign(nn.Module):
     """Crop every box from the level that fits its size (Lin et al., 2017), RoIAlign with a fixed output size.
 

@@ -12,7 +12,7 @@ from .executors import WeightCache
 NO_NORM = nn.Identity()
 
 
-@SPARSE_CONVS.register_module()
+@SPARSE_CONVS.register_module(examples=[dict()])
 class DenseConv(nn.Conv2d):
     """``nn.Conv2d`` that runs on packed weights in inference within a frame loop; results agree to rounding.
 

@@ -6,7 +6,7 @@ from ....registry import FRAME_POLICIES
 from ....structures import VideoState
 
 
-@FRAME_POLICIES.register_module()
+@FRAME_POLICIES.register_module(examples=[dict()])
 class Fully:
     """No frame is dense; layers that need previous features compute where they have none."""
 
@@ -15,7 +15,7 @@ class Fully:
         return {}
 
 
-@FRAME_POLICIES.register_module()
+@FRAME_POLICIES.register_module(examples=[dict()])
 class SemiMixed:
     """Frames on which masks are given are dense."""
 
@@ -24,7 +24,7 @@ class SemiMixed:
         return {"dense": prompted}
 
 
-@FRAME_POLICIES.register_module()
+@FRAME_POLICIES.register_module(examples=[dict()])
 class Mixed:
     """Frames that the memory keeps for good are dense (one that the next replaces is none of its memory frames)."""
 

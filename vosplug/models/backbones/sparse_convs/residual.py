@@ -8,7 +8,7 @@ from .base import Executor, SparseConv
 from .gates import REUSE, BinaryGate, Choice
 
 
-@SPARSE_CONVS.register_module()
+@SPARSE_CONVS.register_module(examples=[dict()])
 class ResidualSparseConv(SparseConv):
     """The previous output, to which sites may add the convolution of the input's change (Skip-Convolution).
 

@@ -7,7 +7,7 @@ from .base import Executor, SparseConv
 from .gates import SKIP, BinaryGate, Choice
 
 
-@SPARSE_CONVS.register_module()
+@SPARSE_CONVS.register_module(examples=[dict()])
 class StaticSparseConv(SparseConv):
     """Each site is computed or zero, by the current input alone (dynamic convolutions, Verelst and Tuytelaars, 2020).
 

@@ -7,7 +7,7 @@ from .base import Executor, SparseConv
 from .gates import Choice, TripleGate
 
 
-@SPARSE_CONVS.register_module()
+@SPARSE_CONVS.register_module(examples=[dict(), dict(tau=0.5)])
 class TripleSparseConv(SparseConv):
     """Each site is skipped (zero), reused (the previous output) or computed (SpVOS, III-C, Eq. 7-9).
 
