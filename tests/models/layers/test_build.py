@@ -34,3 +34,15 @@ def test_options_of_frozen_batch_norm():
         build_norm(dict(type="FrozenBN", affine=False), 3)
     with pytest.raises(ConfigError, match="Did you mean 'FrozenBN'"):
         build_norm(dict(type="FrozenBn"), 3)
+
+
+@pytest.mark.parametrize("options, channels, groups", [
+    (dict(), 48, 3), (dict(channels_per_group=4), 64, 16), (dict(channels_per_group=16), 24, 1),
+    (dict(groups=32), 256, 32), (dict(groups=32), 100, 25), (dict(groups=32), 12, 12)])
+def test_groups_of_a_group_norm(options, channels, groups):
+    assert build_norm(dict(type="GN", **options), channels).num_groups == groups
+
+
+def test_groups_are_given_in_one_way():
+    with pytest.raises(ConfigError, match="groups or channels_per_group, not both"):
+        build_norm(dict(type="GN", groups=4, channels_per_group=4), 16)

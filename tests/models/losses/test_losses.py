@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from vosplug.models.losses import BootstrappedCE, DiceLoss, PixelLoss
+from vosplug.models.losses import BootstrappedBCE, BootstrappedCE, DiceLoss, PixelLoss
 from vosplug.structures import ClipRecord, FrameRecord
 from vosplug.utils.errors import ConfigError
 
@@ -44,15 +44,41 @@ def test_mean_over_the_hardest_pixels_of_each_clip(share):
     assert float(loss.pixels(logits, labels)) == pytest.approx(expected, rel=1e-12)
 
 
+@pytest.mark.parametrize("share", [1.0, 0.575, 0.15])
+def test_void_pixels_may_count_as_pixels_without_loss(share):
+    """CFBI: the share is one of all pixels."""
+    logits, labels = example()
+    loss = BootstrappedCE(count_void=True)
+    loss.share = share
+    expected = 0
+    for row in range(2):
+        values = sorted(pixel_losses(logits[row], labels[row]), reverse=True)
+        expected += sum(values[: int(20 * share)]) / int(20 * share) / 2
+    assert float(loss.pixels(logits, labels)) == pytest.approx(expected, rel=1e-12)
+
+
+def test_binary_cross_entropy_is_that_of_the_slots_that_exist():
+    logits, labels = example()
+    logits[1, 2] = float("-inf")
+    labels[1][labels[1] == 2] = 0
+    expected = 0.0
+    for row, slots in ((0, 3), (1, 2)):
+        pixels = [(y, x) for y in range(5) for x in range(4) if labels[row, y, x] != VOID]
+        signs = [(1 if labels[row, y, x] == s else -1) * float(logits[row, s, y, x]) for y, x in pixels
+                 for s in range(slots)]
+        expected += sum(math.log1p(math.exp(-s)) for s in signs) / len(signs) / 2
+    assert float(BootstrappedBCE().pixels(logits, labels)) == pytest.approx(expected, rel=1e-12)
+
+
 def test_void_pixels_do_not_matter():
     logits, labels = example()
     other = logits.clone()
     other[0, :, 0] += torch.randn(3, 4).double() * 100
-    for loss in (BootstrappedCE(), DiceLoss()):
+    for loss in (BootstrappedCE(), BootstrappedBCE(), DiceLoss()):
         assert float(loss.pixels(logits, labels)) == pytest.approx(float(loss.pixels(other, labels)), rel=1e-12)
 
 
-@pytest.mark.parametrize("loss", [BootstrappedCE(), DiceLoss()])
+@pytest.mark.parametrize("loss", [BootstrappedCE(), BootstrappedBCE(), DiceLoss()])
 def test_a_clip_that_is_void_gives_no_gradient(loss):
     logits, labels = example()
     logits.requires_grad_()
@@ -83,7 +109,7 @@ def test_wrong_options_are_config_errors(options):
 
 
 @pytest.mark.parametrize("share", [1.0, 0.3])
-@pytest.mark.parametrize("make", [BootstrappedCE, DiceLoss])
+@pytest.mark.parametrize("make", [BootstrappedCE, BootstrappedBCE, DiceLoss])
 def test_absent_objects_give_finite_gradients(make, share):
     logits, labels = example()
     labels[1][labels[1] == 2] = 0

@@ -1,6 +1,7 @@
 """Losses: of semi-supervised methods they read the record of a clip."""
 
 from .base import ClipLoss, NoteLoss, PixelLoss, WorkLoss
+from .bootstrapped_bce import BootstrappedBCE
 from .bootstrapped_ce import BootstrappedCE
 from .dice import DiceLoss
 from .object_bce import ObjectBCE
@@ -10,6 +11,6 @@ from .soft_jaccard import SoftJaccardLoss
 from .sparsity import ComputationLoss, SparsityLoss
 from .tracklet_loss import TrackletLoss
 
-__all__ = ["BootstrappedCE", "ClipLoss", "ComputationLoss", "DeltaLoss", "DiceLoss", "GateProbabilityLoss",
-           "GateRateLoss", "NoteLoss", "ObjectBCE", "PixelLoss", "ReferenceLoss", "SoftJaccardLoss", "SparsityLoss",
-           "TrackletLoss", "WorkLoss"]
+__all__ = ["BootstrappedBCE", "BootstrappedCE", "ClipLoss", "ComputationLoss", "DeltaLoss", "DiceLoss",
+           "GateProbabilityLoss", "GateRateLoss", "NoteLoss", "ObjectBCE", "PixelLoss", "ReferenceLoss",
+           "SoftJaccardLoss", "SparsityLoss", "TrackletLoss", "WorkLoss"]

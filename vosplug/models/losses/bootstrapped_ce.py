@@ -10,7 +10,7 @@ from ...utils.masks import VOID
 from .base import PixelLoss
 
 
-@LOSSES.register_module(examples=[dict(), dict(start_warm=0, end_warm=0, top_p=0.2)])
+@LOSSES.register_module(examples=[dict(), dict(start_warm=0, end_warm=0, top_p=0.2), dict(count_void=True)])
 class BootstrappedCE(PixelLoss):
     """Cross-entropy over the hardest share of the pixels of each clip, which shrinks from all of them to ``top_p``.
 
@@ -30,9 +30,10 @@ class BootstrappedCE(PixelLoss):
                  count_void: bool = False, weight: float = 1.0):
         super().__init__()
         if not 0 < top_p <= 1:
-            raise ConfigError(f"BootstrappedCE.top_p must lie in (0, 1], got {top_p}")
+            raise ConfigError(f"{type(self).__name__}.top_p must lie in (0, 1], got {top_p}")
         if end_warm < start_warm:
-            raise ConfigError(f"BootstrappedCE.end_warm ({end_warm}) must not come before start_warm ({start_warm})")
+            raise ConfigError(f"{type(self).__name__}.end_warm ({end_warm}) must not come before start_warm "
+                              f"({start_warm})")
         self.start_warm, self.end_warm, self.top_p = start_warm, end_warm, top_p
         self.count_void, self.weight = count_void, weight
         self.share = 1.0
@@ -54,10 +55,14 @@ class BootstrappedCE(PixelLoss):
 
     def pixel_losses(self, logits: Tensor, labels: Tensor) -> list[Tensor]:
         """Losses (M,) of the pixels of each clip that count."""
-        values = F.cross_entropy(logits, labels, ignore_index=VOID, reduction="none")
+        values = self.map_of_losses(logits, labels)
         if self.count_void:
             return list(values.flatten(1))
         return [v[row != VOID] for v, row in zip(values, labels, strict=True)]
+
+    def map_of_losses(self, logits: Tensor, labels: Tensor) -> Tensor:
+        """(B, H, W): loss of every pixel, zero where it is void."""
+        return F.cross_entropy(logits, labels, ignore_index=VOID, reduction="none")
 
     def reduce(self, values: Tensor) -> Tensor:
         """Mean of the hardest share of (M,) losses."""
