@@ -47,6 +47,18 @@ def test_keys_and_values_that_are_kept_give_what_computing_anew_gives():
     assert not torch.allclose(far[0].features, far[1].features, atol=1e-6)  # what is kept has seen older frames
 
 
+@pytest.mark.parametrize("cache", ["recompute", "layers"])
+def test_frames_that_are_not_predicted_are_kept_alike(cache):
+    x, labels = video(frames=2)
+    head = build(causal=True, cache=cache)
+    first = head.keep(x[0], [], 0)
+    entry = MemoryEntry(0, first, valid=torch.ones(1, 1, dtype=torch.bool), grid=(4, 5))
+    encoded = head(x[1], [entry], [labels[0]], torch.zeros(1, 7, 9, dtype=torch.long), 1, 3)
+    second = head.keep(x[1], [entry], 1)
+    assert second.keys() == encoded.kept.keys()
+    assert all(torch.allclose(second[name], encoded.kept[name], atol=1e-12) for name in second)
+
+
 def macs(head, frames):
     """Multiply-accumulates of one frame behind ``frames`` others: of attention, and of everything else."""
     names = ("k0", "v0", "k1", "v1") if head.cache == "layers" else ("embedding",)

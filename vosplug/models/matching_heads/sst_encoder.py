@@ -108,8 +108,7 @@ class SSTEncoder(nn.Module):
             frame: number of the current frame.
             count: S, slot 0 is the background.
         """
-        size = tuple(embedding.shape[-2:])
-        x = halved(embedding) if self.downsample == 2 else embedding
+        size, x = tuple(embedding.shape[-2:]), self.shrunk(embedding)
         grid = tuple(x.shape[-2:])
         labels = [own.unflatten(1, grid) for own in slots]
         labels = torch.stack([*labels, previous.new_full((len(x), *grid), -1)], dim=1)
@@ -120,6 +119,17 @@ class SSTEncoder(nn.Module):
         others = [best_of_others(values, largest=self.layers[0].score.best is torch.amax) for values in parts]
         mask = slot_masks(previous, count)[:, :, None].to(features)
         return Encoded(features, torch.cat([*parts, *others, mask], dim=2), kept)
+
+    def keep(self, embedding: Tensor, buffer: Sequence[MemoryEntry], frame: int) -> dict[str, Tensor]:
+        """What later frames want to know of a frame that is not predicted, see :attr:`Encoded.kept`."""
+        x = self.shrunk(embedding)
+        if self.cache == "layers":
+            return self.run_cached(x, buffer, None, frame, 0)[2]
+        return {"embedding": x.flatten(2)}
+
+    def shrunk(self, embedding: Tensor) -> Tensor:
+        """(B, C, h, w) at the size of the buffer."""
+        return halved(embedding) if self.downsample == 2 else embedding
 
     def labels_of(self, slots: Tensor) -> Tensor:
         """Labels (B, h, w) at the size of the embedding, at that of the buffer."""

@@ -12,7 +12,7 @@ from ..encoders.pixel_embedding import PixelFeatures
 from ..frame_run import FrameRun
 from ..matching_heads.sst_encoder import Encoded
 from ..memories import MemoryEntry
-from .slot_base import NOTHING, PREVIOUS, SlotSegmentor, small_model
+from .slot_base import PREVIOUS, SlotSegmentor, small_model
 
 FEATURES = ("embedding", "encoder", "previous")
 
@@ -63,7 +63,7 @@ class SST(SlotSegmentor):
         """Attend, match all slots; what the decoder sees of ``rows``: (R, C, h, w)."""
         previous = state.cache[PREVIOUS]
         slots = self.slots_of(state, previous.ids)
-        encoded = self.encode(state, features, rows.shape[1])
+        encoded = self.encode(state, features, slots, rows.shape[1])
         prehead = self.decoder.prehead(rows.gather(encoded.matches))
         maps = []
         if "embedding" in self.features:
@@ -74,21 +74,18 @@ class SST(SlotSegmentor):
             maps += previous.parted(slots, rows)
         return torch.cat([x.to(prehead) for x in maps] + [prehead], dim=1)
 
-    def encode(self, state: VideoState, features: PixelFeatures, count: int) -> Encoded:
-        """What the encoder makes of the frame, which is kept until the frame is memorised."""
+    def encode(self, state: VideoState, features: PixelFeatures, slots: Tensor, count: int) -> Encoded:
+        """What the encoder makes of the frame; what it keeps of it waits until the frame is memorised."""
         buffer = list(state.memory)
-        slots = [self.slots_of(state, entry["ids"]) for entry in buffer]
-        previous = state.cache.get(PREVIOUS)
-        ids = previous.ids if previous is not None else features.embedding[:, 0].long().fill_(NOTHING)
-        encoded = self.matching_head(features.embedding, buffer, slots, self.slots_of(state, ids), state.frame_index,
-                                     count)
+        labels = [self.slots_of(state, entry["ids"]) for entry in buffer]
+        encoded = self.matching_head(features.embedding, buffer, labels, slots, state.frame_index, count)
         features.kept = encoded.kept
         return encoded
 
     def entry(self, state: VideoState, features: PixelFeatures, ids: Tensor, run: FrameRun) -> MemoryEntry:
         """What the encoder wants to know of the frame, and the object of each cell."""
         if features.kept is None:  # nothing was predicted
-            self.encode(state, features, 1)
+            features.kept = self.matching_head.keep(features.embedding, list(state.memory), state.frame_index)
         ids = self.matching_head.labels_of(ids)
         return MemoryEntry(state.frame_index, {**features.kept, "ids": ids.flatten(1)},
                            valid=self.rows(state).table(), grid=tuple(ids.shape[-2:]), prompted=run.prompted)
