@@ -7,7 +7,6 @@ import torch
 
 from vosplug.models.backbones import Backbone
 from vosplug.models.backbones.sparse_convs import SparseConv
-from vosplug.models.backbones.sparse_convs.weights import gate_names
 from vosplug.models.memories import LongTermMemory
 from vosplug.registry import MATCHING_HEADS, MEMORIES, SEGMENTORS
 from vosplug.structures import Work
