@@ -35,9 +35,9 @@ def dense_attention(q: Tensor, k: Tensor, v: Tensor, heads: int, scale: float) -
     q, k, v = q.contiguous(), k.contiguous(), v.contiguous()
     out = torch.empty(q.shape[0], q.shape[1], v.shape[2])
     state = torch.empty(q.shape[0], heads, q.shape[1], 2)
-    sizes = [1, 1, q.shape[1], heads, 0, 0, 0, 0, 1, 1, 0, 0, 0]
+    sizes = [1, 1, q.shape[1], heads, 0, 0, 0, 0, 1, 1, 0, 0, 0, 0]
     index = _blocks(q.shape[1], k.shape[1])
-    torch.ops.vosplug_cpu.attention_blocks(q, k, v, scale, *index, None, sizes, out, state, None)
+    torch.ops.vosplug_cpu.attention_blocks(q, k, v, scale, *index, None, sizes, out, state, None, None)
     return out
 
 

@@ -38,50 +38,73 @@ def _cells(size: tuple[int, int, int]) -> Tensor:
 
 @functools.lru_cache(maxsize=64)
 def blocks_of(
-    pattern: str, size: tuple[int, int, int], params: tuple[int, ...], causal: bool, fused: bool, device: torch.device
-) -> tuple[Blocks, ...]:
-    """Return the blocks of ``pattern`` on a grid of ``size`` (T, H, W); ``fused`` as the compiled kernel wants them."""
+    pattern: str, size: tuple[int, int, int], params: tuple[int, ...], causal: bool, fused: bool, device: torch.device,
+    queries: int | None = None, of_keys: bool = False,
+) -> tuple[Blocks, ...]:  # fmt: skip
+    """Return the blocks of ``pattern`` on a grid of ``size`` (T, H, W).
+
+    Args:
+        fused: as the compiled kernel wants them.
+        queries: the last so many frames ask; None for all.
+        of_keys: turned round, for the gradient of keys and values: ``q_index`` holds all keys, ``k_index`` the queries
+            that see them. Only ``fused``.
+    """
+    asking = (size[0] - (size[0] if queries is None else queries), size[0])
+    frames = ((0, size[0]), asking) if of_keys else (asking, (0, size[0]))
     if pattern == "grid":
-        made = _grid(size, causal, fused)
+        made = _grid(size, causal, fused, *frames)
     elif pattern == "local":
-        made = _local(size, params, causal)
+        made = _local(size, params, causal, *frames)
     else:
-        made = _strided(size, params, causal)
+        made = _strided(size, params, causal, *frames)
     return tuple(replace(b, q_index=b.q_index.to(device), k_index=b.k_index.to(device)) for b in made)
 
 
-def _grid(size, causal, fused) -> list[Blocks]:
+def _only(cells: Tensor, plane: int, span: tuple[int, int]) -> Tensor:
+    """Cells of the frames of ``span`` (begin, end); -1 for the others."""
+    return torch.where((cells >= span[0] * plane) & (cells < span[1] * plane), cells, -1)
+
+
+def _grid(size, causal, fused, asking, asked) -> list[Blocks]:
     """Rows, columns and time lines; the cell itself counts with its row only."""
-    cells, none = _cells(size), (0, 0, 0)
+    cells, none, plane = _cells(size), (0, 0, 0), size[1] * size[2]
     rule = CAUSAL * causal
-    rows = cells.transpose(0, 1).reshape(-1, size[2])  # frames of a row in turn: they share their time lines
-    columns = cells.permute(0, 2, 1).reshape(-1, size[1]).contiguous()
-    lines = cells.reshape(size[0], -1).t().contiguous()
+    own = cells[slice(*asking)]
+    rows = own.transpose(0, 1).reshape(-1, size[2])  # frames of a row in turn: they share their time lines
+    columns = own.permute(0, 2, 1).reshape(-1, size[1]).contiguous()
+    row_keys, column_keys = _only(rows, plane, asked), _only(columns, plane, asked)
     if fused:  # the time line rides on the pass over the rows
         return [
-            Blocks(rows, rows, rule | TIME_LINE, none, True, False),
-            Blocks(columns, columns, rule | NOT_SELF, none, False, True),
+            Blocks(rows, row_keys, rule | TIME_LINE, none, True, False),
+            Blocks(columns, column_keys, rule | NOT_SELF, none, False, True),
         ]
+    lines = cells.reshape(size[0], -1).t().contiguous()
     return [
-        Blocks(rows, rows, rule, none, True, False),
-        Blocks(columns, columns, rule | NOT_SELF, none, False, False),
-        Blocks(lines, lines, rule | NOT_SELF, none, False, True),
+        Blocks(rows, row_keys, rule, none, True, False),
+        Blocks(columns, column_keys, rule | NOT_SELF, none, False, False),
+        Blocks(lines[:, slice(*asking)].contiguous(), lines[:, slice(*asked)], rule | NOT_SELF, none, False, True),
     ]
 
 
-def _strided(size, stride, causal) -> list[Blocks]:
+def _strided(size, stride, causal, asking, asked) -> list[Blocks]:
     """Cells that are whole multiples of the stride apart on every axis form blocks that know nothing of each other."""
     cells, groups = _cells(size), {}
     for t in range(min(stride[0], size[0])):
+        times = torch.arange(t, size[0], stride[0])
         for y in range(min(stride[1], size[1])):
             for x in range(min(stride[2], size[2])):
-                group = cells[t :: stride[0], y :: stride[1], x :: stride[2]].reshape(-1)
-                groups.setdefault(group.numel(), []).append(group)
-    index = [torch.stack(same) for same in groups.values()]
-    return [Blocks(same, same, CAUSAL * causal, (0, 0, 0), True, True) for same in index]
+                group = cells[t :: stride[0], y :: stride[1], x :: stride[2]]
+                pair = [group[(times >= span[0]) & (times < span[1])].reshape(-1) for span in (asking, asked)]
+                if pair[0].numel():
+                    groups.setdefault((pair[0].numel(), pair[1].numel()), []).append(pair)
+    index = [[torch.stack(part) for part in zip(*same, strict=True)] for same in groups.values()]
+    nobody = torch.full((1, 1), -1, dtype=torch.int32)  # a block needs a key, if only one that nobody sees
+    keys = [seen if seen.numel() else nobody.expand(len(own), 1).contiguous() for own, seen in index]
+    rule, none = CAUSAL * causal, (0, 0, 0)
+    return [Blocks(own, seen, rule, none, True, True) for (own, _), seen in zip(index, keys, strict=True)]
 
 
-def _local(size, radius, causal) -> list[Blocks]:
+def _local(size, radius, causal, asking, asked) -> list[Blocks]:
     """Tiles of queries, and as keys the tile with a margin of the radius; both row by row, all frames of a row in turn.
 
     So the queries of one row of the tile look at keys that lie side by side.
@@ -89,17 +112,19 @@ def _local(size, radius, causal) -> list[Blocks]:
     frames, height, width = size
     radius = tuple(min(r, s - 1) for r, s in zip(radius, size, strict=True))
     together = 2 * radius[0] + 1 >= frames
-    tile = (frames if together else 1, min(_TILE, height), min(_TILE, width))
-    padded = torch.full([s + t + 2 * r for s, t, r in zip(size, tile, radius, strict=True)], -1, dtype=torch.int32)
+    tile = (asking[1] - asking[0] if together else 1, min(_TILE, height), min(_TILE, width))
+    shape = (frames + 2 * radius[0], *(s + t + 2 * r for s, t, r in zip(size[1:], tile[1:], radius[1:], strict=True)))
+    padded = torch.full(shape, -1, dtype=torch.int32)
     padded[tuple(slice(r, r + s) for r, s in zip(radius, size, strict=True))] = _cells(size)
+    seen = _only(padded, height * width, asked)
     queries, keys = [], []
-    for t in range(0, frames, tile[0]):
-        span = slice(radius[0], radius[0] + frames) if together else slice(t, t + 1 + 2 * radius[0])
+    for t in range(*asking, tile[0]):
+        span = slice(radius[0] + asked[0], radius[0] + asked[1]) if together else slice(t, t + 1 + 2 * radius[0])
         own = slice(radius[0] + t, radius[0] + t + tile[0])
         for y in range(0, height, tile[1]):
             for x in range(0, width, tile[2]):
                 inner = padded[own, y + radius[1] : y + radius[1] + tile[1], x + radius[2] : x + radius[2] + tile[2]]
-                outer = padded[span, y : y + tile[1] + 2 * radius[1], x : x + tile[2] + 2 * radius[2]]
+                outer = seen[span, y : y + tile[1] + 2 * radius[1], x : x + tile[2] + 2 * radius[2]]
                 queries.append(inner.transpose(0, 1).reshape(-1))
                 keys.append(outer.transpose(0, 1).reshape(-1))
     step = (span.stop - span.start) * (tile[2] + 2 * radius[2])
@@ -124,19 +149,23 @@ def visible(blocks: Blocks, size: tuple[int, int, int], part: slice) -> Tensor:
     return see
 
 
-def count_pairs(pattern: str, size: tuple[int, int, int], params: tuple[int, ...], causal: bool) -> int:
-    """Return how many (query, key) pairs the pattern has, without listing them."""
+def count_pairs(
+    pattern: str, size: tuple[int, int, int], params: tuple[int, ...], causal: bool, queries: int | None = None
+) -> int:
+    """Return how many (query, key) pairs the pattern has, without listing them; the last ``queries`` frames ask."""
 
-    def pairs(length: int, near, ordered: bool) -> int:
-        return sum(near(i, j) and not (ordered and j > i) for i in range(length) for j in range(length))
+    def pairs(length: int, near, ordered: bool, first: int = 0) -> int:
+        return sum(near(i, j) and not (ordered and j > i) for i in range(first, length) for j in range(length))
 
     frames, height, width = size
+    first = frames - (frames if queries is None else queries)
     if pattern == "grid":
-        line = pairs(frames, lambda i, j: i != j, causal)
-        return frames * height * width * (height + width - 1) + height * width * line
+        line = pairs(frames, lambda i, j: i != j, causal, first)
+        return (frames - first) * height * width * (height + width - 1) + height * width * line
     if pattern == "local":
         tests = [lambda i, j, r=r: abs(i - j) <= r for r in params]
     else:
         tests = [lambda i, j, h=h: (i - j) % h == 0 for h in params]
-    counts = [pairs(s, test, causal and axis == 0) for axis, (s, test) in enumerate(zip(size, tests, strict=True))]
+    counts = [pairs(s, test, causal and axis == 0, first if axis == 0 else 0)
+              for axis, (s, test) in enumerate(zip(size, tests, strict=True))]
     return counts[0] * counts[1] * counts[2]

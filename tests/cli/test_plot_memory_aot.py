@@ -37,9 +37,9 @@ def test_short_videos(tmp_path, monkeypatch, name, events, budget, held):
     assert len(curve["frame"]) == (60 if held else 90)
     if held:
         assert kept[: len(held)] == held
-    else:  # every fifth frame until the budget is full, never more
-        assert kept[:55] == [1 + number // 5 for number in range(55)]
-        assert max(kept) == kept[-1] == 12
+    else:  # every fifth frame until the budget is full; the last frame counts, and may be one of them
+        assert kept[:60] == [1 + number // 5 for number in range(60)]
+        assert set(kept[60:]) == {12, 13}
 
 
 @pytest.mark.slow

@@ -43,6 +43,7 @@ SPARSE = [
     ("STCN", 0, ("TripleSparseConv", "Fully", "QDM"), {}), ("STCN", 0, ("StaticSparseConv", "SemiMixed"), {}),
     ("STCN", 0, ("ResidualSparseConv", "Mixed"), {}), ("STCN", 1, ("TripleSparseConv", "Mixed"), {}),
     ("DeAOT", 0, ("TripleSparseConv", "Mixed", "QD", True), {}),
+    ("CFBI", 0, ("TripleSparseConv", "Mixed", "QD", True), {}),
     ("XMem", 0, ("TripleSparseConv", "Mixed"), {"memory": {"type": "LongTermMemory", "train_candidates": 2}})]
 
 

@@ -5,14 +5,14 @@ import torch
 
 from tests.models.tracklets.helpers import moving_squares, need_compiled_mmcv
 from vosplug.models.losses import ReferenceLoss
-from vosplug.models.losses.base import ClipLoss, PixelLoss, WorkLoss
+from vosplug.models.losses.base import ClipLoss, NoteLoss, PixelLoss, WorkLoss
 from vosplug.models.losses.tracklet_matching import TrackletTargets
 from vosplug.models.tracklets import InteractionOutput
 from vosplug.registry import LOSSES, SEGMENTORS, TASKS, VIS_SEGMENTORS
-from vosplug.structures import ClipRecord, ReferencePrediction, Work
+from vosplug.structures import ClipRecord, Decision, ReferencePrediction, RowLogits, ScoreChange, Work
 
 from .helpers import build_model, training_batch
-from .parts import cases, record_of
+from .parts import cases, is_ours, record_of, rows_of
 
 
 @pytest.mark.parametrize("part", cases(LOSSES))
@@ -70,6 +70,38 @@ def work_of(computed, layers=3, sites=100):
     share = torch.tensor(float(computed), requires_grad=True)
     work = [Work(f"layer{i}", 10 + i, 0, sites, chosen=share * sites, decided=sites) for i in range(layers)]
     return record_of(torch.zeros(1, 2, 2, 2), torch.zeros(1, 2, 2, dtype=torch.long), work)
+
+
+def clip_with_notes():
+    """A clip of two objects on which everything was noted that losses read, and the tensors that can be learnt."""
+    draw, rows = torch.Generator().manual_seed(2), rows_of([[True, True]])
+    labels = torch.zeros(1, 8, 8, dtype=torch.long)
+    labels[:, 1:5, 1:4], labels[:, 4:7, 5:7] = 1, 2
+    truth = torch.stack([labels[0] == 1, labels[0] == 2]).float()[:, None]
+    share, probability = torch.tensor(0.9), torch.tensor([0.2, 0.9])
+    single, delta, whole = (torch.randn(*size, 8, 8, generator=draw) for size in ((2, 1), (2, 1), (1, 3)))
+    learnt = [x.requires_grad_() for x in (share, probability, single, delta, whole)]
+    yes, no = torch.ones(2, dtype=torch.bool), torch.zeros(2, dtype=torch.bool)
+    notes = [Work("layer", 10, 0, 100, chosen=share * 100, decided=100), RowLogits(rows, single),
+             Decision(rows.keys, reused=yes, probability=probability, forced=no, iou=torch.tensor([0.8, float("nan")])),
+             ScoreChange(rows, delta, score=truth.roll(1, -1), truth=truth),
+             ReferencePrediction(whole, clips=torch.tensor([True]))]
+    return record_of(torch.randn(1, 3, 8, 8, generator=draw), labels, notes), learnt
+
+
+@pytest.mark.parametrize("part", cases(LOSSES, of=NoteLoss))
+def test_losses_on_notes_train_what_was_noted_and_are_zero_without(part):
+    loss, (record, learnt) = part.build(), clip_with_notes()
+    value = loss(record)
+    assert value.shape == () and torch.isfinite(value) and float(value.detach()) >= 0
+    assert value.requires_grad or not is_ours(type(loss))  # others may read notes of their own
+    if value.requires_grad:
+        value.backward()
+        trained = [x.grad for x in learnt if x.grad is not None]
+        assert all(torch.isfinite(x).all() for x in trained) and any(x.abs().sum() > 0 for x in trained)
+    assert all(torch.isfinite(torch.as_tensor(x)).all() for x in loss.numbers(record).values())
+    frame = record.frames[0]
+    assert float(loss(record_of(frame.logits, frame.labels))) == float(loss(ClipRecord())) == 0
 
 
 @pytest.mark.parametrize("part", cases(LOSSES, of=WorkLoss))

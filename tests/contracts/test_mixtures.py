@@ -7,7 +7,6 @@ import torch
 
 from vosplug.models.backbones import Backbone
 from vosplug.models.backbones.sparse_convs import SparseConv
-from vosplug.models.backbones.sparse_convs.weights import gate_names
 from vosplug.models.memories import LongTermMemory
 from vosplug.registry import MATCHING_HEADS, MEMORIES, SEGMENTORS
 from vosplug.structures import Work
@@ -85,12 +84,16 @@ def stages(model, state, x, chosen):
 
 
 def per_row(state):
-    """Name -> key -> value, of all that is kept of objects: by the state, and by layers that run once per row."""
+    """Name -> key -> value, of what the state, layers that run once per row, and target models keep of objects."""
     kept = dict(state.objects.held)
     for layer, held in state.layers.items():
         if all(isinstance(key, tuple) for key in held.keys):
             kept |= {f"{layer}, {name}": (held.keys, tensor) for name, tensor in held.tensors.items()}
-    return {name: dict(zip(keys, tensor, strict=True)) for name, (keys, tensor) in kept.items()}
+    found = {name: dict(zip(keys, tensor, strict=True)) for name, (keys, tensor) in kept.items()}
+    for (batch, slot), target in getattr(state.memory, "targets", {}).items():
+        for name, value in dict(filter=target.filter, weights=target.weights, seen=torch.tensor(target.seen)).items():
+            found.setdefault(f"target, {name}", {})[batch, state.ids.ids[slot]] = value
+    return found
 
 
 @pytest.mark.parametrize("frame", [4, 5], ids=["query frame", "memory frame"])
@@ -112,7 +115,7 @@ def test_a_subset_of_the_rows_leaves_the_others_alone(config, frame):
         assert torch.equal(new[name][0, 2], old[name][0, 2]), name
         for key in rows.keys:  # what a frame changes, it changes for the rows that it is computed for
             assert torch.equal(new[name][key], old[name][key]) is torch.equal(all_new[name][key], old[name][key]), name
-    latest = None if state.memory is None else state.memory.latest  # target models are no entries
+    latest = None if state.memory is None else state.memory.latest
     if latest is not None and latest.frame == frame:
         assert latest.valid.tolist() == [chosen]
         assert all((x[:, 1] == 0).all() for x in latest.object_tensors.values())
@@ -168,8 +171,8 @@ def test_sparse_layers_want_to_know_whose_rows_run(config):
 def test_a_batch_of_nobodys_rows_goes_densely_through_a_sparse_backbone(config):
     model = build_model(copy.deepcopy(config))
     dense = build_model({key: value for key, value in config.items() if key != "sparse"})
-    gates = gate_names(model)
-    dense.load_state_dict({name: value for name, value in model.state_dict().items() if name not in gates})
+    names = dense.state_dict().keys()
+    dense.load_state_dict({name: value for name, value in model.state_dict().items() if name in names})
     backbone, other = (next(m for m in whole.modules() if isinstance(m, Backbone)) for whole in (model, dense))
     state, x = after(model, 4)
     before, batch = copy.deepcopy(state), torch.cat([x, x.flip(-1), x.roll(3, dims=-1), -x, x * 0.5])

@@ -210,6 +210,23 @@ def test_positions_tell_cells_apart(part):
     assert places.shape == (35, 16) and len(places.unique(dim=0)) == 35
 
 
+@pytest.mark.parametrize("part", cases(LAYERS, "spacetime positions"))
+def test_spacetime_positions_have_any_size_and_tell_cells_apart(part):
+    position = part.build(channels=16)
+    for frames, size in (([0, 3], (5, 7)), ([150, 299], (118, 3))):
+        places = position(frames, size, torch.zeros((), dtype=torch.float64))
+        assert places.shape == (2, *size, 16) and places.dtype == torch.float64 and torch.isfinite(places).all()
+        apart = len(places.flatten(0, 2).unique(dim=0))
+        assert apart == (1 if part.name == "NoPosition" else 2 * size[0] * size[1])
+
+
+@pytest.mark.parametrize("part", cases(LAYERS, "token norm"))
+def test_token_norms_know_one_frame(part):
+    norm = part.build(channels=6)
+    x = torch.randn(2, 3, 4, 5, 6) * 7
+    assert torch.allclose(norm(x)[:, 1], norm(x[:, 1]), atol=1e-6) and norm(x).abs().mean() < 1
+
+
 @pytest.mark.parametrize("part", cases(LAYERS, "drop"))
 def test_drops_rest_outside_training(part):
     layer, x = part.build(), torch.ones(64, 3)

@@ -14,10 +14,11 @@ int simulated_conv(const int* s, int half, const void* x, const void* weight, co
 
 int simulated_attention(const int* s, float scale, int half, const void* q, const void* k, const void* v,
                         const int32_t* q_index, const int32_t* k_index, const int32_t* labels, void* out, float* sums,
-                        float* state, float* affinity) {
+                        float* state, uint64_t* best) {
   const vosplug::AttentionShape shape{s[0], s[1], s[2], s[3],  s[4],  s[5],       s[6],        s[7], s[8],
                                       s[9], s[10], s[11], s[12], s[13], s[14] != 0, s[15] != 0, scale};
-  return vosplug::attention_cuda(shape, half, q, k, v, q_index, k_index, labels, out, sums, state, affinity, nullptr);
+  return vosplug::attention_cuda(shape, half, q, k, v, q_index, k_index, labels, out, sums, state,
+                                 (vosplug::Best*)best, nullptr);
 }
 
 int simulated_sample(const int* s, int type, const void* x, const float* offsets, void* out) {

@@ -200,12 +200,12 @@ inline unsigned __ballot_sync(unsigned, int predicate) {
 }
 inline int __popc(unsigned x) { return __builtin_popcount(x); }
 inline int atomicAdd(int* to, int value) { return *to += value, *to - value; }
-inline int atomicMax(int* to, int value) {
-  const int old = *to;
+inline unsigned long long atomicMax(unsigned long long* to, unsigned long long value) {
+  const unsigned long long old = *to;
   return *to = std::max(old, value), old;
 }
-inline int __float_as_int(float x) {
-  int i;
+inline unsigned __float_as_uint(float x) {
+  unsigned i;
   return memcpy(&i, &x, 4), i;
 }
 inline float __expf(float x) { return expf(x); }

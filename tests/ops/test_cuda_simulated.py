@@ -8,6 +8,7 @@ import subprocess
 import pytest
 import torch
 import vosplug.ops as ops
+from vosplug.ops.sparse_attention.cuda import packed, unpacked
 from vosplug.ops.sparse_attention.patterns import blocks_of
 
 TOLERANCE = {torch.float32: 1e-5, torch.bfloat16: 3e-2, torch.float16: 4e-3}
@@ -92,19 +93,27 @@ def test_attention(kernels, dtype, pattern, params, size, depth, heads, causal, 
     labels = torch.randint(-1, objects, (batch, cells), dtype=torch.int32) if objects else None
     maps = [t.double().unflatten(1, size).permute(0, 4, 1, 2, 3) for t in (q, k, v)]
     grid = labels.unflatten(1, size) if objects else None
-    want, strongest = ops.sparse_attention_reference(*maps, pattern, params, heads, scale, causal, grid, objects)
+    want, strongest = ops.sparse_attention_reference(*maps, pattern, params, heads, scale, causal, grid, objects,
+                                                     clamp=not causal)
     out = torch.full((batch, cells, heads * depth), float("nan")).to(dtype)
     sums, state = torch.full(out.shape, float("nan")), torch.full((batch, heads, cells, 2), float("nan"))
-    affinity = torch.zeros(batch, heads, objects, cells) if objects else None
+    least = float("-inf") if causal else 0.0
+    best = torch.full((batch, heads, objects, cells), packed(least)) if objects else None
     for some in blocks_of(pattern, size, params, causal, True, q.device):
         counts = (*some.q_index.shape, some.k_index.shape[1], some.rule, *some.radius, objects, some.first, some.last)
         shape = numbers(batch, *size, heads, depth, *counts)
         half = int(dtype == torch.float16)
-        arguments = [pointer(t) for t in (q, k, v, some.q_index, some.k_index, labels, out, sums, state, affinity)]
+        arguments = [pointer(t) for t in (q, k, v, some.q_index, some.k_index, labels, out, sums, state, best)]
         assert kernels.simulated_attention(shape, ctypes.c_float(scale), half, *arguments) == 0
     close(out.unflatten(1, size).permute(0, 4, 1, 2, 3), want, dtype)
     if objects:
-        close(affinity.unflatten(3, size), strongest, dtype)
+        affinity, where = (x.unflatten(3, size) for x in unpacked(best))
+        assert torch.equal(affinity.isneginf(), strongest.isneginf())
+        close(affinity.masked_fill(affinity.isneginf(), 0), strongest.masked_fill(strongest.isneginf(), 0), dtype)
+        assert torch.equal(where < 0, affinity <= 0 if least == 0 else affinity.isneginf()) and (where >= 0).any()
+        asked = torch.arange(objects)[:, None].expand(batch, heads, objects, cells)
+        found = labels[:, None].long().expand(-1, heads, -1).gather(2, where.flatten(2).clamp(min=0).long())
+        assert (found.view(batch, heads, objects, cells) == asked)[where.flatten(3) >= 0].all()
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])

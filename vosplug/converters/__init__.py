@@ -2,6 +2,7 @@
 
 from .aot import AOTConverter, DeAOTConverter
 from .base import Conversion, Converter
+from .cfbi import CFBIConverter
 from .efficientvis import EfficientVISConverter
 from .frtm import FRTMConverter
 from .queryinst import MaskRCNNConverter, QueryInstConverter, SparseRCNNConverter
@@ -9,6 +10,6 @@ from .reuse_vos import ReuseVOSConverter
 from .stcn import STCNConverter
 from .xmem import XMemConverter
 
-__all__ = ["AOTConverter", "Conversion", "Converter", "DeAOTConverter", "EfficientVISConverter", "FRTMConverter",
-           "MaskRCNNConverter", "QueryInstConverter", "ReuseVOSConverter", "STCNConverter", "SparseRCNNConverter",
-           "XMemConverter"]
+__all__ = ["AOTConverter", "CFBIConverter", "Conversion", "Converter", "DeAOTConverter", "EfficientVISConverter",
+           "FRTMConverter", "MaskRCNNConverter", "QueryInstConverter", "ReuseVOSConverter", "STCNConverter",
+           "SparseRCNNConverter", "XMemConverter"]

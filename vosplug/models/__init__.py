@@ -1,6 +1,7 @@
 """All network parts. Importing this package registers them."""
 
 from . import (
+    attentions,
     backbones,
     decoders,
     encoders,
@@ -16,5 +17,6 @@ from . import (
 )
 from .preprocessors import ResizingPreprocessor, VISPreprocessor, VOSPreprocessor
 
-__all__ = ["ResizingPreprocessor", "VISPreprocessor", "VOSPreprocessor", "backbones", "decoders", "encoders", "gates",
-           "layers", "losses", "matching_heads", "memories", "necks", "segmentors", "tasks", "tracklets"]
+__all__ = ["ResizingPreprocessor", "VISPreprocessor", "VOSPreprocessor", "attentions", "backbones", "decoders",
+           "encoders", "gates", "layers", "losses", "matching_heads", "memories", "necks", "segmentors", "tasks",
+           "tracklets"]

@@ -36,6 +36,8 @@ class FrameRun:
         nobody: the rows that run now are nobody's (augmented samples): nothing of the video goes with them.
         prompt: the masks that start objects at this frame, None if there are none.
         started: rows that began at this frame; None until objects have been started.
+        predicted: whether masks of the objects that were known before come from the network; a method that takes them
+            from ``labels`` says no, and no loss looks at the frame.
         notes: what was done, see :mod:`~vosplug.structures.notes`.
         shared: what parts share within the frame, by name.
     """
@@ -50,6 +52,7 @@ class FrameRun:
         self.nobody = False
         self.prompt: Prompt | None = None
         self.started: Rows | None = None
+        self.predicted = True
         self.notes: list[Any] = []
         self.shared: dict[Any, Any] = {}
 

@@ -56,7 +56,8 @@ class StepOutput:
             of the method; -inf for objects that are not active in a video of the batch.
         ids: id of each of the O object channels.
         notes: what was done, see :mod:`~vosplug.structures.notes`.
-        known: (B, O) bool on the CPU: objects that were known before the frame, so that something was predicted.
+        known: (B, O) bool on the CPU: objects that were known before the frame, so that something was predicted; none
+            of them on a frame whose masks were taken from labels.
         kind: ``"first"`` (starts objects), ``"memory"`` (kept by the memory), ``"query"`` (any other).
     """
 

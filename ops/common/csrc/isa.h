@@ -20,6 +20,7 @@ typedef uint16_t vs_any __attribute__((vector_size(VOSPLUG_BYTES / 2), aligned(2
 static inline __attribute__((always_inline)) vf load(const float* p) { return *(const vf_any*)p; }
 static inline __attribute__((always_inline)) void store(float* p, vf v) { *(vf_any*)p = v; }
 static inline __attribute__((always_inline)) vf splat(float s) { return s - (vf){}; }
+static inline __attribute__((always_inline)) vi splat_int(int32_t s) { return s - (vi){}; }
 
 static inline __attribute__((always_inline)) vf load(const bf16* p) {
   return (vf)(__builtin_convertvector(*(const vs_any*)p, vu) << 16);

@@ -219,7 +219,31 @@ def test_removing_one_object_in_a_batch_keeps_what_another_video_needs():
 
 
 @pytest.mark.parametrize("options", [dict(every=0), dict(train_every=-1), dict(max_tokens=0), dict(max_frames=0),
-                                     dict(every=None), dict(every=2.5), dict(max_frames="6")])
+                                     dict(every=2.5), dict(max_frames="6"), dict(max_prompts=0, max_frames=2)])
 def test_wrong_numbers_are_config_errors(options):
     with pytest.raises(ConfigError, match=f"FrameBank.{next(iter(options))} must be"):
         FrameBank(**options)
+
+
+def test_without_an_interval_only_frames_that_start_objects_are_kept():
+    bank = FrameBank(every=None, train_every=None, max_frames=2)
+    memory, history = run(bank, 9, prompts=(1, 4, 7))
+    assert history[3] == [1] and history[-1] == [4, 7] and memory.latest.frame == 7
+    assert not memory.is_kept(0, False) and memory.is_kept(9, True)
+    assert run(bank, 9, prompts=(1,), training=True)[1][-1] == [1]
+    assert run(FrameBank(every=None, include_last=True), 5)[1][-1] == [0, 4]
+
+
+def test_prompts_stay_beside_the_last_frames_the_newest_of_them():
+    bank = FrameBank(every=1, max_frames=2, max_prompts=2)
+    assert run(bank, 9, prompts=(0, 3, 4, 8))[1] == [
+        [0], [0, 1], [0, 1, 2], [0, 2, 3], [0, 3, 4], [0, 3, 4, 5], [3, 4, 5, 6], [3, 4, 6, 7], [3, 4, 7, 8]]
+    assert run(FrameBank(every=1, max_frames=2, max_prompts=2, max_tokens=12), 6)[1][-1] == [0, 4, 5]
+    assert run(FrameBank(every=1, max_frames=2, max_prompts=2, max_tokens=8), 6)[1][-1] == [4, 5]
+
+
+@pytest.mark.parametrize("options", [dict(), dict(max_frames=2, include_last=True),
+                                     dict(max_frames=2, keep_prompts=False)])
+def test_prompts_beside_frames_need_frames_and_no_contradiction(options):
+    with pytest.raises(ConfigError, match="FrameBank.max_prompts needs max_frames, and neither include_last=True nor"):
+        FrameBank(every=1, max_prompts=1, **options)

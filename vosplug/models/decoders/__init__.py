@@ -1,7 +1,8 @@
 """Decoders from read-outs to mask logits."""
 
+from .collaborative_ensembler import CollaborativeEnsembler
 from .fpn_decoder import FPNDecoder
 from .mask_decoder import MaskDecoder
 from .refiner import Refiner
 
-__all__ = ["FPNDecoder", "MaskDecoder", "Refiner"]
+__all__ = ["CollaborativeEnsembler", "FPNDecoder", "MaskDecoder", "Refiner"]

@@ -3,6 +3,7 @@
 from .cbam import CBAM
 from .drop_path import DropPath
 from .first_frame import CutAndPaste, FixedSamples
+from .frn import FilterResponseNorm
 from .fusion import LastStage, TopDownFusion
 from .identity_bank import IdentityBank
 from .position import SinePositions
@@ -10,8 +11,10 @@ from .residual import PreActBlock, ProjectedBlock
 from .reuse import DeltaGenerator, RefineTranslator
 from .sensory import MultiScaleUpdate, SensoryGRU
 from .similarity import anisotropic_l2
+from .spacetime_positions import LearnedPosition, NoPosition, SinusoidalPosition
 from .window_attention import window_attention
 
-__all__ = ["CBAM", "CutAndPaste", "DeltaGenerator", "DropPath", "FixedSamples", "IdentityBank", "LastStage",
-           "MultiScaleUpdate", "PreActBlock", "ProjectedBlock", "RefineTranslator", "SensoryGRU", "SinePositions",
-           "TopDownFusion", "anisotropic_l2", "window_attention"]
+__all__ = ["CBAM", "CutAndPaste", "DeltaGenerator", "DropPath", "FilterResponseNorm", "FixedSamples", "IdentityBank",
+           "LastStage", "LearnedPosition", "MultiScaleUpdate", "NoPosition", "PreActBlock", "ProjectedBlock",
+           "RefineTranslator", "SensoryGRU", "SinePositions", "SinusoidalPosition", "TopDownFusion", "anisotropic_l2",
+           "window_attention"]

@@ -41,6 +41,12 @@ def hide_inactive(logits: Tensor, active: Tensor) -> Tensor:
     return logits.masked_fill(off[:, :, None, None], float("-inf"))
 
 
+def hard_masks(logits: Tensor) -> Tensor:
+    """Logits (B, O + 1, H, W) -> (B, O, H, W) masks of the same type: 1 for the most probable object, 0 elsewhere."""
+    channels = torch.arange(1, logits.shape[1], device=logits.device)[:, None, None]
+    return (logits.argmax(dim=1, keepdim=True) == channels).to(logits.dtype)
+
+
 def write_prompt(logits: Tensor, prompt: Prompt, ids: tuple[int, ...], active: Tensor) -> Tensor:
     """Make given masks certain: their pixels are their object's, and no other pixel is.
 

@@ -55,8 +55,8 @@ def build_norm(norm: dict | None, channels: int) -> nn.Module:
 
     Args:
         norm: ``dict(type='BN')``, ``dict(type='FrozenBN')`` (:class:`FrozenBN`), ``dict(type='GN',
-            channels_per_group=16)`` (a smaller group where 16 does not divide ``channels``), or None /
-            ``dict(type='none')`` for none.
+            channels_per_group=16)`` or ``dict(type='GN', groups=32)`` (fewer groups where so many do not divide
+            ``channels``), or None / ``dict(type='none')`` for none.
     """
     if norm is None or norm["type"] == "none":
         return nn.Identity()
@@ -69,9 +69,11 @@ def build_norm(norm: dict | None, channels: int) -> nn.Module:
         check_norm_options(kind, options, ("eps",))
         return FrozenBN(channels, **options)
     if kind == "GN":
-        check_norm_options(kind, options, ("channels_per_group", "eps", "affine"))
-        per_group = options.pop("channels_per_group", 16)
-        groups = max(1, channels // per_group)
+        check_norm_options(kind, options, ("channels_per_group", "groups", "eps", "affine"))
+        groups, per_group = options.pop("groups", None), options.pop("channels_per_group", None)
+        if groups is not None and per_group is not None:
+            raise ConfigError("the norm GN takes groups or channels_per_group, not both: leave one out")
+        groups = max(1, channels // (per_group or 16)) if groups is None else groups
         while channels % groups:
             groups -= 1
         return nn.GroupNorm(groups, channels, **options)

@@ -20,20 +20,21 @@ class BootstrappedCE(PixelLoss):
     Args:
         start_warm, end_warm: iterations; numbers below or equal to 1.0 given as floats are shares of the training.
         top_p: final share of pixels.
+        count_void: void pixels count among the pixels, with a loss of zero (CFBI); else they are left out.
         weight: of the loss in the sum.
     """
 
     name = "ce"
 
     def __init__(self, start_warm: int | float = 20_000, end_warm: int | float = 70_000, top_p: float = 0.15,
-                 weight: float = 1.0):
+                 count_void: bool = False, weight: float = 1.0):
         super().__init__()
         if not 0 < top_p <= 1:
             raise ConfigError(f"BootstrappedCE.top_p must lie in (0, 1], got {top_p}")
         if end_warm < start_warm:
             raise ConfigError(f"BootstrappedCE.end_warm ({end_warm}) must not come before start_warm ({start_warm})")
         self.start_warm, self.end_warm, self.top_p = start_warm, end_warm, top_p
-        self.weight = weight
+        self.count_void, self.weight = count_void, weight
         self.share = 1.0
 
     def set_progress(self, iteration: int, max_iterations: int) -> None:
@@ -49,8 +50,14 @@ class BootstrappedCE(PixelLoss):
 
     def pixels(self, logits: Tensor, labels: Tensor) -> Tensor:
         """(B, O+1, H, W) logits, (B, H, W) int64 labels with 255 = void -> mean over clips."""
+        return torch.stack([self.reduce(values) for values in self.pixel_losses(logits, labels)]).mean()
+
+    def pixel_losses(self, logits: Tensor, labels: Tensor) -> list[Tensor]:
+        """Losses (M,) of the pixels of each clip that count."""
         values = F.cross_entropy(logits, labels, ignore_index=VOID, reduction="none")
-        return torch.stack([self.reduce(v[row != VOID]) for v, row in zip(values, labels, strict=True)]).mean()
+        if self.count_void:
+            return list(values.flatten(1))
+        return [v[row != VOID] for v, row in zip(values, labels, strict=True)]
 
     def reduce(self, values: Tensor) -> Tensor:
         """Mean of the hardest share of (M,) losses."""

@@ -4,11 +4,14 @@ from .affinity import AffinityMatching
 from .base import MatchingHead
 from .best_affinities import BestAffinities
 from .gated_propagation import GatedPropagation
+from .global_local import GlobalLocalMatching
 from .l2 import AnisotropicL2Matching, L2Matching
 from .locality_prior import LocalityPrior
 from .long_short_term import LongShortTermTransformer
 from .propagation import Propagation
+from .sst_encoder import SSTEncoder
 from .template import TemplateMatching
 
-__all__ = ["AffinityMatching", "AnisotropicL2Matching", "BestAffinities", "GatedPropagation", "L2Matching",
-           "LocalityPrior", "LongShortTermTransformer", "MatchingHead", "Propagation", "TemplateMatching"]
+__all__ = ["AffinityMatching", "AnisotropicL2Matching", "BestAffinities", "GatedPropagation", "GlobalLocalMatching",
+           "L2Matching", "LocalityPrior", "LongShortTermTransformer", "MatchingHead", "Propagation", "SSTEncoder",
+           "TemplateMatching"]

@@ -15,15 +15,17 @@ STARTS = ("start", "kept")
 
 @MEMORIES.register_module(examples=[
     dict(), dict(include_last=True), dict(max_frames=3), dict(every=3, since="kept"),
-    dict(every=1, max_frames=3, keep_prompts=False)])
+    dict(every=None, train_every=None), dict(every=1, max_frames=3, keep_prompts=False)])
 class FrameBank(Memory):
     """Keeps the frames that start objects and every k-th frame, within a budget; the oldest frame goes first.
 
     The memory of STM and STCN; with ``since="kept", include_last=True`` long- and short-term memory of AOT (``kept``
-    and ``latest`` of the state); with ``every=1, max_frames=n, keep_prompts=False`` a buffer of the last n frames.
+    and ``latest`` of the state); with ``every=None`` the reference frames of CFBI; with ``every=1, max_frames=n,
+    keep_prompts=False`` a buffer of the last n frames (SST), and with ``max_prompts`` instead of the latter frames that
+    start objects beside it.
 
     Args:
-        every: k (STCN: 5 on DAVIS, 4 on YouTube-VOS).
+        every: k (STCN: 5 on DAVIS, 4 on YouTube-VOS); None keeps only frames that start objects.
         since: k counts from the ``start`` of the video, so that frames whose index is a multiple of k are kept; or from
             the last frame that was ``kept``, so that a frame that starts objects puts the next one off.
         include_last: every other frame is written too, and kept until the next frame replaces it.
@@ -35,13 +37,18 @@ class FrameBank(Memory):
             lets the memory grow with the video. The default holds 40 frames of 480x854 at stride 16.
         max_frames: the same budget in frames; None for no such limit.
         train_every: as ``every``, for training clips, whose frames are few and far apart.
+        max_prompts: the last ``max_frames`` kept frames stay, and beside them so many older ones that start objects,
+            of which the oldest goes first. None: frames that start objects count among ``max_frames``.
     """
 
-    def __init__(self, every: int = 5, since: str = "start", include_last: bool = False,
+    def __init__(self, every: int | None = 5, since: str = "start", include_last: bool = False,
                  prompts_to_long_term: bool = True, keep_prompts: bool = True, max_tokens: int | None = 65_536,
-                 max_frames: int | None = None, train_every: int = 1):
-        check_counts(self, optional=("max_tokens", "max_frames"), every=every, train_every=train_every,
-                     max_tokens=max_tokens, max_frames=max_frames)
+                 max_frames: int | None = None, train_every: int | None = 1, max_prompts: int | None = None):
+        check_counts(self, optional=("every", "train_every", "max_tokens", "max_frames", "max_prompts"), every=every,
+                     train_every=train_every, max_tokens=max_tokens, max_frames=max_frames, max_prompts=max_prompts)
+        if max_prompts is not None and (max_frames is None or include_last or not keep_prompts):
+            raise ConfigError("FrameBank.max_prompts needs max_frames, and neither include_last=True nor "
+                              "keep_prompts=False: it keeps frames that start objects beside the last max_frames ones")
         if since not in STARTS:
             raise ConfigError(f"FrameBank.since must be {' or '.join(map(repr, STARTS))}, got {since!r}."
                               f"{did_you_mean(str(since), STARTS)}")
@@ -65,7 +72,7 @@ class FrameBankState(MemoryState):
         temporary: ``latest`` if it is read until the next frame replaces it, else None.
     """
 
-    def __init__(self, policy: FrameBank, gap: int):
+    def __init__(self, policy: FrameBank, gap: int | None):
         self.policy, self.gap = policy, gap
         self.kept: list[MemoryEntry] = []
         self.temporary: MemoryEntry | None = None
@@ -84,6 +91,8 @@ class FrameBankState(MemoryState):
         """Whether a written frame stays (within the budget) or is temporary."""
         if prompted and (self.policy.prompts_to_long_term or not self.kept):
             return True
+        if self.gap is None:
+            return False
         if self.policy.since == "start":
             return frame % self.gap == 0
         return self.last_kept is None or frame - self.last_kept >= self.gap
@@ -97,6 +106,9 @@ class FrameBankState(MemoryState):
         self.temporary, self.latest = None, entry
         if kept:
             self.last_kept = entry.frame
+        if self.policy.max_prompts is not None:
+            self.slide(entry)
+            return
         self.make_room(entry.tokens)
         if not entry.prompted and self.over_budget(entry.tokens):
             return
@@ -104,6 +116,14 @@ class FrameBankState(MemoryState):
             self.kept.append(entry)
         else:
             self.temporary = entry
+
+    def slide(self, entry: MemoryEntry) -> None:
+        """Keep the last frames, and older ones that start objects beside them; tokens are those of both."""
+        policy, frames = self.policy, [*self.kept, entry]
+        older = [e for e in frames[: -policy.max_frames] if e.prompted][-policy.max_prompts :]
+        self.kept = older + frames[-policy.max_frames :]
+        while len(self.kept) > 1 and policy.max_tokens is not None and self.tokens > policy.max_tokens:
+            self.kept.pop(0)
 
     def make_room(self, tokens: int) -> None:
         """Evict the oldest frames until ``tokens`` more fit."""

@@ -188,7 +188,7 @@ class VOSSegmentor(TaskModel):
         state.frame_index += 1
         state.ended = last
         grown = torch.zeros_like(state.active)
-        grown[:, : known.shape[1]] = known
+        grown[:, : known.shape[1]] = known & run.predicted
         output = StepOutput(logits=logits, ids=state.ids.ids, notes=run.notes, known=grown, kind=kind)
         for observer in self.observers:
             observer(output)

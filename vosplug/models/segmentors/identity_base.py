@@ -59,9 +59,10 @@ def small_models(matching_head: dict, identity_bank: dict, context: bool) -> lis
     """
     mask_losses = [dict(type="BootstrappedCE", start_warm=0, end_warm=0.5, top_p=0.15, weight=0.5),
                    dict(type="SoftJaccardLoss", weight=0.5)]
+    backbone = BACKBONES.example("ResNet", widths=(8, 8, 16), norm=dict(type="FrozenBN"), frozen_stages=1)
     plain = dict(
         preprocessor=dict(type="ResizingPreprocessor", divisor=16),
-        encoder=dict(type="ProjectedEncoder", channels=32, backbone=BACKBONES.example("ResNet", widths=(8, 8, 16))),
+        encoder=dict(type="ProjectedEncoder", channels=32, backbone=backbone),
         identity_bank=identity_bank, matching_head=matching_head, memory=dict(type="LayeredBank"),
         decoder=dict(type="FPNDecoder", channels=32, context=context),
         losses=[*mask_losses, dict(type="ReferenceLoss", losses=mask_losses)])

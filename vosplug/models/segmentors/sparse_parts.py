@@ -10,6 +10,15 @@ SPARSE_PARTS = {
                     outer=("decoder.*.downsample", "decoder.*.skip_conv", "decoder.pred")),
     "M": SparsePart("value encoder", blocks=("value_encoder.backbone.*.conv?", "value_encoder.fuser.*.conv?")),
 }
+# CFBI and SST: encoder and decoder; there is no value encoder.
+PIXEL_PARTS = {
+    "Q": SparsePart("encoder", per_frame=("*",), blocks=("encoder.backbone.*.*",),
+                    outer=("encoder.backbone.*.downsample.*", "encoder.neck.*", "encoder.depthwise",
+                           "encoder.pointwise")),
+    "D": SparsePart("decoder", blocks=("decoder.blocks.*.conv?",),
+                    outer=("decoder.blocks.*.downsample.*", "decoder.aspp.*", "decoder.fine.*", "decoder.refine.*",
+                           "decoder.prehead_conv")),
+}
 # FRTM: nothing of it writes into a memory of maps.
 FRTM_PARTS = {
     "Q": SparsePart("backbone", per_frame=("*",), blocks=("backbone.layer*",), outer=("backbone.*.downsample.*",)),

@@ -71,7 +71,7 @@ void sparse_conv2d(const Tensor& x, const Tensor& weight, const Tensor& bias, co
 // radius_x, first, last.
 void attention_blocks(const Tensor& q, const Tensor& k, const Tensor& v, double scale, const Tensor& q_index,
                       const Tensor& k_index, const std::optional<Tensor>& labels, std::vector<int64_t> sizes, Tensor out,
-                      const std::optional<Tensor>& sums, Tensor state, const std::optional<Tensor>& affinity) {
+                      const std::optional<Tensor>& sums, Tensor state, const std::optional<Tensor>& best) {
   STD_TORCH_CHECK(sizes.size() == 10, "sizes: expected 10 numbers, got ", sizes.size());
   check_half(q, "q");
   for (const Tensor* t : {&q, &k, &v, static_cast<const Tensor*>(&out)}) {
@@ -94,18 +94,18 @@ void attention_blocks(const Tensor& q, const Tensor& k, const Tensor& v, double 
   STD_TORCH_CHECK(state.numel() == s.batch * s.heads * cells * 2, "state: wrong size");
   STD_TORCH_CHECK((s.first && s.last) || (sums && sums->numel() == q.numel()), "sums: wrong size");
   if (sums) check(*sums, "sums", 3, ScalarType::Float, q);
-  if (labels && affinity) {
-    check(*labels, "labels", 2, ScalarType::Int, q), check(*affinity, "affinity", 4, ScalarType::Float, q);
-    s.objects = (int)affinity->size(2);
-    STD_TORCH_CHECK(labels->numel() == s.batch * cells && affinity->numel() == s.batch * s.heads * s.objects * cells,
-                    "labels and affinity: wrong sizes");
+  if (labels && best) {
+    check(*labels, "labels", 2, ScalarType::Int, q), check(*best, "best", 4, ScalarType::Long, q);
+    s.objects = (int)best->size(2);
+    STD_TORCH_CHECK(labels->numel() == s.batch * cells && best->numel() == s.batch * s.heads * s.objects * cells,
+                    "labels and best: wrong sizes");
   }
   DeviceGuard guard(q.get_device_index());
   finish(attention_cuda(s, q.scalar_type() == ScalarType::Half, q.const_data_ptr(), k.const_data_ptr(),
                         v.const_data_ptr(), q_index.const_data_ptr<int32_t>(), k_index.const_data_ptr<int32_t>(),
                         s.objects ? labels->const_data_ptr<int32_t>() : nullptr, out.mutable_data_ptr(),
                         sums ? sums->mutable_data_ptr<float>() : nullptr, state.mutable_data_ptr<float>(),
-                        s.objects ? affinity->mutable_data_ptr<float>() : nullptr, stream_of(q)),
+                        s.objects ? (Best*)best->mutable_data_ptr<int64_t>() : nullptr, stream_of(q)),
          "attention_blocks");
 }
 
@@ -134,7 +134,7 @@ STABLE_TORCH_LIBRARY_FRAGMENT(vosplug_cuda, m) {
       "bool relu) -> ()");
   m.def(
       "attention_blocks(Tensor q, Tensor k, Tensor v, float scale, Tensor q_index, Tensor k_index, Tensor? labels, "
-      "int[] sizes, Tensor(a!) out, Tensor(b!)? sums, Tensor(c!) state, Tensor(d!)? affinity) -> ()");
+      "int[] sizes, Tensor(a!) out, Tensor(b!)? sums, Tensor(c!) state, Tensor(d!)? best) -> ()");
   m.def("deformable_sample(Tensor x, Tensor offsets, Tensor(a!) out) -> ()");
 }
 STABLE_TORCH_LIBRARY_IMPL(vosplug_cuda, CUDA, m) {

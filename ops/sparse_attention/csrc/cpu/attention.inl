@@ -23,7 +23,9 @@ struct Block {
   float *keys_t, *values;              // panels of (D, PANEL) and of (keys, PANEL)
   int64_t dv_padded;
   float *key_y, *key_x, *key_t;        // coordinates; far away for missing keys
-  int32_t* key_label;
+  int32_t *key_label, *key_seen;       // key_seen: as a query of frame `seen_from` sees them
+  int64_t seen_from;
+  bool sees_earlier;
   bool missing;                        // some keys are no cells
   bool finite;                         // the values are
 };
@@ -119,28 +121,13 @@ static void time_line(const Block& b, int64_t cell, int64_t later, const float* 
   }
 }
 
-// Largest score per object among earlier frames, at least 0 (SST, Eq. 4).
-static void reduce_affinity(const Block& b, int64_t cell, int64_t from, int64_t to, const float* s) {
-  const AttentionJob& j = b.j;
-  const int64_t plane = j.H * j.W, t = cell / plane;
-  for (int64_t o = 0; o < j.objects; ++o) {
-    float* out = j.affinity + ((b.batch * j.heads + b.head) * j.objects + o) * j.cells + cell;
-    vf best = {};
-    if (!(j.rule & RULE_TIME_LINE) && t > 0) {
-      for (int64_t i = from; i < to; i += VW) {
-        vi label;
-        memcpy(&label, b.key_label + i, sizeof(label));
-        const vi mine = (vi)(label == (int32_t)o) & (vi)(load(b.key_t + i) < (float)t);
-        best = larger(best, (vf)(mine & (vi)load(s + i)));
-      }
-    }
-    float m = largest(best);
-    for (int64_t u = 0; u < t && (j.rule & RULE_TIME_LINE); ++u)
-      if (j.labels[b.batch * j.cells + u * plane + cell % plane] == o && s[b.padded + u] > m) m = s[b.padded + u];
-    m *= LN_2;
-    if (m > *out || m != m) *out = m;
-  }
-}
+}  // namespace VOSPLUG_ISA
+}  // namespace vosplug
+
+#include "affinity.inl"
+
+namespace vosplug {
+namespace VOSPLUG_ISA {
 
 // s, scores times log2(e), becomes 2^(s - max); returns the maximum of the scores and the sum. All hidden: maximum -inf,
 // sum 0. A NaN may escape the maximum, but not the sum.
@@ -192,7 +179,7 @@ static int64_t line_values(const Block& b, int64_t cell, const float* probabilit
 // Combine with what the cells have so far: everything is relative to the larger maximum.
 static void merge(const Block& b, const int32_t* cells, int64_t n, Work& w) {
   const AttentionJob& j = b.j;
-  float* states = j.state + (b.batch * j.heads + b.head) * j.cells * 2;
+  float* states = j.state + (b.batch * j.heads + b.head) * j.queries * 2;
   for (int64_t i = n; i < round_up(n); ++i) w.maximum[i] = 0.f, w.sum[i] = 1.f;
   float old_sum[VW], old_maximum[VW];
   for (int64_t i = 0; i < n; i += VW) {
@@ -279,7 +266,7 @@ static Ahead look_ahead(const AttentionJob& j, int64_t n, int64_t end) {
 }
 
 // Queries that look at keys from..to, multiples of VW.
-static void run_queries(const Block& b, const int32_t* cells, int64_t n, int64_t from, int64_t to, Work& w, Ahead& ahead) {
+static void run_queries(Block& b, const int32_t* cells, int64_t n, int64_t from, int64_t to, Work& w, Ahead& ahead) {
   const AttentionJob& j = b.j;
   const int64_t columns = b.padded + b.extra, plane = j.H * j.W;
   for (int64_t i = 0; i < n; ++i) {
@@ -384,11 +371,11 @@ static void attention_blocks(const AttentionJob& j, int64_t begin, int64_t end) 
   const int64_t group = group_of(j, columns);
   float* keys_t = (float*)scratch(0, sizeof(float) * (size_t)(j.D * panels_of(padded) * PANEL));
   float* values = (float*)scratch(1, sizeof(float) * (size_t)(L * panels_of(dvp) * PANEL));
-  float* small = (float*)scratch(3, sizeof(float) * (size_t)(5 * padded + MOST_QUERIES * dvp + 4 * MOST_QUERIES + extra));
+  float* small = (float*)scratch(3, sizeof(float) * (size_t)(6 * padded + MOST_QUERIES * dvp + 4 * MOST_QUERIES + extra));
   float *key_t = small, *key_y = key_t + padded, *key_x = key_y + padded;
-  int32_t *key_label = (int32_t*)(key_x + padded), *key_id = key_label + padded;
+  int32_t *key_label = (int32_t*)(key_x + padded), *key_id = key_label + padded, *key_seen = key_id + padded;
   const float** rows = (const float**)scratch(4, sizeof(float*) * (size_t)(padded + 2 * MOST_QUERIES + extra));
-  float* fresh = small + 5 * padded;
+  float* fresh = small + 6 * padded;
   float* maximum = fresh + MOST_QUERIES * dvp;
   float* scores = (float*)scratch(2, sizeof(float) * (size_t)(smaller(group, MOST_QUERIES) * columns));
   Work w{rows + padded, rows + padded + MOST_QUERIES, rows + padded + 2 * MOST_QUERIES, scores, fresh, maximum,
@@ -400,7 +387,8 @@ static void attention_blocks(const AttentionJob& j, int64_t begin, int64_t end) 
     const int64_t block = n % j.blocks, head = n / j.blocks % j.heads, batch = n / j.blocks / j.heads;
     const int32_t* key_cell = j.k_index + block * L;
     const int32_t* q_index = j.q_index + block * j.block_queries;
-    Block b{j, batch, head, key_id, L, padded, extra, keys_t, values, dvp, key_y, key_x, key_t, key_label, false, true};
+    Block b{j, batch, head, key_id, L, padded, extra, keys_t, values, dvp, key_y, key_x, key_t, key_label,
+            key_seen, -1, false, false, true};
     place_keys(b, key_cell);
     point_at(b, row_of(j.k, batch, j.k_batch, 0, j.k_row, head, j.D), j.k_row, nothing, rows);
     transpose_to_panels(b.padded, rows, j.D, j.scale * LOG2_E, keys_t);

@@ -9,7 +9,8 @@
 
 namespace vosplug {
 extern const AttentionKernels attention_avx2;
-const AttentionKernels attention_avx2{avx2::attention_blocks, avx2::attention_backward};
+const AttentionKernels attention_avx2{avx2::attention_blocks, avx2::attention_backward,
+                                          avx2::affinity_backward};
 }  // namespace vosplug
 #if defined(__clang__)
 #pragma clang attribute pop

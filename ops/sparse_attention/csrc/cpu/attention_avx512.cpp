@@ -9,7 +9,8 @@
 
 namespace vosplug {
 extern const AttentionKernels attention_avx512;
-const AttentionKernels attention_avx512{avx512::attention_blocks, avx512::attention_backward};
+const AttentionKernels attention_avx512{avx512::attention_blocks, avx512::attention_backward,
+                                          avx512::affinity_backward};
 }  // namespace vosplug
 #if defined(__clang__)
 #pragma clang attribute pop

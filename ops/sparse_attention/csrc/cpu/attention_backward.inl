@@ -37,7 +37,7 @@ static void time_line_backward(const BackwardBlock& w, int64_t cell, const float
   for (int64_t u = 0; u < w.block.extra; ++u) {
     s[u] = 0.f, d[u] = 0.f;
     const bool hidden = (j.rule & RULE_CAUSAL) && (w.of_keys ? u < t : u > t);
-    if (u >= j.T || u == t || hidden) continue;
+    if (u >= j.T || u == t || hidden || (w.of_keys && u * plane < j.first_query)) continue;
     const int64_t other = u * plane + pixel, query = w.of_keys ? other : cell;
     const float score = j.scale * dot(score_row, w.column_score.at(other), j.D) - w.lse[query];
     const float p = exponential(splat(score))[0];
@@ -133,13 +133,13 @@ static void attention_backward(const AttentionBackwardJob& a, int64_t begin, int
   for (int64_t n = begin; n < end; ++n) {
     const int64_t block = n % j.blocks, head = n / j.blocks % j.heads, batch = n / j.blocks / j.heads;
     const Block b{j, batch, head, (int32_t*)(small + 4 * padded), L, padded, extra, nullptr, nullptr, dvp, small,
-                  small + padded, small + 2 * padded, (int32_t*)(small + 3 * padded), false, true};
+                  small + padded, small + 2 * padded, (int32_t*)(small + 3 * padded), nullptr, -1, false, false, true};
     const Matrix q{row_of(j.q, batch, j.q_batch, 0, j.q_row, head, j.D), j.q_row, j.D, dp};
     const Matrix k{row_of(j.k, batch, j.k_batch, 0, j.k_row, head, j.D), j.k_row, j.D, dp};
     const Matrix v{row_of(j.v, batch, j.v_batch, 0, j.v_row, head, j.DV), j.v_row, j.DV, dvp};
-    const Matrix grad{row_of(a.grad, batch, j.v_batch, 0, j.v_row, head, j.DV), j.v_row, j.DV, dvp};
-    const int64_t copy = (batch * j.heads + head) * j.cells;
-    float* to_score = (a.of_keys ? a.grad_k : a.grad_q) + batch * j.q_batch + head * j.D;
+    const Matrix grad{row_of(a.grad, batch, j.out_batch, 0, j.out_row, head, j.DV), j.out_row, j.DV, dvp};
+    const int64_t copy = (batch * j.heads + head) * j.queries;
+    float* to_score = (a.of_keys ? a.grad_k + batch * j.k_batch : a.grad_q + batch * j.q_batch) + head * j.D;
     float* to_value = a.of_keys ? a.grad_v + batch * j.v_batch + head * j.DV : nullptr;
     BackwardBlock w{b, a.of_keys, a.of_keys ? k : q, a.of_keys ? v : grad, a.of_keys ? q : k, a.of_keys ? grad : v,
                     a.lse + copy, a.delta + copy, panels, panels + panels_of(padded) * PANEL * j.D, plain,

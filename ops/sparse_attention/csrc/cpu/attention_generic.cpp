@@ -8,5 +8,6 @@
 
 namespace vosplug {
 extern const AttentionKernels attention_generic;
-const AttentionKernels attention_generic{generic::attention_blocks, generic::attention_backward};
+const AttentionKernels attention_generic{generic::attention_blocks, generic::attention_backward,
+                                          generic::affinity_backward};
 }  // namespace vosplug

@@ -12,7 +12,8 @@ constexpr float NONE = -1e30f;  // a maximum of nothing: differences to it stay 
 
 struct Pointers {
   const int32_t *q_index, *k_index, *labels;
-  float *sums, *state, *affinity;
+  float *sums, *state;
+  Best* best;
 };
 
 template <int D>
@@ -35,9 +36,10 @@ __device__ __forceinline__ bool sees(const AttentionShape& s, const Cell& q, con
   return !(s.rule & CUDA_WINDOW) || (distance(q.t, k.t) <= s.radius_t && distance(q.y, k.y) <= s.radius_y &&
                                      distance(q.x, k.x) <= s.radius_x);
 }
-// Scores are compared as whole numbers: positive floats keep their order.
-__device__ __forceinline__ void raise(float* to, float score) {
-  if (score > 0.f) atomicMax((int*)to, __float_as_int(score));
+// A score and the key that has it as one whole number, in the order of scores; of equal ones the first key counts.
+__device__ __forceinline__ void raise(Best* to, float score, int key) {
+  const unsigned bits = __float_as_uint(score), ordered = bits >> 31 ? ~bits : bits | 0x80000000u;
+  atomicMax(to, (Best)ordered << 32 | (unsigned)~key);
 }
 __device__ __forceinline__ float quad_max(float x) {
   x = fmaxf(x, __shfl_xor_sync(~0u, x, 1));
@@ -60,7 +62,7 @@ __device__ __forceinline__ void fetch_rows(uint32_t to, const T* from, const int
 // The same pixel of other frames: one score after the other, as they are few (T - 1). `sum` is complete in all lanes.
 template <class T, int D>
 __device__ void add_time_line(const AttentionShape& s, const Pointers& p, const T* q, const T* k, const T* v, size_t row,
-                              const Cell (&mine)[2], float* affinity, float (&maximum)[2], float (&sum)[2],
+                              const Cell (&mine)[2], Best* best, float (&maximum)[2], float (&sum)[2],
                               float (&out)[D / 8][4]) {
   const int lane = threadIdx.x & 31, quad = lane & 3, plane = s.height * s.width;
 #pragma unroll
@@ -79,7 +81,7 @@ __device__ void add_time_line(const AttentionShape& s, const Pointers& p, const 
       if (!see) continue;
       if (s.objects && quad == 0 && u < me.t) {
         const int label = p.labels[other];
-        if (label >= 0 && label < s.objects) raise(affinity + (size_t)label * s.frames * plane + me.id, score);
+        if (label >= 0 && label < s.objects) raise(best + (size_t)label * s.frames * plane + me.id, score, other);
       }
       const float top = fmaxf(maximum[h], score), keep = __expf(maximum[h] - top), weight = __expf(score - top);
       maximum[h] = top, sum[h] = sum[h] * keep + weight;
@@ -109,7 +111,7 @@ __global__ void __launch_bounds__(THREADS)
   const size_t row = (size_t)s.heads * D, batch = (size_t)blockIdx.z * cells * row + (size_t)head * D;
   const size_t copy = (size_t)blockIdx.z * s.heads + head;
   q += batch, k += batch, v += batch, out += batch;
-  float* affinity = s.objects ? p.affinity + copy * s.objects * cells : nullptr;
+  Best* best = s.objects ? p.best + copy * s.objects * cells : nullptr;
   p.state += copy * cells * 2;
   if (p.sums) p.sums += batch;
   if (p.labels) p.labels += (size_t)blockIdx.z * cells;
@@ -178,7 +180,7 @@ __global__ void __launch_bounds__(THREADS)
         const float score = scores[j][e] * s.scale;
         if (see && s.objects && key.t < mine[h].t) {
           const int label = k_labels[stage][n];
-          if (label >= 0 && label < s.objects) raise(affinity + (size_t)label * cells + mine[h].id, score);
+          if (label >= 0 && label < s.objects) raise(best + (size_t)label * cells + mine[h].id, score, key.id);
         }
         scores[j][e] = see ? score : NONE;
         top[h] = fmaxf(top[h], scores[j][e]);
@@ -216,7 +218,7 @@ __global__ void __launch_bounds__(THREADS)
     __syncthreads();  // this stage may be filled again
   }
   sum[0] = quad_sum(sum[0]), sum[1] = quad_sum(sum[1]);
-  if (s.rule & CUDA_TIME_LINE) add_time_line<T, D>(s, p, q, k, v, row, mine, affinity, maximum, sum, acc);
+  if (s.rule & CUDA_TIME_LINE) add_time_line<T, D>(s, p, q, k, v, row, mine, best, maximum, sum, acc);
 
 #pragma unroll
   for (int h = 0; h < 2; ++h) {
@@ -272,11 +274,11 @@ int run_depth(const AttentionShape& s, const void* q, const void* k, const void*
 
 int attention_cuda(const AttentionShape& s, bool half, const void* q, const void* k, const void* v,
                    const int32_t* q_index, const int32_t* k_index, const int32_t* labels, void* out, float* sums,
-                   float* state, float* affinity, cudaStream_t stream) {
+                   float* state, Best* best, cudaStream_t stream) {
   if (!s.blocks || !s.batch) return cudaSuccess;
-  if (s.objects && (!labels || !affinity)) return cudaErrorInvalidValue;
+  if (s.objects && (!labels || !best)) return cudaErrorInvalidValue;
   if (!(s.first && s.last) && !sums) return cudaErrorInvalidValue;
-  const Pointers p{q_index, k_index, labels, sums, state, affinity};
+  const Pointers p{q_index, k_index, labels, sums, state, best};
   return half ? run_depth<__half>(s, q, k, v, p, out, stream) : run_depth<__nv_bfloat16>(s, q, k, v, p, out, stream);
 }
 

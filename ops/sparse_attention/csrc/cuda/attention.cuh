@@ -17,15 +17,18 @@ struct AttentionShape {
   float scale;
 };
 
+using Best = unsigned long long;  // of an object: its largest score, and the key that has it, see attention_cuda
+
 enum { CUDA_NOT_SELF = 1, CUDA_CAUSAL = 2, CUDA_WINDOW = 4, CUDA_TIME_LINE = 8 };
 
 // q, k, v, out (B, cells, heads*depth): bfloat16, or float16 if `half`; 16-byte aligned. q_index (blocks, block_queries)
 // and k_index (blocks, block_keys): cells, -1 none. sums (B, cells, heads*depth) float32 carries the output between calls
 // (unused where first and last). state (B, heads, cells, 2) float32: maximum and sum, after the last call [0] is the
-// log-sum-exp. labels (B, cells), affinity (B, heads, objects, cells) float32, zero before the first call.
-// A query is in one block of a call at most. Nothing waits for the device. Returns a cudaError_t.
+// log-sum-exp. labels (B, cells), best (B, heads, objects, cells): the upper half is the score (its bits, turned round if it
+// is negative, else with the highest one set), the lower half the complement of the key; before the first call the score
+// that has to be exceeded, with 0. A query is in one block of a call at most. Nothing waits for the device. Returns a cudaError_t.
 int attention_cuda(const AttentionShape& shape, bool half, const void* q, const void* k, const void* v,
                    const int32_t* q_index, const int32_t* k_index, const int32_t* labels, void* out, float* sums,
-                   float* state, float* affinity, cudaStream_t stream);
+                   float* state, Best* best, cudaStream_t stream);
 
 }  // namespace vosplug

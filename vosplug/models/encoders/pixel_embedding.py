@@ -1,0 +1,77 @@
+"""Encoder of CFBI and SST: an embedding of every cell at a fine stride."""
+
+from dataclasses import dataclass
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ...registry import BACKBONES, ENCODERS, NECKS
+from ..layers.build import build_norm
+
+
+@dataclass
+class PixelFeatures:
+    """What is known of one frame.
+
+    Attributes:
+        pyramid: level -> (B, C, H/stride, W/stride).
+        embedding: (B, C, h, w); None while only the shallow levels are there.
+        kept: what a matching head wants to remember of the frame, by name; None before it has seen it.
+    """
+
+    pyramid: dict[str, Tensor]
+    embedding: Tensor | None = None
+    kept: dict[str, Tensor] | None = None
+
+
+@ENCODERS.register_module(role="pixels", examples=lambda: [
+    dict(backbone=BACKBONES.example("ResNet", output_stride=stride), neck=NECKS.example("DeepLabV3Plus", number),
+         channels=8)
+    for number, stride in enumerate((16, 8))])
+class PixelEmbedding(nn.Module):
+    """Backbone, neck, and a depthwise-separable projection with norms and ReLUs: embeddings are not negative.
+
+    Args:
+        backbone: config (kind ``backbone``).
+        neck: config (kind ``neck``).
+        channels: of the embedding (CFBI 100, SST 128).
+        norm, out_norm: configs of the norms after the depthwise and after the pointwise convolution.
+
+    Attributes:
+        levels: of the backbone.
+        out_channels, stride: of the embedding.
+        low_level, low_channels: the fine level that the decoder sees too.
+    """
+
+    def __init__(self, backbone: dict, neck: dict, channels: int = 100, norm: dict | None = None,
+                 out_norm: dict | None = None):
+        super().__init__()
+        self.backbone = BACKBONES.build(backbone)
+        self.levels = self.backbone.levels
+        self.neck = NECKS.build(neck, in_levels=self.levels)
+        wide = self.neck.out_channels
+        self.out_channels, self.stride = channels, self.neck.stride
+        self.low_level = self.neck.low_level
+        self.low_channels = self.levels[self.low_level].channels
+        self.depthwise = nn.Conv2d(wide, wide, 3, padding=1, groups=wide)
+        self.depthwise_norm = build_norm(norm or dict(type="GN", groups=32), wide)
+        self.pointwise = nn.Conv2d(wide, channels, 1)
+        self.pointwise_norm = build_norm(out_norm or dict(type="GN", channels_per_group=4), channels)
+        for conv in (self.depthwise, self.pointwise):
+            nn.init.kaiming_normal_(conv.weight, mode="fan_out", nonlinearity="relu")
+
+    def forward(self, frame: Tensor) -> PixelFeatures:
+        """Encode (B, 3, H, W)."""
+        return self.deep(self.shallow(frame))
+
+    def shallow(self, frame: Tensor) -> PixelFeatures:
+        """The pyramid of (B, 3, H, W) up to the fine level; the rest waits for :meth:`deep`."""
+        return PixelFeatures(self.backbone(frame, upto=self.low_level))
+
+    def deep(self, features: PixelFeatures) -> PixelFeatures:
+        """Complete ``features`` in place; asking again costs nothing."""
+        if features.embedding is None:
+            features.pyramid = self.backbone.extend(features.pyramid)
+            x = F.relu(self.depthwise_norm(self.depthwise(self.neck(features.pyramid))))
+            features.embedding = F.relu(self.pointwise_norm(self.pointwise(x)))
+        return features

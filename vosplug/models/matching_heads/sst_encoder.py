@@ -1,0 +1,170 @@
+"""Encoder of SST: attention of the current frame over the frames before it, and the affinity of objects."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ...registry import LAYERS, MATCHING_HEADS
+from ...utils.errors import ConfigError, did_you_mean
+from ..attentions.affinity_scores import SCORES
+from ..layers.halving import halved, halved_labels
+from ..memories import MemoryEntry
+from .slot_values import best_of_others, slot_masks
+from .sst_layer import SSTLayer
+
+CACHES = ("recompute", "layers")
+HEADS = ("max", "all")
+
+
+@dataclass
+class Encoded:
+    """What SST's encoder says of the current frame.
+
+    Attributes:
+        features: (B, C, h, w).
+        matches: (B, S, M, h, w), of every slot.
+        kept: (B, C, N) by name: what later frames want to know of this one.
+    """
+
+    features: Tensor
+    matches: Tensor
+    kept: dict[str, Tensor]
+
+
+@MATCHING_HEADS.register_module(role="buffer", examples=[
+    dict(attentions=[dict(type="LocalAttention", h=2)], heads=2),
+    dict(attentions=[dict(type="GridAttention")] * 2, heads=2, downsample=1, heads_kept="all"),
+    dict(attentions=[dict(type="DenseAttention")], heads=2, causal=True, cache="layers"),
+    dict(attentions=[dict(type="GridAttention")], heads=2, affinity=False)])
+class SSTEncoder(nn.Module):
+    """Layers of sparse spatiotemporal attention over a buffer of frames (Duke et al., SST, CVPR 2021, Eq. 1 to 4).
+
+    The last layer, and every affinity, is needed for the current frame alone, and computed for it alone.
+
+    Args:
+        attentions: configs (kind ``attention``), one per layer.
+        channels: C; given by the segmentor.
+        heads: of every layer.
+        position: config (kind ``layer``) of what is added to the buffer (Eq. 2), see
+            :mod:`~..layers.spacetime_positions`.
+        downsample: the buffer has this stride of the embedding, 1 or 2.
+        scaled: scores are divided by the root of a head's channels; the paper found that harmful.
+        causal: cells see no later frame.
+        cache: ``recompute`` runs all layers anew over the buffer for every frame; ``layers`` keeps keys and values of
+            every layer with a frame, so that one frame of queries is computed. Only ``causal``: a frame's features then
+            do not depend on later ones.
+        affinity: give the affinity of objects.
+        score: what it is made of: ``dot``, ``softmax``, ``distance`` or ``cosine``, see
+            :mod:`~..attentions.affinity_scores`.
+        heads_kept: ``max`` gives the largest affinity of all heads, ``all`` that of each.
+        norm, activation: configs (kind ``layer``) of the norms and of the unit in the feed-forward network; None: layer
+            norm and ReLU.
+
+    Attributes:
+        out_channels: of the matched values of each slot: per layer the affinity, and that of the best other slot; and
+            the previous mask.
+    """
+
+    def __init__(self, attentions: list[dict], channels: int, heads: int = 8, position: dict | None = None,
+                 downsample: int = 2, scaled: bool = False, causal: bool = False, cache: str = "recompute",
+                 affinity: bool = True, score: str = "dot", heads_kept: str = "max", norm: dict | None = None,
+                 activation: dict | None = None):
+        super().__init__()
+        if not attentions:
+            raise ConfigError("SSTEncoder.attentions is empty: give one attention per layer")
+        if downsample not in (1, 2):
+            raise ConfigError(f"SSTEncoder.downsample must be 1 or 2, got {downsample}")
+        if not isinstance(heads, int) or heads < 1 or channels % heads:
+            raise ConfigError(f"SSTEncoder.heads must divide the {channels} channels of the embedding, got {heads}")
+        chosen = (("cache", cache, CACHES), ("score", score, SCORES), ("heads_kept", heads_kept, HEADS))
+        for name, value, known in chosen:
+            if value not in known:
+                raise ConfigError(f"SSTEncoder.{name} must be one of {', '.join(known)}, got {value!r}."
+                                  f"{did_you_mean(str(value), known)}")
+        if cache == "layers" and not causal:
+            raise ConfigError("SSTEncoder.cache='layers' needs causal=True: without, the features of a frame change "
+                              "with every frame that follows it, and cannot be kept")
+        self.position = LAYERS.build(position or dict(type="SinusoidalPosition"), channels=channels)
+        self.layers = nn.ModuleList(SSTLayer(channels, attention, heads, scaled=scaled, causal=causal,
+                                             score=score if affinity else None, norm=norm, activation=activation)
+                                    for attention in attentions)
+        self.heads, self.downsample, self.causal, self.cache = heads, downsample, causal, cache
+        self.affinity, self.heads_kept = affinity, heads_kept
+        per_layer = heads if heads_kept == "all" else 1
+        self.out_channels = 1 + (2 * per_layer * len(self.layers) if affinity else 0)
+
+    def forward(self, embedding: Tensor, buffer: Sequence[MemoryEntry], slots: Sequence[Tensor], previous: Tensor,
+                frame: int, count: int) -> Encoded:
+        """Encode the current frame.
+
+        Args:
+            embedding: (B, C, h, w).
+            buffer: frames before it, in order, as :attr:`Encoded.kept` of them.
+            slots: (B, N) int64 of each of them: the slot of each cell, -1 for none.
+            previous: (B, h, w) int64, the slot of each cell in the previous frame.
+            frame: number of the current frame.
+            count: S, slot 0 is the background.
+        """
+        size = tuple(embedding.shape[-2:])
+        x = halved(embedding) if self.downsample == 2 else embedding
+        grid = tuple(x.shape[-2:])
+        labels = [own.unflatten(1, grid) for own in slots]
+        labels = torch.stack([*labels, previous.new_full((len(x), *grid), -1)], dim=1)
+        run = self.run_cached if self.cache == "layers" else self.run_anew
+        tokens, affinities, kept = run(x, buffer, labels if self.affinity else None, frame, count)
+        features = resized(tokens.permute(0, 3, 1, 2), size)
+        parts = [resized(values.flatten(1, 2), size).unflatten(1, values.shape[1:3]) for values in affinities]
+        others = [best_of_others(values, largest=self.layers[0].score.best is torch.amax) for values in parts]
+        mask = slot_masks(previous, count)[:, :, None].to(features)
+        return Encoded(features, torch.cat([*parts, *others, mask], dim=2), kept)
+
+    def labels_of(self, slots: Tensor) -> Tensor:
+        """Labels (B, h, w) at the size of the embedding, at that of the buffer."""
+        return halved_labels(slots) if self.downsample == 2 else slots
+
+    def run_anew(self, x: Tensor, buffer: Sequence[MemoryEntry], labels: Tensor | None, frame: int,
+                 count: int) -> tuple[Tensor, list[Tensor], dict[str, Tensor]]:
+        """All layers over buffer and current frame (B, C, h, w): tokens (B, h, w, C), affinities, what is kept."""
+        grid = tuple(x.shape[-2:])
+        frames = [*(entry["embedding"].unflatten(2, grid) for entry in buffer), x]
+        tokens = torch.stack(frames, dim=1).permute(0, 1, 3, 4, 2)
+        tokens = tokens + self.position([*(entry.frame for entry in buffer), frame], grid, tokens)
+        affinities = []
+        for number, layer in enumerate(self.layers):
+            last = number == len(self.layers) - 1
+            tokens, affinity = layer(tokens, labels, count, query_frames=1 if last else None)
+            affinities += self.reduced(affinity, layer)
+        return tokens[:, -1], affinities, {"embedding": x.flatten(2)}
+
+    def run_cached(self, x: Tensor, buffer: Sequence[MemoryEntry], labels: Tensor | None, frame: int,
+                   count: int) -> tuple[Tensor, list[Tensor], dict[str, Tensor]]:
+        """The layers for the current frame alone, with keys and values that were kept: as :meth:`run_anew`."""
+        grid = tuple(x.shape[-2:])
+        tokens = x.permute(0, 2, 3, 1)[:, None]
+        tokens = tokens + self.position([frame], grid, tokens)
+        affinities, kept = [], {}
+        for number, layer in enumerate(self.layers):
+            before = [torch.stack([entry[f"{name}{number}"].unflatten(2, grid) for entry in buffer], dim=2)
+                      if buffer else None for name in "kv"]
+            tokens, affinity, own = layer.go_on(tokens, before, labels, count)
+            affinities += self.reduced(affinity, layer)
+            kept.update({f"{name}{number}": value[:, :, 0].flatten(2) for name, value in zip("kv", own, strict=True)})
+        return tokens[:, 0], affinities, kept
+
+    def reduced(self, affinity: Tensor | None, layer: SSTLayer) -> list[Tensor]:
+        """(B, heads, S, h, w) of one layer as (B, S, K, h, w), if there is one."""
+        if affinity is None:
+            return []
+        if self.heads_kept == "all":
+            return [affinity.transpose(1, 2)]
+        return [layer.score.best(affinity, dim=1)[:, :, None]]
+
+
+def resized(x: Tensor, size: tuple[int, int]) -> Tensor:
+    """(B, C, h, w) at ``size``, bilinear with aligned corners."""
+    if tuple(x.shape[-2:]) == size:
+        return x
+    return F.interpolate(x, size=size, mode="bilinear", align_corners=True)
