@@ -1,4 +1,5 @@
-# The small STCN behind a reuse gate, trained on from stcn_small: its masks at stride 8 are the scores.
+# The small STCN behind a reuse gate, trained on from stcn_small; its masks at stride 8 are the scores:
+#   --cfg-options model.segmentor_weights=stcn_small.pth
 _base_ = ["stcn_small.py"]
 model = dict(
     _delete_=True,

@@ -59,7 +59,7 @@ def test_command_asks_for_the_backbone(shared, tmp_path, capsys, family, manifes
     assert set(written) == set(SEGMENTORS.build(load_config(config).model).state_dict())
     assert main([family, own, target, "--backbone", backbone]) == 2  # the config of ResNet-101
     error = capsys.readouterr().err
-    assert "of another shape" in error and error.count("\n") == 2
+    assert "of another shape" in error and error.count("\n") == 1
 
 
 @pytest.mark.shared
@@ -78,7 +78,7 @@ def test_pickled_objects_are_refused_and_not_executed(shared, tmp_path, capsys):
     torch.save({"model": load_checkpoint_file(own)["model"], "stats": Statistics()}, own)
     assert main(["frtm", own, str(tmp_path / "out.pth"), "--backbone", backbone]) == 2
     error = capsys.readouterr().err
-    assert "save it again with plain tensors only" in error and error.count("\n") == 2
+    assert "save it again with plain tensors only" in error and error.count("\n") == 1
     assert not (tmp_path / "executed").exists()
 
 

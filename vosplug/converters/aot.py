@@ -94,6 +94,7 @@ class AOTConverter(PropagationConverter):
     """Public AOT (github.com/yoxu515/aot-benchmark) -> ``configs/aott.py`` and its kin."""
 
     family, mark, other = "aot", "linear_Q", "deaot"
+    model_config = "aott.py"  # until the variant is known
     drop = ((r"LSTT\.mask_token", "a mask token that the source never uses"),)
     rules = (
         *COMMON,
@@ -117,6 +118,7 @@ class DeAOTConverter(PropagationConverter):
     """Public DeAOT (github.com/yoxu515/aot-benchmark) -> ``configs/deaott.py`` and its kin."""
 
     family, mark, other = "deaot", "linear_QV", "aot"
+    model_config = "deaott.py"  # until the variant is known
     rules = (
         *COMMON,
         (r"id_norm\.(.*)", r"identity_bank.norm.\1"),

@@ -15,7 +15,6 @@ from ..utils.errors import CheckpointError, InputError, did_you_mean
 from .fill import fill_tensor
 from .manifest import Manifest
 
-MODES = ("clip", "train", "decoder")
 VOID_ROWS = 8  # of the current frame of a training clip
 GROUPS = ("encoder.backbone.", "encoder.neck.aspp.", ("encoder.neck.low.", "encoder.neck.refine."),
           ("encoder.depthwise", "encoder.pointwise"), "decoder.prehead_", "decoder.", "matching_head.")
@@ -110,9 +109,8 @@ class CFBIParity:
         record.watch_method(model, "decode_fine", "logits")
         record.watch_method(model, "compose", "composed")
         labels = self.propagate(model)
-        seen, first, second = record.seen, record.seen["features"][0], record.seen["features"][-1]
-        frames = {id(x): x for x in seen["features"]}  # what was asked for twice counts once
-        first, second = list(frames.values())[:2]
+        seen = record.seen
+        first, second = list({id(x): x for x in seen["features"]}.values())[:2]  # asked for more than once
         fine = seen["logits"][0]
         return {
             "embedding_frame0": first.embedding[0, ::4, ::2, ::2], "backbone_frame0": first.pyramid["c5"][0, ::64],

@@ -6,9 +6,10 @@ import torch
 from torch import Tensor, nn
 
 from ..converters import ReuseVOSConverter
+from ..models.frame_run import FrameRun
 from ..models.segmentors.reuse_gated import FEATURE, TEMPLATE
 from ..registry import PARITY_RUNS
-from ..structures import Decision, Rows, StepOutput, VideoState
+from ..structures import Decision, Rows, RowStore, StepOutput, VideoState
 from .frtm import FrameLog, FRTMParity
 
 
@@ -36,13 +37,13 @@ class ReuseVOSParity(FRTMParity):
         """Keep dissimilarity, change and translated feature of every row."""
         compare, translate = model.compare, model.translate
 
-        def compared(store: Any, early: Tensor, rows: Rows) -> Tensor:
-            result = compare(store, early, rows)
+        def compared(store: RowStore, early: Tensor, rows: Rows, run: FrameRun) -> Tensor:
+            result = compare(store, early, rows, run)
             self.log_rows("dissimilarity", rows, result[:, ::8, ::2, ::2])
             return result
 
-        def translated(store: Any, dissimilarity: Tensor, rows: Rows) -> tuple:
-            result, change = translate(store, dissimilarity, rows)
+        def translated(store: RowStore, dissimilarity: Tensor, rows: Rows, run: FrameRun) -> tuple:
+            result, change = translate(store, dissimilarity, rows, run)
             self.log_rows("delta", rows, change.delta[:, 0])
             self.log_rows("translated", rows, result[:, :-1][:, ::4])
             return result, change

@@ -35,6 +35,8 @@ def test_odds_by_hand():
     kept = keep_winners(odds(column(0.6, 0.55), BOTH), BOTH).exp()[0, :, 0, 0]
     assert torch.allclose(kept, torch.tensor([1 - merged[1], merged[1], 0.0], dtype=torch.float64), atol=1e-6)
     assert log_probability(odds(column(0.6, 0.55), BOTH), BOTH).argmax() == 1
+    tied = keep_winners(column(0.2, 0.4, 0.4), BOTH).exp()[0, :, 0, 0]
+    assert torch.allclose(tied, torch.tensor([0.6, 0.4, 0.0], dtype=torch.float64), atol=1e-6)
 
 
 def test_odds_stay_finite_and_hide_what_is_not_active():

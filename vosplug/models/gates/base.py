@@ -1,7 +1,6 @@
 """What reuse gates see and answer."""
 
 from abc import abstractmethod
-from collections.abc import Callable
 from dataclasses import dataclass
 
 from torch import Tensor, nn
@@ -18,21 +17,29 @@ class GateInput:
         frame: index of the frame.
         features: (B, C, h, w) early features of the frame, at stride 8.
         store: what the video remembers of its rows; a gate may keep something here, under names of its own.
-        dissimilarity: gives D (R, C, h, w) of template matching; what no gate asks for is not computed.
+        dissimilarity: D (R, C, h, w) of template matching; None for gates that do not ask for it (``compares``).
     """
 
     rows: Rows
     frame: int
     features: Tensor
     store: RowStore
-    dissimilarity: Callable[[], Tensor]
+    dissimilarity: Tensor | None = None
 
 
 class Gate(nn.Module):
     """Base of reuse gates.
 
     A gate holds no state of a video: what it has to remember goes into ``GateInput.store``.
+
+    Attributes:
+        compares: whether the gate looks at the dissimilarity; if not, it is computed for translated rows only.
     """
+
+    compares = False
+
+    def __init__(self):
+        super().__init__()
 
     @abstractmethod
     def forward(self, inputs: GateInput) -> Tensor:

@@ -30,6 +30,8 @@ class ReuseGate(Gate):
         noise: of the decisions in training: ``none``, or ``gumbel``.
     """
 
+    compares = True
+
     def __init__(self, in_channels: int, hidden: int = 16, outputs: int = 2, initial_rate: float | None = 0.15,
                  noise: str = "none"):
         super().__init__()
@@ -49,7 +51,7 @@ class ReuseGate(Gate):
 
     def forward(self, inputs: GateInput) -> Tensor:
         """See :class:`~.base.Gate`."""
-        return self.probability(inputs.dissimilarity())
+        return self.probability(inputs.dissimilarity)
 
     def sample(self, probability: Tensor) -> Tensor:
         """Gumbel noise on both log-probabilities, if asked for: the difference of two such draws is logistic."""

@@ -24,8 +24,9 @@ def label_stencil(labels: Tensor, weights: Tensor, grid: tuple[int, int]) -> tup
     """
     rows, columns = (_interpolation(low, high, labels) for low, high in zip(grid, labels.shape[-2:], strict=True))
     square = weights.square()
-    by_column = [square @ _overlap(columns, offset) for offset in OFFSETS]
-    stencil = torch.stack([_overlap(rows, offset).T @ part for offset in OFFSETS for part in by_column], dim=1)
+    by_row = [_overlap(rows, offset).T @ square for offset in OFFSETS]
+    across = [_overlap(columns, offset) for offset in OFFSETS]
+    stencil = torch.stack([part @ matrix for part in by_row for matrix in across], dim=1)
     return stencil, rows.T @ (square * labels) @ columns
 
 

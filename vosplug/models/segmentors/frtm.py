@@ -75,6 +75,8 @@ class FRTM(VOSSegmentor):
         self.target_level = level_of_stride(levels, TARGET_STRIDE)
         self.shallow_level = level_of_stride(levels, SHALLOW_STRIDE)
         self.decoder = DECODERS.build(decoder, levels=levels)
+        used = {self.target_level, *self.decoder.levels}
+        self.last_level = [name for name in levels if name in used][-1]
         self.cut = Cut(early=levels[self.shallow_level], scored=True,
                        coarse=Level(self.decoder.out_channels, self.decoder.stride))
 
@@ -89,8 +91,8 @@ class FRTM(VOSSegmentor):
         return features.pyramid[self.shallow_level]
 
     def encode_deep(self, features: PyramidFeatures) -> PyramidFeatures:
-        """All levels."""
-        features.pyramid = self.backbone.extend(features.pyramid)
+        """All levels that are used."""
+        features.pyramid = self.backbone.extend(features.pyramid, upto=self.last_level)
         return features
 
     def decode_coarse(self, state: VideoState, features: PyramidFeatures, rows: Rows) -> Tensor:

@@ -8,7 +8,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ...registry import GATES, LAYERS, MATCHING_HEADS, SEGMENTORS
-from ...structures import Decision, Prompt, Rows, ScoreChange, VideoState
+from ...structures import Decision, Prompt, Rows, RowStore, ScoreChange, VideoState
+from ...utils.checkpoint import load_weights
 from ...utils.errors import ConfigError, InputError, did_you_mean
 from ..decoders.refiner import resize
 from ..frame_run import FrameRun
@@ -61,6 +62,7 @@ class ReuseGated(VOSSegmentor):
         tau_copy: see ``mode``; above tau.
         max_reuse: a row is computed after so many reused frames in a row; None for no such limit.
         on_memory_frame: ``reuse`` lets the gate decide about frames that the memory keeps; ``full`` computes them.
+        segmentor_weights: checkpoint of the ungated method to start from.
         losses: beside those of the inner segmentor.
         init_cfg: see :class:`~.base.VOSSegmentor`.
     """
@@ -68,13 +70,16 @@ class ReuseGated(VOSSegmentor):
     def __init__(self, segmentor: dict, gate: dict | None = None, matching: dict | None = None,
                  delta: dict | None = None, translator: dict | None = None, tau: float | Sequence[float] = 0.7,
                  mode: str = "translate", tau_copy: float | None = None, max_reuse: int | None = None,
-                 on_memory_frame: str = "reuse", losses: list[dict] | None = None, init_cfg: dict | None = None):
+                 on_memory_frame: str = "reuse", segmentor_weights: str | None = None,
+                 losses: list[dict] | None = None, init_cfg: dict | None = None):
         check_decisions(tau, mode, tau_copy, max_reuse, on_memory_frame)
         inner = SEGMENTORS.build(segmentor)
         cut = getattr(inner, "cut", None)
         if cut is None:
             raise ConfigError(f"{type(inner).__name__} cannot be gated: it has no cut between a coarse half, which a "
                               "gate skips, and a fine half")
+        if segmentor_weights is not None:
+            load_weights(inner, segmentor_weights)
         super().__init__(preprocessor=segmentor["preprocessor"], losses=losses, init_cfg=init_cfg)
         self.segmentor = inner
         self.sparse_parts = {letter: part.inside("segmentor.") for letter, part in inner.sparse_parts.items()}
@@ -144,17 +149,10 @@ class ReuseGated(VOSSegmentor):
         store, early = state.objects, self.segmentor.early(features)
         free = self.free(state, rows, run)
         asked = rows.select(free)
-        compared: list[Tensor] = []
-
-        def dissimilarity() -> Tensor:
-            if not compared:
-                with run.whose(asked):
-                    compared.append(self.compare(store, early, asked))
-            return compared[0]
-
+        compared = self.compare(store, early, asked, run) if len(asked) and self.gate.compares else None
         probability = torch.zeros(len(rows), dtype=torch.float64)
         if len(asked):
-            inputs = GateInput(asked, state.frame_index, early, store, dissimilarity)
+            inputs = GateInput(asked, state.frame_index, early, store, compared)
             probability[free] = self.gate(inputs).double().cpu()
         tau = self.tau_of(state.frame_index)
         reused = free & above(probability, tau)
@@ -167,8 +165,8 @@ class ReuseGated(VOSSegmentor):
         if len(computed):
             coarse.append(self.compute(state, features, computed, run))
         if len(moved):
-            with run.whose(moved):
-                coarse.append(self.translate(store, dissimilarity()[asked.places(moved)], moved)[0])
+            own = self.compare(store, early, moved, run) if compared is None else compared[asked.places(moved)]
+            coarse.append(self.translate(store, own, moved, run)[0])
         logits = self.finish(state, features, rows, decoded, coarse, [*computed.keys, *moved.keys], run)
         if self.max_reuse is not None:
             count = store.read(COUNT, rows, torch.zeros((), dtype=torch.long)) + 1
@@ -188,10 +186,11 @@ class ReuseGated(VOSSegmentor):
             free &= store.read(COUNT, rows, torch.zeros((), dtype=torch.long)) < self.max_reuse
         return free
 
-    def compare(self, store: Any, early: Tensor, rows: Rows) -> Tensor:
+    def compare(self, store: RowStore, early: Tensor, rows: Rows, run: FrameRun) -> Tensor:
         """Dissimilarity (R, C, h, w) of early features (B, C, h, w) and last score with the template."""
         score = resize(store.read(SCORE, rows), early.shape[-2:])
-        return self.matching(rows.expand(early), score.to(early), store.read(TEMPLATE, rows))
+        with run.whose(rows):
+            return self.matching(rows.expand(early), score.to(early), store.read(TEMPLATE, rows))
 
     def compute(self, state: VideoState, features: Any, rows: Rows, run: FrameRun) -> Tensor:
         """The coarse half of the inner segmentor (R, C, h, w), which is kept."""
@@ -205,15 +204,18 @@ class ReuseGated(VOSSegmentor):
         self.gate.remember(state.objects, rows, self.segmentor.early(features))
         return coarse
 
-    def translate(self, store: Any, dissimilarity: Tensor, rows: Rows) -> tuple[Tensor, ScoreChange]:
+    def translate(self, store: RowStore, dissimilarity: Tensor, rows: Rows,
+                  run: FrameRun) -> tuple[Tensor, ScoreChange]:
         """What stands for the coarse half (R, C, h, w) of rows that are reused, and the change that was predicted."""
-        score, delta = store.read(SCORE, rows), self.delta(dissimilarity)
-        feature = store.read(FEATURE, rows)
+        score, feature = store.read(SCORE, rows), store.read(FEATURE, rows)
+        with run.whose(rows):
+            delta = self.delta(dissimilarity)
         if delta.shape[-2:] != feature.shape[-2:]:
             raise ConfigError(f"the coarse half of {type(self.segmentor).__name__} gives {tuple(feature.shape[-2:])} "
                               f"cells, but delta {tuple(delta.shape[-2:])}: its stride must be "
                               f"{self.segmentor.cut.coarse.stride} / {self.segmentor.cut.early.stride}")
-        moved = self.translator(feature, delta)
+        with run.whose(rows):
+            moved = self.translator(feature, delta)
         change = ScoreChange(rows, delta, score)
         if not self.segmentor.cut.scored:
             return moved, change
@@ -306,11 +308,9 @@ class ReuseGated(VOSSegmentor):
         asked = rows.select(free)
         if len(asked):
             places = rows.places(asked)
-            with run.whose(asked):
-                compared = self.compare(store, early, asked)
-                inputs = GateInput(asked, state.frame_index, early, store, lambda: compared)
-                chance = self.gate(inputs).to(coarse)
-                moved, change = self.translate(store, compared, asked)
+            compared = self.compare(store, early, asked, run)
+            chance = self.gate(GateInput(asked, state.frame_index, early, store, compared)).to(coarse)
+            moved, change = self.translate(store, compared, asked, run)
             soft = self.gate.sample(chance)
             hard = soft.detach() > TRAINING_TAU
             coarse = coarse.index_copy(0, places, straight_through(soft, hard, moved.to(coarse), coarse[places]))

@@ -15,6 +15,7 @@ from ..encoders.pixel_embedding import PixelFeatures
 from ..frame_run import FrameRun
 from ..layers.aggregate import certain_logits, clamped_logit, full_precision, hard_masks, hide_inactive
 from ..layers.halving import nearest_labels
+from ..matching_heads.slot_values import slot_masks
 from ..memories import MemoryEntry
 from ..preprocessors.resizing import resize_bilinear
 from .base import Cut, VOSSegmentor
@@ -22,7 +23,7 @@ from .sparse_parts import PIXEL_PARTS
 
 BACKGROUND = "background"
 PREVIOUS, TOTAL = "previous", "reference.total"  # in ``state.cache``
-REFERENCE, BEFORE = "reference.inside", "previous.inside"  # in ``state.objects``
+REFERENCE, BEFORE = "reference.sums", "previous.sums"  # in ``state.objects``, (R, 2, C + 1): inside and outside
 EPSILON = 1e-5
 NOTHING = -1  # label of a cell that belongs to no slot
 
@@ -34,12 +35,10 @@ class PreviousFrame:
     Attributes:
         embedding: (B, C, h, w).
         ids: (B, h, w) int64, the object of each cell: its id, 0 for background, -1 for none.
-        total: (B, C + 1), sum of the embedding over all cells, and their number.
     """
 
     embedding: Tensor
     ids: Tensor
-    total: Tensor
 
     def parted(self, slots: Tensor, rows: Rows) -> list[Tensor]:
         """The embedding inside and outside of ``rows``, two (R, C, h, w); ``slots`` (B, h, w) are those of the ids."""
@@ -230,29 +229,34 @@ class SlotSegmentor(VOSSegmentor):
     # The vector of a slot -----------------------------------------------------------------------------------------
 
     def sum_up(self, state: VideoState, embedding: Tensor, ids: Tensor, run: FrameRun) -> None:
-        """Sums of the embedding inside of each slot: of the previous frame, and over all reference frames."""
+        """Sums of the embedding inside and outside of each slot: of the previous frame, and over all reference frames.
+
+        Both are sums of their own cells: where there are none, a difference would leave rounding, divided by almost 0.
+        """
         rows = self.rows(state)
         cells = torch.cat([embedding, torch.ones_like(embedding[:, :1])], dim=1).flatten(2).transpose(1, 2)
-        slots = self.slots_of(state, ids).flatten(1)
-        own = (slots[:, None] == torch.arange(rows.shape[1], device=slots.device)[:, None]).to(cells)
-        inside = rows.gather(own @ cells)
-        total = cells.sum(dim=1)
-        state.cache[PREVIOUS] = PreviousFrame(embedding, ids, total)
-        state.objects.write(BEFORE, rows, inside)
+        own = slot_masks(self.slots_of(state, ids), rows.shape[1]).flatten(2)
+        sums = rows.gather(torch.stack([own.to(cells) @ cells, (~own).to(cells) @ cells], dim=2))
+        state.cache[PREVIOUS] = PreviousFrame(embedding, ids)
+        state.objects.write(BEFORE, rows, sums)
         if run.started is None:
             return
         prompted = {b for b, _ in run.started.keys}
-        new = rows.select([b in prompted for b, _ in rows.keys])
-        if len(new):
-            before = state.objects.read(REFERENCE, new, torch.zeros_like(inside[0]))
-            state.objects.write(REFERENCE, new, before + inside[rows.places(new)])
-            given = torch.tensor([b in prompted for b in range(state.batch_size)], device=total.device)
-            state.cache[TOTAL] = state.cache.get(TOTAL, 0) + total * given[:, None]
+        given = rows.select([b in prompted for b, _ in rows.keys])
+        if len(given):
+            state.objects.write(REFERENCE, given, self.over_references(state, given) + sums[rows.places(given)])
+            new = cells.sum(dim=1) * torch.tensor([[b in prompted] for b in range(len(ids))], device=cells.device)
+            state.cache[TOTAL] = state.cache.get(TOTAL, 0) + new
+
+    def over_references(self, state: VideoState, rows: Rows) -> Tensor:
+        """(R, 2, C + 1) sums over the reference frames so far; all their cells are outside of an object that is new."""
+        total = rows.expand(state.cache.get(TOTAL, torch.zeros(state.batch_size, 1, device=self.device)))
+        nothing = torch.zeros(2, self.encoder.out_channels + 1, device=total.device, dtype=total.dtype)
+        known = state.objects.has(REFERENCE, rows).to(total.device)[:, None, None]
+        outside = torch.stack([torch.zeros_like(total), total], dim=1).expand(len(rows), 2, nothing.shape[1])
+        return torch.where(known, state.objects.read(REFERENCE, rows, nothing), outside)
 
     def vectors(self, state: VideoState, rows: Rows) -> Tensor:
         """(R, 4 C): means over references inside and outside, over the previous frame inside and outside."""
-        means = []
-        for name, total in ((REFERENCE, state.cache[TOTAL]), (BEFORE, state.cache[PREVIOUS].total)):
-            inside = state.objects.read(name, rows)
-            means += [sums[:, :-1] / (sums[:, -1:] + EPSILON) for sums in (inside, rows.expand(total) - inside)]
-        return torch.cat(means, dim=1)
+        sums = torch.cat([state.objects.read(name, rows) for name in (REFERENCE, BEFORE)], dim=1)
+        return (sums[..., :-1] / (sums[..., -1:] + EPSILON)).flatten(1)

@@ -1,0 +1,12 @@
+# The small FRTM behind a reuse gate, trained on from frtm_small (its checkpoint holds the backbone too):
+#   --cfg-options model.segmentor_weights=frtm_small.pth
+_base_ = ["frtm_small.py"]
+model = dict(
+    _delete_=True,
+    type="ReuseGated",
+    segmentor={{_base_.model}},
+    translator=dict(type="RefineTranslator", norm=dict(type="GN", channels_per_group=8)),
+    losses=[dict(type="DeltaLoss"), dict(type="GateProbabilityLoss")])
+optim_wrapper = dict(optimizer=dict(lr=5e-4), paramwise_cfg=dict(custom_keys={"gate.": dict(decay_mult=0.0)}))
+train_cfg = dict(max_iters=400)
+clip = dict(length=4)

@@ -1,0 +1,3 @@
+# Table 4: sinusoidal positions, one layer, the last frame alone.
+_base_ = ["../sst_r101.py"]
+model = dict(matching_head=dict(attentions=[dict(type="LocalAttention", h=8)]), memory=dict(max_frames=1))

@@ -1,0 +1,3 @@
+# Learnt positions.
+_base_ = ["../sst_r101.py"]
+model = dict(matching_head=dict(position=dict(type="LearnedPosition")))

@@ -1,0 +1,3 @@
+# Scores over the root of a head's channels, which the paper found harmful.
+_base_ = ["../sst_r101.py"]
+model = dict(matching_head=dict(scaled=True))

@@ -1,0 +1,3 @@
+# Table 4: no positions.
+_base_ = ["../sst_small.py"]
+model = dict(matching_head=dict(position=dict(type="NoPosition")))

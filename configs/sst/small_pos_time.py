@@ -1,0 +1,3 @@
+# Positions in time alone.
+_base_ = ["../sst_small.py"]
+model = dict(matching_head=dict(position=dict(type="SinusoidalPosition", axes=("t",))))

@@ -1,0 +1,3 @@
+# Affinity is the weight of the attention, not its score.
+_base_ = ["../sst_r101.py"]
+model = dict(matching_head=dict(score="softmax"))

@@ -1,0 +1,3 @@
+# Table 5: the last two frames.
+_base_ = ["../sst_r101.py"]
+model = dict(memory=dict(max_frames=2))

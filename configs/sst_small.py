@@ -1,0 +1,8 @@
+# A small SST from scratch on synthetic clips that are made on the fly: needs no data set and no GPU.
+_base_ = ["_base_/runtime.py", "_base_/sst_small_model.py", "_base_/schedules/slots_small.py"]
+data_root = "data/synthetic/davis"
+train_dataloader = dict(dataset=dict(type="SyntheticClips", size=(129, 129), max_objects=2), batch_size=4,
+                        num_workers=1)
+test_dataset = dict(type="DavisDataset", data_root=data_root, split="val", year="2017")
+test_evaluator = dict(type="DavisMetric")
+test_session = dict(max_short_side=241, amp="auto", channels_last=True)
