@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from tests.contracts.helpers import CONFIGS, TINY_SST, random_frames
+from tests.contracts.helpers import CONFIGS, random_frames
 from vosplug.registry import SEGMENTORS
 from vosplug.structures import Prompt, Rows
 from vosplug.utils.configs import load_config
@@ -12,8 +12,14 @@ from .plain_sst import PlainSST
 
 ROWS = sorted(path.stem for path in (CONFIGS / "sst").glob("*.py")
               if not path.stem.startswith(("small_", "table1_", "os16", "davis", "youtube")))
-NARROW = {name: value for name, value in TINY_SST.items() if not name.startswith("model.matching_head.attentions")}
-NARROW.update({"model.encoder.channels": 8, "model.decoder.slots_per_pass": None})
+GROUPS = {"type": "GN", "channels_per_group": 4}
+NARROW = {
+    "model.encoder.backbone": {"depth": None, "block": "basic", "blocks": (1, 1, 1), "stem_channels": 8,
+                               "widths": (8, 8, 16), "multi_grid": None, "norm": GROUPS},
+    "model.encoder.neck": {"channels": 16, "low_channels": 8, "norm": GROUPS, "dropout": 0.0},
+    "model.encoder.channels": 8, "model.matching_head.heads": 2,
+    "model.decoder": {"channels": 16, "prehead_channels": 8, "refine_channels": 8, "slots_per_pass": None,
+                      "norm": GROUPS}}
 
 
 def narrow(row):

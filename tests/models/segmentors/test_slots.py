@@ -1,20 +1,10 @@
 """What CFBI and SST share: slots that come and go, labels that are given, means over references, the training step."""
 
-import copy
-
 import pytest
 import torch
+from mmengine import Config
 
-from tests.contracts.helpers import (
-    CONFIGS,
-    TINY_CFBI,
-    TINY_SST,
-    boxes,
-    build_tiny,
-    random_frames,
-    track,
-    training_batch,
-)
+from tests.contracts.helpers import CONFIGS, boxes, build_changed, build_model, random_frames, track, training_batch
 from vosplug.models.segmentors.slot_base import BEFORE, PREVIOUS, REFERENCE
 from vosplug.models.tasks.supervised import SupervisedClips
 from vosplug.registry import SEGMENTORS
@@ -22,16 +12,15 @@ from vosplug.structures import ClipSample, Decision, Prompt
 from vosplug.utils.configs import load_config
 from vosplug.utils.errors import ConfigError
 
-CFBI, SST = ("_base_/cfbi_r101_model.py", TINY_CFBI), ("_base_/sst_r101_model.py", TINY_SST)
-CACHED = ("_base_/sst_r101_model.py", {**TINY_SST, "model.matching_head.causal": True,
-                                       "model.matching_head.cache": "layers"})
+CFBI, SST = ("CFBI", {}), ("SST", {})
+CACHED = ("SST", {"model.matching_head.causal": True, "model.matching_head.cache": "layers"})
 BOTH = pytest.mark.parametrize("case", [CFBI, SST], ids=["cfbi", "sst"])
 ALL = pytest.mark.parametrize("case", [CFBI, SST, CACHED], ids=["cfbi", "sst", "cached"])
 
 
 @BOTH
 def test_rows_are_background_and_objects_of_videos_that_have_one(case):
-    model = build_tiny(*case)
+    model = build_changed(*case)
     state = model.init_state(2)
     x = torch.randn(2, 3, 33, 49)
     assert len(model.rows(state)) == 0
@@ -46,7 +35,7 @@ def test_rows_are_background_and_objects_of_videos_that_have_one(case):
 
 @BOTH
 def test_cells_of_removed_objects_belong_to_no_slot(case):
-    model, size = build_tiny(*case), (33, 49)
+    model, size = build_changed(*case), (33, 49)
     state = model.init_state()
     track(model, random_frames(3, size), {0: ((4, 9), boxes(2, size))}, state=state)
     before = model.slots_of(state, state.cache[PREVIOUS].ids)
@@ -65,7 +54,7 @@ def test_cells_of_removed_objects_belong_to_no_slot(case):
 @ALL
 def test_objects_that_come_and_go_leave_no_trace_in_the_slots_of_others(case):
     """300 frames: means and labels are those of ids, whatever channels the ids have at the time."""
-    model, size, plan = build_tiny(*case), (17, 33), {}
+    model, size, plan = build_changed(*case), (17, 33), {}
     generator = torch.Generator().manual_seed(3)
     state, alive, number, references = model.init_state(), [], 0, {}
     frames = random_frames(12, size)
@@ -109,7 +98,7 @@ def test_objects_that_come_and_go_leave_no_trace_in_the_slots_of_others(case):
 
 @BOTH
 def test_means_of_what_is_nowhere_or_everywhere_are_zero(case):
-    model, size = build_tiny(*case), (33, 49)
+    model, size = build_changed(*case), (33, 49)
     state = model.init_state()
     track(model, random_frames(1, size), {0: ((1, 2), torch.stack([torch.ones(size), torch.zeros(size)])[None])},
           state=state)
@@ -120,7 +109,7 @@ def test_means_of_what_is_nowhere_or_everywhere_are_zero(case):
 
 @ALL
 def test_labels_are_given_first_and_half_of_the_training_and_own_ones_later(case):
-    model = build_tiny(case[0], {**case[1], "model.labels_in_memory": 0.5})
+    model = build_changed(case[0], {**case[1], "model.labels_in_memory": 0.5})
     model.train()
     batch = training_batch(model, clips=1, length=4)
     labels = batch["data_samples"][0].labels
@@ -144,9 +133,9 @@ def test_labels_are_given_first_and_half_of_the_training_and_own_ones_later(case
 @ALL
 def test_a_clip_gives_the_gradient_of_separate_steps(case):
     """Reference, previous and one current frame at a time, as CFBI's trainer: the sum of their gradients."""
-    if case is not CFBI:
+    if case[0] == "SST":
         case = (case[0], {**case[1], "model.memory.max_frames": 5})
-    model = build_tiny(case[0], {**case[1], "model.labels_in_memory": 1.0}).double().train()
+    model = build_changed(case[0], {**case[1], "model.labels_in_memory": 1.0}).double().train()
     model.set_progress(0, 1)
     whole = training_batch(model, clips=1, length=5)
     sample = whole["data_samples"][0]
@@ -165,7 +154,7 @@ def test_a_clip_gives_the_gradient_of_separate_steps(case):
     together = gradient(inputs, sample.labels, (2, 3, 4))
     separate = {name: torch.zeros_like(grad) for name, grad in together.items()}
     for current in (2, 3, 4):
-        if case[0] == CFBI[0]:  # only the reference and the previous frame count
+        if case[0] == "CFBI":  # only the reference and the previous frame count
             index = [0, current - 1, current]
             part = gradient(inputs[:, index], sample.labels[index], (2,))
         else:
@@ -179,11 +168,10 @@ def test_a_clip_gives_the_gradient_of_separate_steps(case):
 @ALL
 def test_a_reuse_gate_can_be_put_around(case):
     cfg = load_config(CONFIGS / "_base_/g_frtm_model.py").model
-    inner = load_config(CONFIGS / case[0])
+    inner = Config({"model": SEGMENTORS.example(case[0])})
     inner.merge_from_dict(case[1])
-    torch.manual_seed(0)
-    gated = SEGMENTORS.build(dict(type="ReuseGated", segmentor=copy.deepcopy(inner.model), gate=cfg.gate, tau=0.0,
-                                  max_reuse=2, translator=dict(type="RefineTranslator", hidden=4))).eval()
+    gated = build_model(dict(type="ReuseGated", segmentor=inner.model, gate=cfg.gate, tau=0.0, max_reuse=2,
+                             translator=dict(type="RefineTranslator", hidden=4)))
     size, seen = (33, 49), []
     gated.observers.append(seen.append)
     logits = track(gated, random_frames(5, size), {0: ((1, 2), boxes(2, size))})
@@ -196,8 +184,8 @@ def test_a_reuse_gate_can_be_put_around(case):
 def test_many_objects_are_decoded_in_passes_that_change_nothing(case):
     size = (33, 49)  # one predicted frame: its labels may differ where two of so many objects are as good as equal
     frames, prompt = random_frames(2, size), {0: (tuple(range(1, 26)), boxes(25, size))}
-    results = [track(build_tiny(case[0], {**case[1], "model.decoder.slots_per_pass": count}).double(), frames, prompt)
-               for count in (None, 4, 1)]
+    models = [build_changed(case[0], {**case[1], "model.decoder.slots_per_pass": count}) for count in (None, 4, 1)]
+    results = [track(model.double(), frames, prompt) for model in models]
     for other in results[1:]:
         assert all(torch.allclose(a, b, atol=1e-9) for a, b in zip(results[0], other, strict=True))
 
@@ -208,16 +196,15 @@ def test_many_objects_are_decoded_in_passes_that_change_nothing(case):
     ({"model.decoder.slots_per_pass": 0}, "slots_per_pass must be at least 1, or None"),
     ({"model.decoder.channels": 20}, "channels must be a multiple of 8"),
     ({"model.encoder.neck.low_level": "c7"}, "low_level must be a level of the backbone"),
-    ({"model.encoder.backbone.output_stride": 32}, "no rates of its own for a last level of stride 32")])
+    ({"model.encoder.backbone.output_stride": 32, "model.encoder.backbone.widths": (8, 8, 8, 8),
+      "model.encoder.backbone.blocks": (1, 1, 1, 1)}, "no rates of its own for a last level of stride 32")])
 def test_wrong_options_are_named(options, text):
-    full = {"widths": (8, 8, 8, 16), "blocks": (1, 1, 1, 1)}
-    wide = {**TINY_CFBI, "model.encoder.backbone": {**TINY_CFBI["model.encoder.backbone"], **full}}
     with pytest.raises(ConfigError, match=text):
-        build_tiny(CFBI[0], {**wide, **options})
+        build_changed("CFBI", options)
 
 
 def test_sums_of_the_previous_frame_are_of_every_row():
-    model, size = build_tiny(*CFBI), (33, 49)
+    model, size = build_changed(*CFBI), (33, 49)
     state = model.init_state()
     track(model, random_frames(2, size), {0: ((1,), boxes(1, size))}, state=state)
     sums = state.objects.read(BEFORE, model.rows(state))
