@@ -8,6 +8,7 @@ import sys
 import pytest
 import torch
 
+from vosplug import registry
 from vosplug.cli import make_synthetic, test, train
 from vosplug.registry import BACKBONES, FRAME_POLICIES, LOSSES, MATCHING_HEADS, SEGMENTORS, load_plugin
 
@@ -71,7 +72,7 @@ from vosplug.structures import Level
 
 
 @BACKBONES.register_module(examples=[dict(channels=4)])
-class Strided(Backbone):
+class PlainChain(Backbone):
     """3x3 convolutions of stride 2; one more of stride 1 at each level."""
 
     def __init__(self, in_channels: int = 3, channels: int = 16, freeze_norm_stats: bool = True):
@@ -106,7 +107,7 @@ class EveryNth:
     def decide(self, state, prompted, last):
         return {"dense": state.frame_index % self.period == 0}
 '''
-NAMES = {"head": "NewestFrame", "loss": "FocalPixels", "backbone": "Strided", "policy": "EveryNth",
+NAMES = {"head": "NewestFrame", "loss": "FocalPixels", "backbone": "PlainChain", "policy": "EveryNth",
          "segmentor": "Prototypes"}
 KINDS = {"head": MATCHING_HEADS, "loss": LOSSES, "backbone": BACKBONES, "policy": FRAME_POLICIES,
          "segmentor": SEGMENTORS}
@@ -118,7 +119,7 @@ NARROW = ["model.value_encoder.backbone.widths=(8,16,16)", "model.key_encoder.fu
 STCN_OF_PLUGINS = '''
 _base_ = ["{root}/configs/stcn_small.py"]
 model = dict(
-    key_encoder=dict(backbone=dict(_delete_=True, type="Strided", channels=8)),
+    key_encoder=dict(backbone=dict(_delete_=True, type="PlainChain", channels=8)),
     matching_head=dict(_delete_=True, type="NewestFrame"), losses=[dict(type="FocalPixels")],
     sparse=dict(conv=dict(type="TripleSparseConv"), policy=dict(type="EveryNth", period=2)))
 '''
@@ -151,6 +152,14 @@ def files(root, tmp_path):
 def test_the_segmentor_of_the_page_has_few_lines(root):
     body = code_of_the_page(root).split("class Prototypes")[1]
     assert len([line for line in body.splitlines() if line.strip()]) <= 30
+
+
+def test_the_page_names_every_kind_and_no_other(root):
+    page = (root / "docs" / "plugins.md").read_text()
+    kinds = page[page.index("## Kinds") : page.index("## A segmentor")]
+    named = set(re.findall(r"`([A-Z_]+)`", kinds)) - {"MODELS", "KIND"}
+    assert named == {name for name, value in vars(registry).items()
+                     if isinstance(value, registry.Kind | registry.Registry) and name != "MODELS"}
 
 
 @pytest.mark.parametrize("name", NAMES)
