@@ -21,7 +21,7 @@ def test_gates_answer_a_probability_for_each_row(part):
 
     def ask(chosen, frame=3):
         inputs = GateInput(rows=rows.select(chosen), frame=frame, features=early * 1.2, store=store,
-                           dissimilarity=lambda: dissimilarity[torch.tensor(chosen)])
+                           dissimilarity=dissimilarity[torch.tensor(chosen)] if gate.compares else None)
         return gate(inputs)
 
     with torch.no_grad():

@@ -15,7 +15,7 @@ NEEDED = ("name", "inputs", "outputs", "tolerance", "source")
 NEEDED_INSIDE = (("inputs", "file"), ("source", "repository"))
 OF_MODELS = ("hyperparameters", "state_dict", "fill")
 INSIDE_MODELS = (("hyperparameters", "num_frames"), ("fill", "checksum"), ("tolerance", "float64"))
-WEIGHTS = ("state_dict", "fill")  # a manifest without either is that of preprocessing, or the like
+WEIGHTS = ("state_dict", "fill")  # one without weights, and without a clip that was run, is of preprocessing or the like
 TABLE = "sizes"  # of manifests without a model: sizes (H, W) before and after preprocessing
 
 
@@ -49,7 +49,8 @@ class Manifest:
             raise DataError(f"manifest not found: {path}") from error
         except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
             raise DataError(f"{path} is not a readable JSON file: {error}") from error
-        model = not isinstance(spec, dict) or any(key in spec for key in WEIGHTS)
+        model = not isinstance(spec, dict) or any(key in spec for key in WEIGHTS) \
+            or "num_frames" in spec.get("hyperparameters", {})
         needed, inside = (NEEDED + OF_MODELS, NEEDED_INSIDE + INSIDE_MODELS) if model else (NEEDED, NEEDED_INSIDE)
         missing = [key for key in needed if key not in spec] if isinstance(spec, dict) else list(needed)
         missing += [f"{key}.{inner}" for key, inner in inside
