@@ -15,7 +15,7 @@ NEEDED = ("name", "inputs", "outputs", "tolerance", "source")
 NEEDED_INSIDE = (("inputs", "file"), ("source", "repository"))
 OF_MODELS = ("hyperparameters", "state_dict", "fill")
 INSIDE_MODELS = (("hyperparameters", "num_frames"), ("fill", "checksum"), ("tolerance", "float64"))
-WEIGHTS = ("state_dict", "fill")  # one without weights, and without a clip that was run, is of preprocessing or the like
+WEIGHTS = ("state_dict", "fill")
 TABLE = "sizes"  # of manifests without a model: sizes (H, W) before and after preprocessing
 
 
@@ -49,8 +49,7 @@ class Manifest:
             raise DataError(f"manifest not found: {path}") from error
         except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
             raise DataError(f"{path} is not a readable JSON file: {error}") from error
-        model = not isinstance(spec, dict) or any(key in spec for key in WEIGHTS) \
-            or "num_frames" in spec.get("hyperparameters", {})
+        model = not isinstance(spec, dict) or is_of_model(spec)
         needed, inside = (NEEDED + OF_MODELS, NEEDED_INSIDE + INSIDE_MODELS) if model else (NEEDED, NEEDED_INSIDE)
         missing = [key for key in needed if key not in spec] if isinstance(spec, dict) else list(needed)
         missing += [f"{key}.{inner}" for key, inner in inside
@@ -115,6 +114,12 @@ class Manifest:
         if found != fill["checksum"]:
             raise DataError(f"{self.path}: weights made by the rule have checksum {found}, expected {fill['checksum']}")
         return state
+
+
+def is_of_model(spec: dict[str, Any]) -> bool:
+    """Whether a manifest has weights, or a clip that was run; others are of preprocessing and the like."""
+    settings = spec.get("hyperparameters")
+    return any(key in spec for key in WEIGHTS) or isinstance(settings, dict) and "num_frames" in settings
 
 
 def read_arrays(path: Path) -> dict[str, np.ndarray]:
