@@ -30,8 +30,8 @@ EFFICIENTVIS = {  # EfficientVIS, section 4.1; weights and the rest of the optim
     "model.loss.cls_weight": 2.0, "model.loss.l1_weight": 5.0, "model.loss.giou_weight": 2.0,
     "model.loss.dice_weight": 8.0, "model.loss.ce_weight": 1.0, "model.correspondence": True,
     "train_dataloader.dataset.size": (360, 640), "test_session.size": (360, 640), "train_dataloader.dataset.flip": 0.0}
-EPOCHS_2019 = {"train_cfg.max_iters": int(33 * 2238 / 4 + 0.5), "param_scheduler.0.milestones": [int(27 * 2238 / 4 + 0.5)],
-               "param_scheduler.0.gamma": 0.1}
+EPOCHS_2019 = {"train_cfg.max_iters": int(33 * 2238 / 4 + 0.5), "param_scheduler.0.gamma": 0.1,
+               "param_scheduler.0.milestones": [int(27 * 2238 / 4 + 0.5)]}
 SETTINGS = {
     "stcn_r50": {"model.matching_head.top_k": 20, "stages.0.name": "static", "stages.0.max_iters": 300_000,
                  "stages.1.name": "main", "model.memory.every": 5},

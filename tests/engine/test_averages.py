@@ -1,4 +1,4 @@
-"""The average of the weights after three updates, by hand, and random numbers that differ from iteration to iteration."""
+"""The average of the weights after three updates, by hand, and random numbers that differ between iterations."""
 
 import torch
 from train_helpers import train, weights
