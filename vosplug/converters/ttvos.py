@@ -40,5 +40,5 @@ class TTVOSConverter(Converter):
         if not any(name.startswith(LAST_STAGE) for name in model.state_dict()):
             for name in [name for name in result.state if name.startswith(LAST_STAGE)]:
                 del result.state[name]
-                result.dropped[result.sources.pop(name)] = "the last stage of the backbone, which the model does not have"
+                result.dropped[result.sources.pop(name)] = "the last stage of the backbone, which the model lacks"
         return keep_counters(result, model)

@@ -35,7 +35,9 @@ def small_models() -> list[dict]:
              dict(segmentor=SEGMENTORS.example("STCN", 1), translator=dict(narrow, norm=dict(type="GN")),
                   gate=dict(type="ChangeGate")),
              dict(segmentor=SEGMENTORS.example("STCN", sparse=sparse), translator=narrow, max_reuse=2),
-             dict(segmentor=SEGMENTORS.example("XMem"), translator=narrow, mode="copy")]
+             dict(segmentor=SEGMENTORS.example("XMem"), translator=narrow, mode="copy"),
+             dict(segmentor=SEGMENTORS.example("TTVOS"), translator=dict(type="RefineTranslator")),
+             dict(segmentor=SEGMENTORS.example("DeAOT"), translator=narrow)]
     return [dict(case, tau=0.15, losses=losses) for case in cases]
 
 
@@ -211,12 +213,16 @@ class ReuseGated(VOSSegmentor):
         features = self.encode_deep(features)
         with run.whose(rows):
             coarse = self.decode_coarse(state, features, rows)
-        feature, score = self.parted(coarse)
-        state.objects.write(FEATURE, rows, feature)
-        if score is not None:
-            state.objects.write(SCORE, rows, score)
-        self.gate.remember(state.objects, rows, self.segmentor.early(features))
+        self.keep(state.objects, features, coarse, rows)
         return coarse
+
+    def keep(self, store: RowStore, features: Any, coarse: Tensor, rows: Rows) -> None:
+        """Remember the coarse half (R, C, h, w) of rows that a frame was computed for."""
+        feature, score = self.parted(coarse)
+        store.write(FEATURE, rows, feature)
+        if score is not None:
+            store.write(SCORE, rows, score)
+        self.gate.remember(store, rows, self.segmentor.early(features))
 
     def translate(self, store: RowStore, dissimilarity: Tensor, rows: Rows,
                   run: FrameRun) -> tuple[Tensor, ScoreChange]:
@@ -275,13 +281,19 @@ class ReuseGated(VOSSegmentor):
             state.masks = before
 
     def begin(self, state: VideoState, features: Any, given: Tensor, rows: Rows, run: FrameRun) -> None:
-        """Keep what is known of rows that start: template, coarse feature, and hard masks (B, O, H, W) as scores."""
+        """Keep what is known of rows that start: template, coarse feature, and hard masks (B, O, H, W) as scores.
+
+        The pass that gives the feature is nobody's, so that the inner segmentor remembers what it would without a gate.
+        """
         store, early = state.objects, self.segmentor.early(features)
         masks = self.segmentor.row_masks(state, given, rows)
         with run.whose(rows):
             template = self.matching.template(rows.expand(early), F.interpolate(masks, size=early.shape[-2:]).to(early))
-            store.write(TEMPLATE, rows, template)
-            coarse = self.compute(state, features, rows, run)
+        store.write(TEMPLATE, rows, template)
+        features = self.encode_deep(features)
+        with run.whose(None):
+            coarse = self.decode_coarse(state, features, rows)
+        self.keep(store, features, coarse, rows)
         store.write(SCORE, rows, F.interpolate(masks, size=coarse.shape[-2:]))
         if self.mode != "translate":
             store.write(LOGITS, rows, self.segmentor.certain_rows(state, given, rows))
