@@ -20,7 +20,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("target", help="where the converted checkpoint is written")
     parser.add_argument("--config", help="config whose model has to accept the weights (default: the family's own)")
     parser.add_argument("--backbone", metavar="RESNET.pth",
-                        help="weights of the backbone, if the published file lacks them (as those of frtm and reuse_vos do)")
+                        help="weights of the backbone, if the published file lacks them (frtm, reuse_vos)")
     return parser
 
 

@@ -22,7 +22,7 @@ SHOWN = 4
 CONVERT_HINT = "convert it with tools/convert_checkpoint.py"
 
 
-class Inert:
+class Stranger:
     """Stands for an object of a file that is not read: nothing of it is executed, and it holds nothing."""
 
     def __init__(self, *args, **kwargs):
@@ -38,7 +38,7 @@ def load_checkpoint_file(path: str | os.PathLike, map_location: Any = "cpu", *, 
     Args:
         path: of the file.
         map_location: see :func:`torch.load`.
-        strangers: objects of other classes, such as the statistics of a training, are read as :class:`Inert`.
+        strangers: objects of other classes, such as the statistics of a training, are read as :class:`Stranger`.
 
     Raises:
         CheckpointError: the file is missing, is damaged, or holds objects other than tensors and plain values.
@@ -67,7 +67,7 @@ def _strangers(path: Path) -> list[tuple[type, str]]:
         names = torch.serialization.get_unsafe_globals_in_checkpoint(path)
     except ValueError:  # a file of an old format, of which torch lists none
         return []
-    return [(Inert, name) for name in names]
+    return [(Stranger, name) for name in names]
 
 
 def _reading_failed(path: Path, error: Exception) -> str:

@@ -1,7 +1,7 @@
 # TTVOS in three stages: warped saliency images, YouTube-VOS, DAVIS. Adam without decay at a constant rate, 100 epochs
-# each, one object per clip, neighbouring annotated frames. An epoch is every image (15,447; 322 iterations), every video
-# of YouTube-VOS (3,471; 145), and 90 clips of DAVIS (12). What stands outside of the stages is that of the last one.
-# The 30 videos of DAVIS 2016 train give five clips where the 60 of 2017 give two: about the published share.
+# each, one object per clip, neighbouring annotated frames. An epoch is every image (15,447; 322 iterations), every
+# video of YouTube-VOS (3,471; 145), and 90 clips of DAVIS (12). What stands outside of the stages is that of the last
+# one. A video of DAVIS 2016 train comes five times where one of 2017 comes twice: about the published share of draws.
 data_root = "data"
 saliency = [
     dict(type="StaticImageClips", data_root=f"{data_root}/static/ecssd", layout="ECSSD"),

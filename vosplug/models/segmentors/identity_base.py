@@ -140,9 +140,9 @@ class IdentitySegmentor(VOSSegmentor):
         return 1 - self.groups(state).planes(masks, rows, self.slots.max_objects)[:, :1]
 
     def certain_rows(self, state: VideoState, masks: Tensor, rows: Rows) -> Tensor:
-        """Logits (R, max_objects + 1, h', w') that say what masks (B, O, H, W) of objects say."""
-        size = [-(-side // self.decoder.stride) for side in masks.shape[-2:]]
-        return clamped_logit(self.groups(state).planes(F.interpolate(masks, size=size), rows, self.slots.max_objects))
+        """Logits (R, max_objects + 1, h', w') that say what masks (B, O, H, W) of objects say, about each place."""
+        planes, stride = self.groups(state).planes(masks, rows, self.slots.max_objects), self.decoder.stride
+        return clamped_logit(F.avg_pool2d(planes, stride + 1, stride, stride // 2, count_include_pad=False))
 
     def remove_objects(self, state: VideoState, ids: list[int]) -> None:
         """Stop tracking objects: their identities are retired; a group that is left empty goes with its memory."""
