@@ -23,8 +23,8 @@ from vosplug.cli.common import (
 )
 from vosplug.cli.session_options import add_segmenting_options, open_model, session_options
 from vosplug.datasets.synthetic import iter_video
-from vosplug.evaluation.functional.davis import jaccard
 from vosplug.evaluation.families import family_of
+from vosplug.evaluation.functional.davis import jaccard
 from vosplug.inference.memory_log import need_matplotlib
 from vosplug.inference.session import VOSSession
 from vosplug.utils.config_options import OptionsAction

@@ -16,7 +16,7 @@ def sum_of_rows_flops(_weight: Sequence[int], indices: Sequence[int], *_, out_sh
     return prod(indices) * out_shape[0][-1]
 
 
-SUMS = {op: sum_of_rows_flops for op in (torch.ops.aten._embedding_bag, torch.ops.aten._embedding_bag_forward_only)}
+SUMS = dict.fromkeys((torch.ops.aten._embedding_bag, torch.ops.aten._embedding_bag_forward_only), sum_of_rows_flops)
 
 
 class StageCounter:

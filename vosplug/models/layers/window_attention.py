@@ -7,7 +7,6 @@ from torch import Tensor
 from ...utils.errors import ConfigError
 from .attention import scores_of
 
-
 TILE = (8, 9)  # rows and columns of queries that are computed together
 
 

@@ -43,7 +43,7 @@ class IdentityGroups:
         return planes
 
     def labels(self, masks: Tensor, rows: Rows) -> Tensor | None:
-        """Masks (B, O, H, W) as identities (R, H, W) uint8; None unless every pixel is wholly one object's, or no one's."""
+        """Masks (B, O, H, W) as identities (R, H, W) uint8; None if a pixel is of several objects or in part of one."""
         labels = []
         for key in rows.keys:
             channels, slots = self.members(key)
