@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ..models.layers.aggregate import write_prompt
+from ..models.layers.aggregate import winners, write_prompt
 from ..structures import ObjectIds, Prompt
 from ..utils.amp import AMP_NAMES, autocast_type
 from ..utils.config_check import declare_keys, options_of
@@ -40,7 +40,7 @@ class Prediction:
     def labels(self) -> np.ndarray:
         """(H, W) uint8: the id of the most probable object, 0 for background."""
         table = torch.tensor([0, *self.ids], dtype=torch.uint8, device=self.logits.device)
-        return table[self.logits.argmax(dim=0)].cpu().numpy()
+        return table[winners(self.logits[None])[0].long()].cpu().numpy()
 
 
 class VOSSession(PromptedSession):
