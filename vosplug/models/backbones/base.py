@@ -120,7 +120,7 @@ class Backbone(nn.Module):
         Raises:
             CheckpointError: the file cannot be read or belongs to another network.
         """
-        given = model_state(load_checkpoint_file(path))
+        given = self.own_names(model_state(load_checkpoint_file(path)))
         left_out = {name for name in given if name.startswith(tuple(self.unused))}
         state = {name: value for name, value in given.items() if name not in left_out}
         self._widen_stem(state)
@@ -137,6 +137,10 @@ class Backbone(nn.Module):
                    if any(name.startswith(prefix) for name in left_out)]
         LOGGER.info("%s: %d of the %d tensors of %s loaded%s", path, sum(name in given for name in state), len(state),
                     type(self).__name__, f"; left out: {', '.join(reasons)}" if reasons else "")
+
+    def own_names(self, given: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+        """The tensors of a published file by the names of this network: those of the file, unless told otherwise."""
+        return given
 
     def _widen_stem(self, state: dict[str, Tensor]) -> None:
         """Complete the weights of a stem that has fewer input channels than ours."""
