@@ -151,7 +151,7 @@ def build(options: argparse.Namespace, family: Any, name: str, config: Any, chec
     from ..inference.model_loading import build_segmentor
 
     before = resident_mib()
-    model = build_segmentor(config, checkpoint, device=device, seed=0)
+    model = build_segmentor(config, checkpoint, device=device, seed=0, pretrained=False)
     weights = 0.0 if device.type == "cuda" else max(0.0, resident_mib() - before)
     session = {**session_options(options, config), **family.quiet,
                **(family.at_random if checkpoint is None else {})}

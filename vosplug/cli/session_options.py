@@ -40,7 +40,7 @@ def open_model(options: argparse.Namespace, config: Mapping[str, Any]) -> Any:
     from ..engine.processes import pick_device
     from ..inference.model_loading import build_segmentor
 
-    return build_segmentor(config, options.checkpoint, device=pick_device(options.device), seed=0)
+    return build_segmentor(config, options.checkpoint, device=pick_device(options.device), seed=0, pretrained=False)
 
 
 def session_options(options: argparse.Namespace, config: Mapping[str, Any]) -> dict[str, Any]:

