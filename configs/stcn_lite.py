@@ -1,4 +1,4 @@
-# The model that vosplug ships: a small STCN on EfficientNet-lite0 with ImageNet weights, trained on synthetic clips alone.
+# The model that vosplug ships: a small STCN on EfficientNet-lite0 with ImageNet weights, trained on synthetic clips.
 _base_ = ["_base_/runtime.py", "_base_/stcn_lite_model.py", "_base_/schedules/small_from_scratch.py"]
 data_root = "data/synthetic/davis"
 train_dataloader = dict(dataset=dict(type="SyntheticClips", size=(160, 160), max_objects=2), batch_size=4,

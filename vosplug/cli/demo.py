@@ -11,7 +11,7 @@ from ..utils.progress import progress_bar
 from .common import add_model_arguments, check_targets, command, new_parser, open_config, positive_int
 from .session_options import VIEWS, add_segmenting_options, refuse_unused, session_options
 
-OF_SOME = ("mask", "binary_mask", "skip_known_ids", *VIEWS, "min_score", "clip_length", "classes")
+OF_SOME = ("mask", "binary_mask", "skip_known_ids", "correct", *VIEWS, "min_score", "clip_length", "classes")
 """Options that not every family of models uses."""
 
 
@@ -30,8 +30,11 @@ def build_parser() -> argparse.ArgumentParser:
     group.add_argument("--mask", help="PNG for the first frame, or folder of PNGs named like the frames in which "
                                       "objects start; needed")
     group.add_argument("--binary-mask", action="store_true", help="masks are 0/255 foreground masks of one object")
-    group.add_argument("--skip-known-ids", action="store_true",
+    known = group.add_mutually_exclusive_group()
+    known.add_argument("--skip-known-ids", action="store_true",
                        help="ignore ids of later masks that are tracked already, instead of refusing them")
+    known.add_argument("--correct", action="store_true",
+                       help="later masks of ids that are tracked already replace what was predicted, from there on")
     group = parser.add_argument_group("methods that find instances (EfficientVIS)")
     group.add_argument("--min-score", type=float, metavar="S",
                        help="show tracks whose mean class score is at least this (default 0.3)")
@@ -108,7 +111,7 @@ def build_inferencer(config: Any, options: argparse.Namespace, family: Any) -> C
 def call_options(options: argparse.Namespace, family: Any) -> dict[str, Any]:
     """What the inferencer of the family is called with: the options that were given."""
     given = {"mask": options.mask, "binary": options.binary_mask or None, "min_score": options.min_score,
-             "known_ids": "skip" if options.skip_known_ids else None}
+             "known_ids": "skip" if options.skip_known_ids else "correct" if options.correct else None}
     return {**family.brief, **{name: value for name, value in given.items() if value is not None}}
 
 

@@ -138,7 +138,7 @@ class VOSInferencer(Inferencer):
             last = reader.named and frame.index + 1 == reader.num_frames
             labels, ids = masks.get(frame, session.ids, named=reader.named) or (None, None)
             begin = time.perf_counter()
-            result = session.step(frame.image, labels, ids, last=last)
+            result = session.step(frame.image, labels, ids, last=last, correct=masks.corrects)
             summary.seconds += time.perf_counter() - begin
             summary.frames += 1
             summary.size, summary.ids = session.size, session.ids
