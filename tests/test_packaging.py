@@ -59,7 +59,7 @@ def test_metadata(metadata):
     names = {re.match(r"[\w-]+", line).group() for line in needed}
     assert {"torch", "numpy", "onedl-mmengine", "pycocotools", "rich"} <= names
     assert not any("mmcv" in line or "mmdet" in line for line in needed)
-    assert set(message.get_all("Provides-Extra")) == {"mm", "tests", "optional"}
+    assert set(message.get_all("Provides-Extra")) == {"mm", "tests", "optional", "pretrained"}
 
 
 def test_there_is_one_console_script(metadata):

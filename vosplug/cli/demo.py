@@ -8,7 +8,7 @@ from typing import Any
 
 from ..utils.errors import InputError
 from ..utils.progress import progress_bar
-from .common import add_model_arguments, check_targets, command, new_parser, open_config, positive_int
+from .common import check_targets, choose_shipped, command, new_parser, open_config, positive_int
 from .session_options import VIEWS, add_segmenting_options, refuse_unused, session_options
 
 OF_SOME = ("mask", "binary_mask", "skip_known_ids", "correct", *VIEWS, "min_score", "clip_length", "classes")
@@ -18,8 +18,11 @@ OF_SOME = ("mask", "binary_mask", "skip_known_ids", "correct", *VIEWS, "min_scor
 def build_parser() -> argparse.ArgumentParser:
     """The options of the command."""
     parser = new_parser(__doc__)
-    add_model_arguments(parser)
-    parser.add_argument("input", help="video file, folder of images, or number of a camera")
+    parser.usage = "%(prog)s [CONFIG CHECKPOINT] INPUT --out PATH [options]"
+    parser.add_argument("given", nargs="+", metavar="[CONFIG CHECKPOINT] INPUT",
+                        help="INPUT: video file, folder of images, or number of a camera. CONFIG (a file, or the name "
+                             "of one that comes with vosplug) and its weights before it; without them the model that "
+                             "comes with vosplug is used")
     parser.add_argument("--out", required=True, action="append", metavar="PATH",
                         help="overlay video (.mp4), folder (palette PNGs) or .json (run-length codes); may be repeated")
     parser.add_argument("--max-frames", type=positive_int, metavar="N", help="stop after N frames")
@@ -49,7 +52,7 @@ def build_parser() -> argparse.ArgumentParser:
 @command
 def main(argv: list[str] | None = None) -> int:
     """Segment the video; say at the end what was written and how fast."""
-    options = build_parser().parse_args(argv)
+    options = read_arguments(argv)
     if options.prefetch < 0:
         raise InputError(f"--prefetch must be at least 0, got {options.prefetch}")
     check_targets(options.memory_log)
@@ -76,6 +79,21 @@ def main(argv: list[str] | None = None) -> int:
                           **call_options(options, family))
     print_summary(summary, options)
     return 0
+
+
+def read_arguments(argv: list[str] | None) -> argparse.Namespace:
+    """The options, with ``config``, ``checkpoint`` and ``input``, wherever they stand among the others.
+
+    Raises:
+        InputError: neither INPUT alone nor all three are given.
+    """
+    options = build_parser().parse_intermixed_args(argv)
+    if len(options.given) not in (1, 3):
+        raise InputError("INPUT is needed, or CONFIG CHECKPOINT INPUT; got "
+                         f"{len(options.given)} arguments: {' '.join(options.given)}")
+    options.config, options.checkpoint, options.input = (*[None] * 2, *options.given)[-3:]
+    choose_shipped(options)
+    return options
 
 
 def check_options(options: argparse.Namespace, config: Any, family: Any) -> None:

@@ -78,8 +78,8 @@ def check_prompt(labels: np.ndarray, ids: Iterable[int] | None, *, size: tuple[i
     repeated = [value for value in wanted if value in tracked]
     if repeated and not correct:
         raise InputError(f"the mask for frame {index} starts object id {repeated[0]}, which is already tracked "
-                         f"(tracked: {list(tracked)}): give a new object a new id, or correct the old one (correct=True; "
-                         "--correct)")
+                         f"(tracked: {list(tracked)}): give a new object a new id, or say that the old one is to be "
+                         "corrected (correct=True, --correct)")
     tracked.add(wanted)
     labels = np.where(np.isin(labels, wanted), labels, 0).astype(np.uint8)
     return GivenMasks(tuple(wanted), labels, correct)
