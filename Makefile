@@ -28,7 +28,7 @@ help:  ## list the targets
 
 env: $(VENV)/.stamp-env  ## environment for VOS: torch, vosplug (editable) with its operators, test tools
 
-env-mm: $(VENV)/.stamp-mm  ## env, and mmcv and mmdet for VIS (compiles mmcv for ten minutes where WHEELS has none)
+env-mm: $(VENV)/.stamp-mm  ## env, and mmcv and mmdet for configs with mmdet's parts (compiles mmcv for ten minutes where WHEELS has none)
 
 demo: env  ## synthetic data, a short training, test, overlay video
 	@$(PY) tools/run_demo.py
