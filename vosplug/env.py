@@ -41,6 +41,7 @@ PARTS = (
     Part("PIL", ("pillow",), REQUIRED, "pip install pillow", required=True),
     Part("pycocotools", ("pycocotools",), REQUIRED, "pip install pycocotools", required=True),
     Part("scipy", ("scipy",), REQUIRED, "pip install scipy", required=True),
+    Part("psutil", ("psutil",), REQUIRED, "pip install psutil", required=True),
     Part("rich", ("rich",), REQUIRED, "pip install rich", required=True),
     Part("mmcv", ("onedl-mmcv", "mmcv", "mmcv-lite"), MMDET,
          f"pip install 'setuptools<81' wheel ninja && {BUILD_MMCV}"),
@@ -173,7 +174,8 @@ def _conflicts() -> list[dict[str, str]]:
     found = [{"problem": f"{ours} and {other} are both installed and overwrite each other's files",
               "fix": f"pip uninstall -y {other} {ours} && pip install --no-build-isolation {ours}"}
              for ours, other in RIVALS if distribution_version(ours) and distribution_version(other)]
-    builds = {name: distribution_version(name) for name in PARTS[3].distributions}
+    opencv = next(part for part in PARTS if part.module == "cv2")
+    builds = {name: distribution_version(name) for name in opencv.distributions}
     builds = {name: version for name, version in builds.items() if version}
     if len(set(builds.values())) > 1:
         listed = " and ".join(f"{name} {version}" for name, version in builds.items())
