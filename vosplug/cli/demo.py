@@ -18,6 +18,7 @@ OF_SOME = ("mask", "binary_mask", "skip_known_ids", "correct", *VIEWS, "min_scor
 def build_parser() -> argparse.ArgumentParser:
     """The options of the command."""
     parser = new_parser(__doc__)
+    parser.set_defaults(config=None, checkpoint=None, input=None)  # of what is given, see read_arguments
     parser.usage = "%(prog)s [CONFIG CHECKPOINT] INPUT --out PATH [options]"
     parser.add_argument("given", nargs="+", metavar="[CONFIG CHECKPOINT] INPUT",
                         help="INPUT: video file, folder of images, or number of a camera. CONFIG (a file, or the name "
