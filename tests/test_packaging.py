@@ -163,8 +163,8 @@ def test_an_installed_copy_works_alone(copy, tmp_path, operators):
     assert names.split() == list(list_configs())
     assert "FrameBank" in run(target / "bin" / "vosplug", "list", "memory", cwd=tmp_path, env=env)
     video, mask = moving_object(tmp_path)
-    said = run(target / "bin" / "vosplug", "demo", video, "--mask", mask, "--out", tmp_path / "o.mp4", "--device", "cpu",
-               cwd=tmp_path, env=env)
+    demo = ("demo", video, "--mask", mask, "--out", tmp_path / "o.mp4", "--device", "cpu")
+    said = run(target / "bin" / "vosplug", *demo, cwd=tmp_path, env=env)
     assert "3 frames of 64 x 48, 1 objects" in said and (tmp_path / "o.mp4").stat().st_size > 0
     if (copy / "ops" / "__init__.py").is_file():
         run(sys.executable, "-c", "import vosplug.ops", cwd=tmp_path, env=env)
