@@ -101,4 +101,5 @@ def main(argv: list[str] | None = None) -> None:
     if query is not None and query.layers:
         console.print(density_line(query, args.density is not None), soft_wrap=True)
     if query is not None and query.reuse.rows:
-        console.print(f"query frame: {query.reuse.reused} of {query.reuse.rows} object(s) reused by the gate")
+        counts = query.reuse.total()
+        console.print(f"query frame: {counts.reused} of {counts.frames} object(s) reused by the gate")
