@@ -8,8 +8,8 @@ import pytest
 
 from tests.evaluation.moving import davis_tree
 from vosplug.cli.plot_gate import main
-from vosplug.evaluation.reuse import ReferenceMasks
 from vosplug.datasets import DavisDataset
+from vosplug.evaluation.reuse import ReferenceMasks
 from vosplug.registry import SEGMENTORS
 from vosplug.utils.configs import load_config
 
@@ -58,9 +58,9 @@ def test_all_gates_and_modes(place, tmp_path, capsys):
 
 
 def test_perfect_frames_show_what_is_lost_by_copies(place, tmp_path):
-    """By hand: an object of 20 columns that moves by 1 has an IoU of 19 / 21 with the frame before, by 9 of 11 / 29."""
-    found = curve(place, tmp_path, "--perfect", "--gates", "oracle,scheduled", "--modes", "copy", "--taus", ".35,.6,.95",
-                  "--every", "2")
+    """By hand: 20 columns that move by 1 have an IoU of 19 / 21 with the frame before, by 9 one of 11 / 29."""
+    found = curve(place, tmp_path, "--perfect", "--gates", "oracle,scheduled", "--modes", "copy",
+                  "--taus", ".35,.6,.95", "--every", "2")
     by_name = {(r["gate"], r["reference"], r["tau"]): r for r in found["runs"]}
     previous = {tau: by_name["oracle", "previous", tau] for tau in (.35, .6, .95)}
     assert [previous[tau]["reuse_rate"] for tau in (.35, .6, .95)] == pytest.approx([1, 2 / 3, 0])
@@ -88,7 +88,8 @@ def test_pictures(place, tmp_path):
 
 
 @pytest.mark.parametrize("more, message", [
-    (["--taus", "1.5"], "in 0..1"), (["--every", "x"], "expected numbers with commas"), (["--gates", "learnt"], "expected some of own"),
+    (["--taus", "1.5"], "in 0..1"), (["--every", "x"], "expected numbers with commas"),
+    (["--gates", "learnt"], "expected some of own"),
     (["--modes", "translation"], "expected some of translate"), (["--flip"], "each view of a frame decides"),
     (["--target-rate", "2"], "0..1")])
 def test_bad_options_are_told(place, tmp_path, capsys, more, message):
