@@ -8,6 +8,7 @@ from typing import Any
 
 from torch import nn
 
+from ..models.gates import Gate
 from ..structures import Decision, StepOutput, Work
 from ..structures.rows import Key
 from ..utils.errors import InputError
@@ -215,6 +216,11 @@ class WorkReport:
         return {name: {"reuse_rate": self.reuse.rate(name), "macs_g": self.macs_g(name)} for name in self.videos
                 if name is not None}
 
+    def video_lines(self) -> list[str]:
+        """What :meth:`by_video` gives, for people."""
+        return [f"{name}: " + ", ".join(f"{key.replace('_', ' ')} {value:.4f}" for key, value in numbers.items()
+                                        if value is not None) for name, numbers in self.by_video().items()]
+
     def lines(self) -> list[str]:
         """The same for people."""
         meanings = {"density": "share of the multiply-accumulates that gated layers did on sparse frames",
@@ -243,6 +249,11 @@ def observing(model: Any, observer: Callable[[StepOutput], None]) -> Iterator[No
         yield
     finally:
         observers.remove(observer)
+
+
+def is_gated(model: Any) -> bool:
+    """Whether a reuse gate decides what a model does on a frame."""
+    return any(isinstance(module, Gate) for module in model.modules()) if isinstance(model, nn.Module) else False
 
 
 def adjustable_parts(model: nn.Module) -> list[nn.Module]:

@@ -7,7 +7,8 @@ from typing import Any
 
 from torch import nn
 
-from ...models.segmentors.reuse_gated import ReuseGated, check_decisions
+from ...models.segmentors.reuse_gated import ReuseGated
+from ...models.segmentors.reuse_rules import check_decisions
 from ...registry import GATES
 from ...utils.errors import InputError
 
