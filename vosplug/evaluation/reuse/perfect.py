@@ -28,14 +28,14 @@ class PerfectFrames:
         self.video: Video | None = None
 
     def decode_fine(self, state: VideoState, features: Any, coarse: Tensor, rows: Rows) -> Tensor:
-        """Logits (R, K, H, W) at the size of the frame, so that reference masks are not blurred."""
+        """Logits (R, K, H, W), at the size of the frame where the method can say reference masks there."""
         full = rows.select([key not in reused_keys() for key in rows.keys])
         truth = self.reference(state, full)
         if len(full) == len(rows):
             return truth
         logits = self.fine(state, features, coarse, rows)
-        if tuple(logits.shape[-2:]) != tuple(state.frame_size):
-            logits = F.interpolate(logits, size=state.frame_size, mode="bilinear")
+        if logits.shape[-2:] != truth.shape[-2:]:
+            logits = F.interpolate(logits, size=truth.shape[-2:], mode="bilinear")
         return logits.index_copy(0, rows.places(full), truth.to(logits))
 
     def reference(self, state: VideoState, rows: Rows) -> Tensor:
@@ -44,7 +44,7 @@ class PerfectFrames:
         masks = torch.stack([labels == value for value in state.ids.ids])[None].float()
         if state.geometry is not None:
             masks = self.inner.data_preprocessor.masks(masks, state.geometry)
-        return self.inner.certain_rows(self.inner.row_masks(masks.to(rows.batch.device), rows))
+        return self.inner.certain_rows(state, masks.to(rows.batch.device), rows)
 
 
 class BlindFrames(PerfectFrames):

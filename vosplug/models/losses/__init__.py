@@ -9,8 +9,10 @@ from .reference import ReferenceLoss
 from .reuse import DeltaLoss, GateProbabilityLoss, GateRateLoss
 from .soft_jaccard import SoftJaccardLoss
 from .sparsity import ComputationLoss, SparsityLoss
+from .template_mask import TemplateMaskLoss
 from .tracklet_loss import TrackletLoss
+from .transition import TransitionLoss
 
 __all__ = ["BootstrappedBCE", "BootstrappedCE", "ClipLoss", "ComputationLoss", "DeltaLoss", "DiceLoss",
            "GateProbabilityLoss", "GateRateLoss", "NoteLoss", "ObjectBCE", "PixelLoss", "ReferenceLoss",
-           "SoftJaccardLoss", "SparsityLoss", "TrackletLoss", "WorkLoss"]
+           "SoftJaccardLoss", "SparsityLoss", "TemplateMaskLoss", "TrackletLoss", "TransitionLoss", "WorkLoss"]

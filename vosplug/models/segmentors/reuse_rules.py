@@ -1,4 +1,4 @@
-"""Rules of a reuse gate on plain tensors: which rows are reused, and how both halves are mixed in training."""
+"""Rules of a reuse gate on plain tensors: which rows are reused, and what training compares."""
 
 from collections.abc import Sequence
 
@@ -15,13 +15,6 @@ def mask_ious(a: Tensor, b: Tensor) -> Tensor:
     """(R,) IoU of masks (R, 1, H, W) of 0 and 1; nan where both are empty."""
     union = torch.maximum(a, b).flatten(1).sum(dim=1)
     return (a * b).flatten(1).sum(dim=1) / union
-
-
-def straight_through(soft: Tensor, hard: Tensor, moved: Tensor, computed: Tensor) -> Tensor:
-    """``moved`` (R, C, h, w) where ``hard`` (R,) is true, else ``computed``; gradients of their mixture by ``soft``."""
-    share, chosen = soft[:, None, None, None], hard[:, None, None, None]
-    mixture = share * moved + (1 - share) * computed
-    return torch.where(chosen, moved, computed).detach() + (mixture - mixture.detach())
 
 
 def kept_where(hard: Tensor, kept: Tensor, new: Tensor, places: Tensor) -> Tensor:
