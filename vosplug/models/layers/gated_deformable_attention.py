@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from ...registry import LAYERS
 from ...utils.errors import ConfigError, did_you_mean
+from .aggregate import full_precision
 from .offset_network import OffsetNetwork, check_grid, grid_over
 from .propagation import to_map
 
@@ -100,7 +101,7 @@ class GatedDeformableAttention(nn.Module):
         grid = grid_over(size, self.grid_factor)
         if place in self.networks:
             return self.networks[place](to_map(query, size))
-        return torch.zeros(len(query), self.groups, 2, *grid, device=query.device)
+        return full_precision(query.new_zeros(len(query), self.groups, 2, *grid))
 
     @staticmethod
     def sample(tokens: Tensor, offsets: Tensor, size: tuple[int, int], streams: int) -> Tensor:

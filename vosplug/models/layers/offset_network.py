@@ -29,6 +29,8 @@ class OffsetNetwork(nn.Module):
         max_offset: bound of each component in cells, kept by tanh; None for no bound; 0 keeps all points in place.
     """
 
+    starts_anew = True  # put into a trained model, it moves nothing until it is trained
+
     def __init__(self, channels: int, groups: int = 4, grid_factor: int = 2, kernel: int = 5, norm: str | None = None,
                  max_offset: float | None = None):
         super().__init__()

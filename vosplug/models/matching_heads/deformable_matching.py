@@ -1,11 +1,11 @@
 """Deformable sampling in front of a matching head."""
 
-import torch
 from torch import Tensor
 
 from ...registry import LAYERS, MATCHING_HEADS
 from ...structures import Rows
 from ...utils.errors import ConfigError
+from ..layers.aggregate import full_precision
 from ..layers.offset_network import check_grid, grid_over
 from ..memories import MemoryState, Similarity
 from .affinity import AffinityMatching
@@ -63,4 +63,4 @@ class DeformableMatching(MatchingHead):
         grid = grid_over(tuple(query.shape[-2:]), self.grid_factor)
         if self.network is not None:
             return self.network(query)
-        return torch.zeros(len(query), self.groups, 2, *grid, device=query.device)
+        return full_precision(query.new_zeros(len(query), self.groups, 2, *grid))
