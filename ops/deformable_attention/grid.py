@@ -28,4 +28,5 @@ def kept(make: Callable) -> Callable:
     def get(*args):
         return make(*args) if torch.compiler.is_compiling() else cached(*args)
 
+    get.cache_clear = cached.cache_clear
     return get

@@ -63,7 +63,8 @@ def interpolated_bias(bias: Tensor, size: tuple[int, int], grid: tuple[int, int]
     rows, columns = (_tents(length, count, side // 2, bias.device, bias.dtype)
                      for length, count in zip(size, grid, strict=True))
     maps = bias.unflatten(-1, (side, side)).unflatten(-3, size)
-    return torch.einsum("...yxaj,yia->...yxij", torch.einsum("...yxab,xjb->...yxaj", maps, columns), rows)
+    across = torch.einsum("...yxab,xjb->...yxaj", maps, columns)
+    return torch.einsum("...yxaj,yia->...yxij", across, rows).contiguous()
 
 
 def window_of_points(

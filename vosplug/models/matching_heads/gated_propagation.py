@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ...registry import LAYERS, MATCHING_HEADS
+from ...utils.errors import ConfigError
 from ..layers.attention import attend
 from ..layers.drop_path import DropPath
 from ..layers.gated_deformable_attention import GatedDeformableAttention
@@ -75,8 +76,7 @@ class GatedPropagationBlock(nn.Module):
                  deformable: dict | None = None):
         super().__init__()
         self.channels, self.first = channels, first
-        sampling = None if deformable is None else LAYERS.build(
-            deformable, key_channels=channels // 2, channels=channels)
+        sampling = build_sampling(deformable, channels)
         self.tensors, self.recent_only = kept_tensors(sampling)
         self.norm = nn.LayerNorm(channels)
         self.query_value = nn.Linear(channels, channels // 2 + 2 * channels)
@@ -173,6 +173,17 @@ class GatedPropagationBlock(nn.Module):
         """(R, N, C) -> keys, which are queries (R, N, C/2), and visual values (R, N, 2C)."""
         key, value = self.query_value(visual).split([self.channels // 2, 2 * self.channels], dim=-1)
         return key, F.silu(value)
+
+
+def build_sampling(deformable: dict | None, channels: int) -> GatedDeformableAttention | None:
+    """What moves the points of a block of ``channels``; raise :class:`ConfigError` for another layer."""
+    if deformable is None:
+        return None
+    built = LAYERS.build(deformable, key_channels=channels // 2, channels=channels)
+    if not isinstance(built, GatedDeformableAttention):
+        raise ConfigError(f"GatedPropagation.deformable must be a GatedDeformableAttention, got "
+                          f"{type(built).__name__}")
+    return built
 
 
 def kept_tensors(deformable: GatedDeformableAttention | None) -> tuple[tuple[str, ...], tuple[str, ...]]:
