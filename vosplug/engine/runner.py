@@ -21,7 +21,14 @@ from torch import nn
 from .. import __version__
 from ..models.backbones.pretrained import weights_follow
 from ..registry import HOOKS, LOOPS, MODELS, RUNNERS, SCOPE, TASKS
-from ..utils.checkpoint import load_checkpoint_file, load_weights, save_checkpoint_file, unwrapped
+from ..utils.checkpoint import (
+    load_checkpoint_file,
+    load_weights,
+    model_state,
+    save_checkpoint_file,
+    unwrapped,
+    with_new_parts,
+)
 from ..utils.errors import CheckpointError, ConfigError, TrainingError
 from ..utils.safe_loading import refuse_files_in_model, safe_loading
 from .data import build_train_loader
@@ -219,13 +226,14 @@ class VOSRunner(Runner):
         self._has_loaded = True
 
     def load_checkpoint(self, filename: str | Path, map_location: Any = "cpu", strict: bool = True, **_: Any) -> dict:
-        """Copy the weights of a checkpoint into the model."""
+        """Copy the weights of a checkpoint into the model; parts that may be put into a trained model can lack them."""
         checkpoint = load_checkpoint_file(filename, map_location)
         try:
-            load_weights(self.model, checkpoint, strict)
+            weights, new = with_new_parts(self.model, model_state(checkpoint))
+            load_weights(self.model, weights, strict)
         except CheckpointError as error:
             raise CheckpointError(f"{filename}: {error}") from error
-        self.logger.info(f"weights of {filename}")
+        self.logger.info(f"weights of {filename}" + (f"; these start anew: {', '.join(new)}" if new else ""))
         return checkpoint
 
     def resume(self, filename: str | Path, **_: Any) -> None:
