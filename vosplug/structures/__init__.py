@@ -4,7 +4,7 @@ from .clip import ClipSample
 from .clip_record import ClipRecord, FrameRecord
 from .geometry import Geometry
 from .level import Level
-from .notes import Decision, ReferencePrediction, RowLogits, ScoreChange, Tap, Work
+from .notes import Decision, ReferencePrediction, RowLogits, ScoreChange, Tap, Work, joined_taps
 from .object_ids import ObjectIds
 from .row_store import RowStore
 from .rows import Rows
@@ -16,4 +16,4 @@ from .vis_video import VISTrack, VISVideo
 
 __all__ = ["ClipRecord", "ClipSample", "Decision", "FrameRecord", "Geometry", "Level", "ObjectIds", "Prompt",
            "ReferencePrediction", "RowLogits", "RowStore", "Rows", "ScoreChange", "StepOutput", "Tap", "TrackMask",
-           "VISClipSample", "VISTrack", "VISVideo", "Video", "VideoDataset", "VideoState", "Work"]
+           "VISClipSample", "VISTrack", "VISVideo", "Video", "VideoDataset", "VideoState", "Work", "joined_taps"]

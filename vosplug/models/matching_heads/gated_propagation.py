@@ -1,16 +1,17 @@
 """DeAOT's gated propagation in two branches (Yang and Yang, 2022, section 4)."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ...registry import MATCHING_HEADS
-from ..layers.attention import attend
+from ..frame_run import current_run
+from ..layers.attention import attend, attention_weights
 from ..layers.drop_path import DropPath
-from ..layers.propagation import GatedOutput, ShortTermAttention, to_map, to_tokens, xavier
-from .propagation import Draft, LayerTokens, Propagation
+from ..layers.propagation import GatedOutput, ShortTermAttention, gated, to_map, to_tokens, xavier
+from .propagation import Draft, LayerTokens, Propagation, layer_name
 
 
 def attend_once(query: Tensor, keys: Sequence[Tensor], values: Sequence[Tensor]) -> Tensor:
@@ -51,11 +52,13 @@ class GatedPropagationBlock(nn.Module):
     Args:
         channels, radius, drop_path, dropout: see :class:`GatedPropagation`.
         first: whether this is the first block.
+        name: of what the block publishes.
     """
 
-    def __init__(self, channels: int, radius: int, drop_path: float, dropout: float, first: bool):
+    def __init__(self, channels: int, radius: int, drop_path: float, dropout: float, first: bool,
+                 name: str = "propagation"):
         super().__init__()
-        self.channels, self.first = channels, first
+        self.channels, self.first, self.name = channels, first, name
         self.norm = nn.LayerNorm(channels)
         self.query_value = nn.Linear(channels, channels // 2 + 2 * channels)
         self.gate = nn.Linear(channels, 2 * channels)
@@ -98,7 +101,10 @@ class GatedPropagationBlock(nn.Module):
             short_term = self.complete(draft, identity)
             long_term = [short_term]
         keys, values = zip(*long_term, strict=True)
-        long = self.long_out(attend_once(query, keys, values), gate, size)
+        read = attend_once(query, keys, values)
+        if identity is None:
+            self.publish(lambda: attention_weights(query, keys), read, gate, size)
+        long = self.long_out(read, gate, size)
         short = self.short_out(self.short_term(query, *short_term, size), gate, size)
         change, id_change = (long + short).chunk(2, dim=-1)
         x, id_x = x + change, id_change if id_x is None else id_x + id_change
@@ -106,6 +112,25 @@ class GatedPropagationBlock(nn.Module):
         change, id_change = change.chunk(2, dim=-1)
         x, id_x = x + self.drop_path(change), id_x + self.drop_path(id_change)
         return x, id_x, draft if identity is None else short_term
+
+    def publish(self, weights: Callable[[], Tensor], read: Tensor, gate: Tensor, size: tuple[int, int]) -> None:
+        """Publish the long-term attention of both branches, which share the weights.
+
+        Args:
+            weights: gives (R, L, N).
+            read: (R, L, 4C), what they read, both branches side by side (Eq. 6).
+            gate: see :func:`~..layers.propagation.gated` (Eq. 7).
+            size: (h, w) of the L cells.
+        """
+        run = current_run()
+        for branch, part in (("visual", slice(None, 2 * self.channels)), ("id", slice(2 * self.channels, None))):
+            name = f"{self.name}.{branch}"
+            if run is not None and run.asks(f"{name}.weights"):
+                run.tap(f"{name}.weights", weights(), size)
+            if run is not None and run.asks(f"{name}.gated"):
+                run.tap(f"{name}.gated", gated(read, gate)[..., part], size)
+            if run is not None:
+                run.tap(f"{name}.output", read[..., part], size)
 
     def complete(self, draft: Draft, identity: Tensor) -> LayerTokens:
         """Keys as they are; visual values and ID values side by side, as they are read together."""
@@ -132,7 +157,7 @@ class GatedPropagation(Propagation):
         super().__init__()
         self.out_channels = 2 * key_channels
         self.blocks = nn.ModuleList(
-            GatedPropagationBlock(key_channels, radius, drop_path, dropout, first=number == 0)
+            GatedPropagationBlock(key_channels, radius, drop_path, dropout, first=number == 0, name=layer_name(number))
             for number in range(layers))
         self.norm = nn.GroupNorm(2, 2 * key_channels)
 

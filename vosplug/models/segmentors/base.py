@@ -1,12 +1,13 @@
 """The frame loop that all semi-supervised segmentors share."""
 
 from abc import abstractmethod
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ...registry import LOSSES, MEMORIES
@@ -17,6 +18,8 @@ from ..layers.aggregate import clamped_logit, full_precision, soft_aggregate, wr
 from ..memories import MemoryState
 from ..tasks import SupervisedClips
 from .task_model import TaskModel
+
+COARSE_TAP, LOGITS_TAP = "coarse", "logits"  # features that every method publishes if asked
 
 
 @dataclass(frozen=True)
@@ -136,8 +139,21 @@ class VOSSegmentor(TaskModel):
         features = self.encode_deep(features)
         with run.whose(rows):
             coarse = self.decode_coarse(state, features, rows)
+            run.tap(COARSE_TAP, coarse)
             logits = self.decode_fine(state, features, coarse, rows)
-        return self.compose(state, logits, rows), rows
+        composed = self.compose(state, logits, rows)
+        if run.asks(LOGITS_TAP):
+            run.tap(LOGITS_TAP, self.compose_as_decoded(state, logits, composed, rows))
+        return composed, rows
+
+    def compose_as_decoded(self, state: VideoState, logits: Tensor, composed: Tensor, rows: Rows) -> Tensor:
+        """Like :meth:`compose`, at the resolution of the decoder: what is published as ``logits``.
+
+        Args:
+            logits: (R, K, h', w') of the rows.
+            composed: (B, O + 1, h, w), what :meth:`compose` made of them.
+        """
+        return composed
 
     def background(self, state: VideoState) -> Tensor:
         """Logits of a frame on which nothing is known."""
@@ -146,7 +162,8 @@ class VOSSegmentor(TaskModel):
         return self.compose(state, empty, nothing)
 
     def step(self, state: VideoState, frame: Tensor, prompt: Prompt | None = None, *, geometry: Geometry | None = None,
-             last: bool = False, labels: Tensor | None = None) -> StepOutput:
+             last: bool = False, labels: Tensor | None = None, fed_back: Tensor | None = None,
+             features: Collection[str] | None = ()) -> StepOutput:
         """Segment one frame and update ``state`` in place.
 
         Args:
@@ -158,6 +175,10 @@ class VOSSegmentor(TaskModel):
             last: no frame follows, so nothing is memorised.
             labels: (B, H, W) int64 true labels by channel, 255 void, for methods that are taught with them; only in
                 training.
+            fed_back: (B, H, W) int64 labels by channel that are memorised, and kept as the previous masks, in place of
+                what :meth:`feedback` gives; those of a prompt are as they were given.
+            features: names of what ``StepOutput.features`` shall hold: ``coarse``, ``logits`` and what parts of the
+                network publish; None for all there is.
 
         Raises:
             InputError: the frame or the prompt does not fit the state, which is then as before.
@@ -169,10 +190,11 @@ class VOSSegmentor(TaskModel):
         state.check_prompt(prompt)
         known = state.active
         kind = self.kind_of(state, prompt, last)
-        with self.running(state, prompted=prompt is not None, last=last, labels=labels) as run:
+        with self.running(state, prompted=prompt is not None, last=last, labels=labels, features=features) as run:
             run.prompt = prompt
-            features = self.encode_shallow(frame)
-            logits, fresh = self.segment(state, features, run)
+            encoded = self.encode_shallow(frame)
+            logits, fresh = self.segment(state, encoded, run)
+            taps = run.tapped()
             if prompt is not None:
                 before = set(self.rows(state).keys)
                 state.start_objects(prompt)
@@ -181,15 +203,17 @@ class VOSSegmentor(TaskModel):
                 run.started = rows.having(set(rows.keys) - before)
                 fresh = rows.having({*fresh.keys, *run.started.keys})
             masks = self.feedback(state, logits)
+            if fed_back is not None and prompt is None:
+                masks = masks_of(fed_back, masks)
             if len(fresh) or prompt is not None:  # an object may start in a row that was not computed anew
                 with run.whose(fresh):
-                    self.memorize(state, self.encode_deep(features), masks, fresh, run)
+                    self.memorize(state, self.encode_deep(encoded), masks, fresh, run)
         state.masks = masks
         state.frame_index += 1
         state.ended = last
         grown = torch.zeros_like(state.active)
         grown[:, : known.shape[1]] = known & run.predicted
-        output = StepOutput(logits=logits, ids=state.ids.ids, notes=run.notes, known=grown, kind=kind)
+        output = StepOutput(logits=logits, ids=state.ids.ids, notes=run.notes, known=grown, kind=kind, taps=taps)
         for observer in self.observers:
             observer(output)
         return output
@@ -210,9 +234,11 @@ class VOSSegmentor(TaskModel):
                             labels=None if labels is None else labels[t])
 
     def running(self, state: VideoState, *, prompted: bool = False, last: bool = False,
-                labels: Tensor | None = None) -> AbstractContextManager[FrameRun]:
+                labels: Tensor | None = None,
+                features: Collection[str] | None = ()) -> AbstractContextManager[FrameRun]:
         """The run of a frame: stages that are called one by one are called inside."""
-        return FrameRun.begin(state, self.frame_policies, prompted=prompted, last=last, labels=labels)
+        return FrameRun.begin(state, self.frame_policies, prompted=prompted, last=last, labels=labels,
+                              features=features)
 
     def kind_of(self, state: VideoState, prompt: Prompt | None, last: bool) -> str:
         """What kind of frame comes next, for statistics; see :class:`StepOutput`."""
@@ -234,3 +260,10 @@ class VOSSegmentor(TaskModel):
         if mode == "tensor":
             return self.encode_deep(self.encode_shallow(inputs))
         raise InputError(f"mode {mode!r} is not known; videos are segmented by step(), see VOSSession")
+
+
+def masks_of(labels: Tensor, like: Tensor) -> Tensor:
+    """Labels (B, H, W) by channel as masks of the size, type and number (B, O, h, w) of others."""
+    channels = torch.arange(1, 1 + like.shape[1], device=labels.device)[:, None, None]
+    masks = (labels[:, None] == channels).to(like)
+    return masks if masks.shape == like.shape else F.interpolate(masks, size=like.shape[-2:], mode="nearest")

@@ -15,7 +15,7 @@ from ..decoders.refiner import resize
 from ..frame_run import FrameRun
 from ..gates import GateInput
 from ..memories import MemoryState
-from .base import VOSSegmentor
+from .base import LOGITS_TAP, VOSSegmentor
 
 # What is kept of a row in ``state.objects``.
 SCORE, FEATURE, TEMPLATE = "reuse.score", "reuse.feature", "reuse.template"
@@ -142,7 +142,9 @@ class ReuseGated(VOSSegmentor):
         if not len(rows):
             return self.background(state), rows
         decide = self.mix if run.training else self.choose
-        return decide(state, features, rows, run)
+        composed, computed = decide(state, features, rows, run)
+        run.tap(LOGITS_TAP, composed)
+        return composed, computed
 
     def choose(self, state: VideoState, features: Any, rows: Rows, run: FrameRun) -> tuple[Tensor, Rows]:
         """Inference: every row goes one way."""
