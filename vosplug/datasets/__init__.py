@@ -15,4 +15,5 @@ from .youtube_vis import YouTubeVISDataset
 from .youtube_vos import YouTubeVOSDataset
 
 __all__ = ["ClipBatchSampler", "ClipRequest", "DavisDataset", "FolderVideos", "MergedClips", "MixedClips",
-           "StaticImageClips", "UnlabelledClips", "VISClips", "VideoClips", "YouTubeVISDataset", "YouTubeVOSDataset", "synthetic"]
+           "StaticImageClips", "UnlabelledClips", "VISClips", "VideoClips", "YouTubeVISDataset", "YouTubeVOSDataset",
+           "synthetic"]

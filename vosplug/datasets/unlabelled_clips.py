@@ -61,7 +61,7 @@ class UnlabelledClips:
                  cache_mib: float = 0, decode_reduction: int = 1):
         check_choice("jump rule", jump_rule, tuple(JUMP_RULES))
         if (data_root is None) == (videos is None):
-            raise ConfigError("UnlabelledClips needs data_root, a folder of videos, or videos, a data set, and not both")
+            raise ConfigError("UnlabelledClips needs data_root, a folder of videos, or videos, a data set, not both")
         if videos is not None and (stills or sequences is not None):
             raise ConfigError("UnlabelledClips takes stills and sequences with data_root only")
         for name, value in {"max_objects": max_objects, "min_pixels": min_pixels, "skip_unit": skip_unit,

@@ -36,7 +36,8 @@ class VOSRunner(Runner):
     A checkpoint is a dict of tensors and plain values: ``state_dict`` (the weights to use: averaged ones with EMA),
     ``train_state_dict`` (with EMA: the weights that training goes on with), ``optimizer`` (with the loss scale),
     ``param_schedulers``, ``task_state_dict`` (where a task trains weights beside the model), ``ema`` and ``meta``
-    (iteration, stage, seed, processes, config, best score, class names). No state of random numbers is needed: every iteration seeds itself, and a clip is a function of its request.
+    (iteration, stage, seed, processes, config, best score, class names). No state of random numbers is needed: every
+    iteration seeds itself, and a clip is a function of its request.
 
     Args:
         stage: the stage.

@@ -1,5 +1,5 @@
-# Distillation without labels: 100,000 iterations on clips of still images, 130,000 on DAVIS and YouTube-VOS, 16 clips of
-# five frames each (2 GPUs, 8 clips each). Rates are AOT's, as the paper gives none. Masks of first frames alone are
+# Distillation without labels: 100,000 iterations on clips of still images, 130,000 on DAVIS and YouTube-VOS, 16 clips
+# of five frames each (2 GPUs, 8 clips each). Rates are AOT's, as the paper gives none. Masks of first frames alone are
 # read; clips are merged where all frames share one mask, which is where images stand still.
 optim_wrapper = dict(
     optimizer=dict(type="AdamW", lr=2e-4, weight_decay=0.07),

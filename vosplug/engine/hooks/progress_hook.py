@@ -2,8 +2,8 @@
 
 from mmengine.hooks import Hook
 
-from ...registry import HOOKS
 from ...models.segmentors.task_model import task_parts
+from ...registry import HOOKS
 from ...utils.checkpoint import unwrapped
 
 

@@ -54,8 +54,8 @@ class Pair:
             remedy = "a student with grid_factor=1, or over='cells' of an 'output'" if self.loss.columns == "keys" \
                 else "over='cells'"
             raise ConfigError(f"{loss} needs maps with the same {self.loss.columns}, but {self.student!r} of the "
-                              f"student has {widths[0]} and {self.teacher!r} of the teacher {widths[1]}: take {remedy}, "
-                              "or CKALoss")
+                              f"student has {widths[0]} and {self.teacher!r} of the teacher {widths[1]}: take "
+                              f"{remedy}, or CKALoss")
 
     def prepare(self, students: Mapping[str, Tap], teachers: Mapping[str, Tap]) -> None:
         """Let the loss make weights of its own."""
@@ -76,8 +76,8 @@ class Pair:
             ours, theirs = cells_of(ours), cells_of(theirs)
             if self.loss.columns in ("keys", "channels") and ours.shape[-1] != theirs.shape[-1]:
                 raise ConfigError(f"{type(self.loss).__name__}: {self.student!r} and {self.teacher!r} have "
-                                  f"{ours.shape[-1]} and {theirs.shape[-1]} {self.loss.columns} on this frame: let both "
-                                  "memories keep the same frames (train_gap), or take CKALoss")
+                                  f"{ours.shape[-1]} and {theirs.shape[-1]} {self.loss.columns} on this frame: let "
+                                  "both memories keep the same frames (train_gap), or take CKALoss")
         else:
             ours, theirs = ours.tensor, theirs.tensor
         return self.loss(ours, theirs) * self.loss.weight

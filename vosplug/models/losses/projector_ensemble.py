@@ -13,8 +13,8 @@ from .pair import PairLoss
 class ProjectorEnsembleLoss(PairLoss):
     """1 - cosine between the teacher's features and the mean of several projections of the student's, cell by cell.
 
-    A projector is a linear map to the teacher's channels and ReLU. They are trained with the student, and are no part of
-    it: a checkpoint to resume from holds them, the weights to use do not.
+    A projector is a linear map to the teacher's channels and ReLU. They are trained with the student, and are no part
+    of it: a checkpoint to resume from holds them, the weights to use do not.
 
     Args:
         projectors: how many; they differ by their first values.

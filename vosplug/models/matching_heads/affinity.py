@@ -12,7 +12,6 @@ from ..memories import MemoryEntry, MemoryState, joined
 from .base import MatchingHead
 from .best_affinities import BestAffinities
 
-
 WEIGHTS, OUTPUT = "readout.weights", "readout.output"  # features: (B, L, N), and (B, L, O Cv) of the objects
 
 

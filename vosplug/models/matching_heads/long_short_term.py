@@ -89,8 +89,9 @@ class LongShortTermTransformer(Propagation):
         super().__init__()
         self.out_channels = layers * key_channels
         self.positions = SinePositions(key_channels)
-        self.blocks = nn.ModuleList(LongShortTermBlock(key_channels, heads, hidden, radius, drop_path, layer_name(number))
-                                    for number in range(layers))
+        self.blocks = nn.ModuleList(
+            LongShortTermBlock(key_channels, heads, hidden, radius, drop_path, layer_name(number))
+            for number in range(layers))
         self.norms = nn.ModuleList(nn.LayerNorm(key_channels) for _ in range(layers))
 
     def run(self, x: Tensor, memories: Sequence[dict]) -> tuple[Tensor, list[Draft]]:

@@ -102,8 +102,8 @@ class Distillation:
                 pair.prepare(students, teachers)
         self.pairs, self.trained = pairs, nn.ModuleList(pair.loss for pair in pairs)
         if get_world_size() > 1 and any(True for _ in self.trained.parameters()):
-            raise NotImplementedError("losses with weights of their own (ProjectorEnsembleLoss) are trained by a single "
-                                      "process only: their gradients are not averaged over several")
+            raise NotImplementedError("losses with weights of their own (ProjectorEnsembleLoss) are trained by a "
+                                      "single process only: their gradients are not averaged over several")
 
     @torch.no_grad()
     def probe(self, model: nn.Module) -> tuple[dict[str, Tap], dict[str, Tap]]:
