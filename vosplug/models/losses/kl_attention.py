@@ -16,9 +16,9 @@ class KLAttentionLoss(PairLoss):
     """KL(teacher || student) of attention maps: what CKA is compared with in the paper's Fig. 4.
 
     Args:
-        over: of what the distribution is. ``keys``: of ``weights`` (B, L, N) as they are, mean over the cells; both need
-            the same keys. ``channels``: softmax over the channels of each cell, mean over the cells; both need the same
-            number. ``cells``: softmax over the cells of the mean square of their channels, standardised: where a map
+        over: of what the distribution is. ``keys``: of ``weights`` (B, L, N) as they are, mean over the cells; both
+            need the same keys. ``channels``: softmax over the channels of each cell, mean over the cells; both need as
+            many. ``cells``: softmax over the cells of the mean square of their channels, standardised: where a map
             has its energy; channels may differ.
         temperature: of the softmax.
         weight: of the loss in the sum.
