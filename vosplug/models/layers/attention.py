@@ -35,7 +35,8 @@ def attention_weights(query: Tensor, keys: Sequence[Tensor]) -> Tensor:
 def attend(query: Tensor, keys: Sequence[Tensor], values: Sequence[Tensor]) -> Tensor:
     """softmax(Q K^T / sqrt(D)) V over the tokens of all frames together.
 
-    Frames are never joined into one tensor. Outside training, queries come in chunks that bound the extra memory.
+    Frames are never joined into one tensor. Float32 inference on the CPU runs in the compiled kernel, which makes no
+    map of scores; else queries come, outside training, in chunks that bound the extra memory.
 
     Args:
         query: (R, heads, L, D).
@@ -46,6 +47,8 @@ def attend(query: Tensor, keys: Sequence[Tensor], values: Sequence[Tensor]) -> T
         (R, heads, L, Dv).
     """
     rows, heads, length = query.shape[:3]
+    if takes_kernel(query, *keys, *values):
+        return split_heads(in_kernel(query, keys, values), heads)
     lengths = [key.shape[2] for key in keys]
     step = length if torch.is_grad_enabled() else max(1, MAX_SCORES // (rows * heads * sum(lengths)))
     parts = []
@@ -58,6 +61,21 @@ def attend(query: Tensor, keys: Sequence[Tensor], values: Sequence[Tensor]) -> T
             read = read + part.to(value.dtype) @ value
         parts.append(read)
     return parts[0] if len(parts) == 1 else torch.cat(parts, dim=2)
+
+
+def takes_kernel(*tensors: Tensor) -> bool:
+    """Whether the compiled attention takes these; the operators are loaded here, where attention is needed."""
+    from ...ops.deformable_attention.dense import runs_compiled
+
+    return runs_compiled(*tensors)
+
+
+def in_kernel(query: Tensor, keys: Sequence[Tensor], values: Sequence[Tensor]) -> Tensor:
+    """:func:`attend` by the compiled kernel: (R, L, heads*Dv)."""
+    from ...ops.deformable_attention.dense import dense_attention
+
+    rows = (merge_heads(query), [merge_heads(key) for key in keys], [merge_heads(value) for value in values])
+    return dense_attention(*rows, query.shape[1], query.shape[-1] ** -0.5)
 
 
 class SelfAttention(nn.Module):

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from ..frame_run import current_run
 from ..layers.propagation import to_tokens
 
-LayerTokens = tuple[Tensor, Tensor]  # keys (R, N, Ck) and values (R, N, Cv) of one layer and frame
+LayerTokens = tuple[Tensor, ...]  # of one layer and frame: keys (R, N, Ck) and values (R, N, Cv), or what a head names
 Draft = tuple[Tensor, ...]  # what a block needs to make keys and values once the masks are known
 OUTPUT = "propagation.output"  # feature: what all layers give to the decoder
 
@@ -27,7 +27,12 @@ class Propagation(nn.Module):
     Attributes:
         blocks: the layers; each has a method ``complete(draft, identity)``.
         out_channels: of what :meth:`forward` returns.
+        tensors: names of what the memory keeps of a layer and a frame: keys and values, by default.
+        recent_only: those of them that are read of the last frame alone.
     """
+
+    tensors: tuple[str, ...] = ("k", "v")
+    recent_only: tuple[str, ...] = ()
 
     blocks: nn.ModuleList
     out_channels: int

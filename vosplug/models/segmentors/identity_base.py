@@ -231,7 +231,8 @@ class IdentitySegmentor(VOSSegmentor):
             tokens = self.matching_head.complete(features.drafts_of(rows), identity)
         if not run.last:
             state.memory.write(state.frame_index, rows, tokens, grid=tuple(features.context.shape[-2:]),
-                               prompted=run.prompted)
+                               prompted=run.prompted, names=self.matching_head.tensors,
+                               recent_only=self.matching_head.recent_only)
 
     def embed(self, masks: Tensor, rows: Rows, groups: IdentityGroups, run: FrameRun) -> Tensor:
         """Identity embedding (R, C, h, w) of masks (B, O, H, W); in training perhaps of the true labels."""
