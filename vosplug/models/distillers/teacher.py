@@ -13,6 +13,7 @@ from ...utils.checkpoint import load_weights
 from ...utils.config_check import declare_keys
 from ...utils.configs import load_config
 from ...utils.errors import ConfigError, VosplugError, did_you_mean
+from ..layers.aggregate import hard_labels
 from .grids import Grid
 
 RANDOM = "random"
@@ -108,4 +109,4 @@ class Teacher:
     @torch.no_grad()
     def labels(self, logits: Tensor) -> Tensor:
         """Hard labels (B, H, W) by channel at the size of the student's frames, of its own logits."""
-        return self.model.data_preprocessor.restore(logits, self.grid.geometry).argmax(dim=1)
+        return hard_labels(self.model.data_preprocessor.restore(logits, self.grid.geometry))

@@ -41,6 +41,18 @@ def hide_inactive(logits: Tensor, active: Tensor) -> Tensor:
     return logits.masked_fill(off[:, :, None, None], float("-inf"))
 
 
+def hard_labels(logits: Tensor) -> Tensor:
+    """Arg-max over the channels of (B, C, H, W), the first of several: (B, H, W) int64.
+
+    Several times faster on a CPU than torch's over an axis that is not the last.
+    """
+    best = logits.amax(dim=1)
+    labels = torch.zeros_like(best, dtype=torch.long)
+    for channel in range(logits.shape[1] - 1, -1, -1):
+        labels.masked_fill_(logits[:, channel] == best, channel)
+    return labels
+
+
 def hard_masks(logits: Tensor) -> Tensor:
     """Logits (B, O + 1, H, W) -> (B, O, H, W) masks of the same type: 1 for the most probable object, 0 elsewhere."""
     channels = torch.arange(1, logits.shape[1], device=logits.device)[:, None, None]

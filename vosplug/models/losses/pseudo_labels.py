@@ -3,6 +3,7 @@
 from torch import Tensor, nn
 
 from ...registry import LOSSES
+from ..layers.aggregate import hard_labels
 from .pair import PairLoss
 
 DEFAULT = (dict(type="BootstrappedCE", start_warm=0, end_warm=0.5, top_p=0.15, weight=0.5),
@@ -28,5 +29,5 @@ class PseudoLabelLoss(PairLoss):
 
     def compare(self, student: Tensor, teacher: Tensor) -> Tensor:
         """(B, O + 1, h, w) logits of both -> scalar."""
-        labels = teacher.argmax(dim=1)
+        labels = hard_labels(teacher)
         return sum(loss.pixels(student, labels) * loss.weight for loss in self.losses)

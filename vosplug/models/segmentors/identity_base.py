@@ -12,7 +12,7 @@ from ...structures import Prompt, ReferencePrediction, Rows, VideoState
 from ...utils.errors import ConfigError
 from ..backbones.sparse_convs import SparsePart
 from ..frame_run import FrameRun, current_run, working_on
-from ..layers.aggregate import full_precision, hide_inactive
+from ..layers.aggregate import full_precision, hard_labels, hide_inactive
 from ..matching_heads.propagation import Draft
 from .base import VOSSegmentor
 from .identity_groups import IdentityGroups, IdentitySlots
@@ -206,7 +206,7 @@ class IdentitySegmentor(VOSSegmentor):
 
         Masks that were given for the size of the frames stay as they are.
         """
-        labels = logits.argmax(dim=1, keepdim=True).to(logits.dtype)
+        labels = hard_labels(logits)[:, None].to(logits.dtype)
         if tuple(labels.shape[-2:]) != state.frame_size:
             labels = F.interpolate(labels, size=state.frame_size, mode="nearest")
         masks = one_hot(labels[:, 0], state.num_objects).to(logits.dtype)

@@ -174,11 +174,12 @@ class Distillation:
         return region_prompt(model.data_preprocessor.denormalize(inputs[:, 0]), seed, **self.region_options)
 
     def unroll(self, model: nn.Module, clip: Tensor, prompt: Prompt, student_names: Collection[str] | None,
-               teacher_names: Collection[str] | None) -> Iterator[tuple[StepOutput, StepOutput, Tensor]]:
+               teacher_names: Collection[str] | None) -> Iterator[tuple[StepOutput, StepOutput, Tensor | None]]:
         """Step both models through a clip (B, T, 3, H, W), the teacher first.
 
         Yields:
-            Outputs of student and teacher, and the teacher's hard labels (B, H, W) by channel.
+            Outputs of student and teacher, and the teacher's hard labels (B, H, W) by channel; None for the first
+            frame, whose masks are given.
         """
         teacher, count = self.teacher, clip.shape[1]
         seen = teacher.frames(clip, model)
@@ -187,7 +188,7 @@ class Distillation:
         for t in range(count):
             mine, its = prompts if t == 0 else (None, None)
             shown = teacher.step(theirs, seen[:, t], its, last=t == count - 1, features=teacher_names)
-            labels = teacher.labels(shown.logits)
+            labels = None if t == 0 else teacher.labels(shown.logits)
             output = model.step(ours, clip[:, t], mine, last=t == count - 1, features=student_names,
                                 fed_back=labels if self.leads else None)
             yield output, shown, labels
