@@ -219,7 +219,8 @@ class VOSSegmentor(TaskModel):
         return output
 
     def unroll(self, clip: Tensor, prompts: Sequence[Prompt | None], *, labels: Sequence[Tensor] | None = None,
-               state: VideoState | None = None) -> Iterator[StepOutput]:
+               state: VideoState | None = None,
+               features: Collection[str] | None = ()) -> Iterator[StepOutput]:
         """Step through a batch of clips.
 
         Args:
@@ -227,11 +228,12 @@ class VOSSegmentor(TaskModel):
             prompts: T prompts, or None where nothing starts.
             labels: T true labels, see :meth:`step`.
             state: of the videos; that of new training clips by default.
+            features: see :meth:`step`.
         """
         state = self.init_state(len(clip), training=True) if state is None else state
         for t in range(clip.shape[1]):
             yield self.step(state, clip[:, t], prompts[t], last=t == clip.shape[1] - 1,
-                            labels=None if labels is None else labels[t])
+                            labels=None if labels is None else labels[t], features=features)
 
     def running(self, state: VideoState, *, prompted: bool = False, last: bool = False,
                 labels: Tensor | None = None,
