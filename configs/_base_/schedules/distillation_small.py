@@ -9,7 +9,7 @@ param_scheduler = [
     dict(type="LinearLR", start_factor=0.02, begin=0, end=30),
     dict(type="CosineAnnealingLR", eta_min_ratio=0.02, begin=0.4),
 ]
-train_cfg = dict(max_iters=320)
+train_cfg = dict(max_iters=300)
 clip = dict(length=3, max_skip=5)
 data_root = "data/synthetic/davis"
 unlabelled = dict(type="UnlabelledClips", videos=dict(type="DavisDataset", data_root=data_root, split="train"),
@@ -19,8 +19,8 @@ train_dataloader = dict(
         type="MixedClips",
         datasets=[dict(type="SyntheticClips", size=(129, 129), max_objects=3, options=dict(objects=(2, 3), late=0.0)),
                   unlabelled]),
-    weights=[0.7, 0.3], batch_size=3, num_workers=1)
-curriculum = [dict(begin=0.7, length=4, batch_size=2)]
+    weights=[0.7, 0.3], batch_size=2, num_workers=1)
+curriculum = [dict(begin=0.7, length=4)]
 test_dataset = dict(type="DavisDataset", data_root=data_root, split="val", year="2017")
 test_evaluator = dict(type="DavisMetric")
 test_session = dict(max_short_side=240)
