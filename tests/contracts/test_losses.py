@@ -9,7 +9,16 @@ from vosplug.models.losses.base import ClipLoss, NoteLoss, PixelLoss, WorkLoss
 from vosplug.models.losses.tracklet_matching import TrackletTargets
 from vosplug.models.tracklets import InteractionOutput
 from vosplug.registry import LOSSES, SEGMENTORS, TASKS, VIS_SEGMENTORS
-from vosplug.structures import ClipRecord, Decision, ReferencePrediction, RowLogits, ScoreChange, Work
+from vosplug.structures import (
+    ClipRecord,
+    Decision,
+    MaskTransition,
+    ReferencePrediction,
+    RowLogits,
+    ScoreChange,
+    TemplateMask,
+    Work,
+)
 
 from .helpers import build_model, training_batch
 from .parts import cases, is_ours, record_of, rows_of
@@ -79,12 +88,14 @@ def clip_with_notes():
     labels[:, 1:5, 1:4], labels[:, 4:7, 5:7] = 1, 2
     truth = torch.stack([labels[0] == 1, labels[0] == 2]).float()[:, None]
     share, probability = torch.tensor(0.9), torch.tensor([0.2, 0.9])
-    single, delta, whole = (torch.randn(*size, 8, 8, generator=draw) for size in ((2, 1), (2, 1), (1, 3)))
-    learnt = [x.requires_grad_() for x in (share, probability, single, delta, whole)]
+    single, delta, whole, change = (torch.randn(*size, 8, 8, generator=draw)
+                                    for size in ((2, 1), (2, 1), (1, 3), (2, 2)))
+    learnt = [x.requires_grad_() for x in (share, probability, single, delta, whole, change)]
     yes, no = torch.ones(2, dtype=torch.bool), torch.zeros(2, dtype=torch.bool)
     notes = [Work("layer", 10, 0, 100, chosen=share * 100, decided=100), RowLogits(rows, single),
              Decision(rows.keys, reused=yes, probability=probability, forced=no, iou=torch.tensor([0.8, float("nan")])),
-             ScoreChange(rows, delta, score=truth.roll(1, -1), truth=truth),
+             ScoreChange(rows, delta, score=truth.roll(1, -1), truth=truth), TemplateMask(rows, single),
+             MaskTransition(rows, change[..., ::2, ::2], before=truth[..., ::2, ::2].roll(1, -1)),
              ReferencePrediction(whole, clips=torch.tensor([True]))]
     return record_of(torch.randn(1, 3, 8, 8, generator=draw), labels, notes), learnt
 

@@ -14,6 +14,7 @@ FILES = {
     "DUTS": ("DUTS-TR-Image/{}.jpg", "DUTS-TR-Mask/{}.png"),
     "ECSSD": ("images/{}.jpg", "ground_truth_mask/{}.png"),
     "FSS-1000": ("cat/{}.jpg", "cat/{}.png"),
+    "HKU-IS": ("imgs/{}.png", "gt/{}.png"),
     "HRSOD": ("HRSOD_train/{}.jpg", "HRSOD_train_mask/{}.png"),
     "BIG": ("{}_im.jpg", "{}_gt.png"),
     "flat": ("{}.jpg", "{}.png"),

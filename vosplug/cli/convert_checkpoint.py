@@ -20,7 +20,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("target", help="where the converted checkpoint is written")
     parser.add_argument("--config", help="config whose model has to accept the weights (default: the family's own)")
     parser.add_argument("--backbone", metavar="RESNET.pth",
-                        help="weights of the backbone, for families whose published files lack them (frtm, reuse_vos)")
+                        help="weights of the backbone, if the published file lacks them (frtm, reuse_vos)")
     return parser
 
 
@@ -41,7 +41,8 @@ def main(argv: list[str] | None = None) -> None:
     if Path(args.target).resolve() == Path(args.source).resolve():
         raise InputError(f"{args.target} is the source, which would be overwritten: choose another target")
     backbone = args.backbone and model_state(load_checkpoint_file(args.backbone))
-    own = converter.weights_of(load_checkpoint_file(args.source))
+    # Files of trainings hold statistics and the like beside the weights.
+    own = converter.weights_of(load_checkpoint_file(args.source, strangers=True))
     result = converter.convert(converter.with_backbone(own, backbone))
     if result.unknown:
         raise CheckpointError(f"{args.source} is not a {args.family} checkpoint, or a variant that is not known: "

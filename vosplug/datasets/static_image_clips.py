@@ -31,8 +31,9 @@ class StaticImageClips:
     Args:
         data_root: folder of the set, see ``layout``.
         layout: ``DUTS`` (``*-Image`` and ``*-Mask``), ``ECSSD`` (``images``, ``ground_truth_mask``), ``FSS-1000``
-            (``<class>/1.jpg, 1.png``), ``HRSOD`` (``X`` and ``X_mask``), ``BIG`` (``*_im.*``, ``*_gt.png``) or ``flat``
-            (``X.jpg`` beside ``X.png``), which is accepted in place of every layout but ``FSS-1000``.
+            (``<class>/1.jpg, 1.png``), ``HKU-IS`` (``imgs``, ``gt``), ``HRSOD`` (``X`` and ``X_mask``), ``BIG``
+            (``*_im.*``, ``*_gt.png``) or ``flat`` (``X.jpg`` beside ``X.png``, as MSRA10K has them), which is accepted
+            in place of every layout but ``FSS-1000``.
         transforms: configs of clip transforms, or the name of a pipeline of :mod:`vosplug.datasets.pipelines`:
             ``stcn``, ``aot`` or ``deaot``.
         size: side of the square clips of the pipeline (384 for ``stcn``, 465 for the others if not given); checked

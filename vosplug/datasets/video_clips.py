@@ -39,7 +39,7 @@ class VideoClips:
         skip_unit: how many frames lie between two annotated ones; ``max_skip`` of a request is divided by it. 5 for
             YouTube-VOS, so that a distance means the same time in all sets.
         jump_rule: ``stcn``; ``distinct`` (no frame twice), for clips that are long beside their videos; ``anywhere``:
-            frames of the whole video in random order; ``aot``.
+            frames of the whole video in random order; ``aot``; ``neighbours``: frames that follow one another.
         reverse: probability of reversed time.
         retries: how many choices of frames are tried per video.
         late_objects: objects that appear after the first frame may be chosen too; they have ``first_frames > 0``.

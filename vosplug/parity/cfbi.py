@@ -79,15 +79,13 @@ class CFBIParity:
     def build(self) -> nn.Module:
         """The model with the weights of the manifest, loaded strictly."""
         state, sizes = self.converted()
-        whole = load_config(CFBIConverter.model_config)
+        model = load_config(CFBIConverter.model_config).model
         radii = sorted(self.settings.get("multi_local_distance", (2, 4, 6, 8, 10, 12)))
-        whole.merge_from_dict({**{f"model.{place}": size for place, size in sizes.items()},
-                               "model.encoder.backbone.output_stride": self.settings["output_stride"],
-                               "model.encoder.neck.dropout": 0.0,
-                               "model.decoder.slots_per_pass": None,
-                               "model.matching_head.windows": (radii[-1], *radii[:-1]),
-                               "model.matching_head.global_stride": self.settings.get("global_atrous_rate", 1)})
-        model = SEGMENTORS.build(whole.model)
+        self.manifest.adapt(model, {**sizes, "encoder.backbone.output_stride": self.settings["output_stride"],
+                                    "encoder.neck.dropout": 0.0, "decoder.slots_per_pass": None,
+                                    "matching_head.windows": (radii[-1], *radii[:-1]),
+                                    "matching_head.global_stride": self.settings.get("global_atrous_rate", 1)})
+        model = SEGMENTORS.build(model)
         load_weights(model, state)
         return model.to(self.dtype).eval()
 

@@ -32,8 +32,8 @@ class STCNParity:
         """The model with the weights of the manifest, loaded strictly."""
         options = self.manifest.hyperparameters
         cfg = load_config(STCNConverter.model_config).model
-        cfg.matching_head.top_k = options["top_k"]
-        cfg.memory.update(every=options["mem_every"], include_last=options["include_last"], max_tokens=None)
+        self.manifest.adapt(cfg, {"matching_head.top_k": options["top_k"], "memory.every": options["mem_every"],
+                                  "memory.include_last": options["include_last"], "memory.max_tokens": None})
         model = SEGMENTORS.build(cfg)
         conversion = STCNConverter().convert({k: torch.from_numpy(v) for k, v in self.manifest.weights().items()})
         if conversion.unknown or conversion.dropped:

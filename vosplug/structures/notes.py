@@ -56,7 +56,8 @@ class Decision:
     """What a gate decided for the rows of a frame.
 
     Attributes:
-        keys: whose rows, see :class:`~vosplug.structures.Rows`.
+        keys: whose rows, see :class:`~vosplug.structures.Rows`; objects of a group of AOT's, ``(video, "group 0")``,
+            decide together.
         reused: (R,) bool on the CPU, rows for which the frame was not computed.
         probability: (R,) of reuse, differentiable in training; None for gates that have none.
         forced: (R,) bool on the CPU, rows that left no choice (objects that start, ...).
@@ -95,6 +96,34 @@ class RowLogits:
     Attributes:
         rows: the R rows.
         logits: (R, K, h, w).
+    """
+
+    rows: Rows
+    logits: Tensor
+
+
+@dataclass
+class MaskTransition:
+    """How the mask of each row was predicted to change since the frame before, in training.
+
+    Attributes:
+        rows: the R rows.
+        change: (R, 2, h, w) predicted change of background and object.
+        before: (R, 1, h, w) mask that was estimated for the frame before.
+    """
+
+    rows: Rows
+    change: Tensor
+    before: Tensor
+
+
+@dataclass
+class TemplateMask:
+    """What a template alone says of the mask of each row, in training.
+
+    Attributes:
+        rows: the R rows.
+        logits: (R, 1, h, w).
     """
 
     rows: Rows

@@ -22,7 +22,8 @@ class Backbone(nn.Module):
     :meth:`finish` at the end of its constructor.
 
     Args:
-        freeze_norm_stats: batch norms use their running statistics in training too, as STCN and XMem train.
+        freeze_norm_stats: batch norms use their running statistics in training too, as STCN and XMem train. Those of
+            frozen stages always do.
 
     Attributes:
         steps: names of the steps, in order.
@@ -37,7 +38,7 @@ class Backbone(nn.Module):
 
     def __init__(self, freeze_norm_stats: bool = True):
         super().__init__()
-        self.freeze_norm_stats = freeze_norm_stats
+        self.freeze_norm_stats, self.frozen_stages = freeze_norm_stats, 0
         self.steps: tuple[str, ...] = ()
         self.levels: dict[str, Level] = {}
 
@@ -97,10 +98,15 @@ class Backbone(nn.Module):
         self.reset_parameters()
         if weights:
             self.load_pretrained(weights)
-        for stage in self.stages[: frozen_stages + 1] if frozen_stages else ():
-            for module in stage:
-                module.requires_grad_(False)
+        self.frozen_stages = frozen_stages
+        for module in self.frozen():
+            module.requires_grad_(False)
         self.train()  # a new module is in training mode without having been told so
+
+    def frozen(self) -> list[nn.Module]:
+        """The modules of the stages that are not trained."""
+        stages = self.stages[: self.frozen_stages + 1] if self.frozen_stages else ()
+        return [module for stage in stages for module in stage]
 
     def reset_parameters(self) -> None:
         """He initialisation of all convolutions."""
@@ -149,8 +155,17 @@ class Backbone(nn.Module):
 
     def train(self, mode: bool = True) -> "Backbone":
         super().train(mode)
-        if mode and self.freeze_norm_stats:
-            for module in self.modules():
+        for part in ([self] if self.freeze_norm_stats else self.frozen()) if mode else ():
+            for module in part.modules():
                 if isinstance(module, nn.modules.batchnorm._BatchNorm):
                     module.eval()
         return self
+
+
+def level_of_stride(levels: Mapping[str, Level], stride: int, method: str) -> str:
+    """Name of the last level of a stride; :class:`ConfigError` that ``method`` lacks it if there is none."""
+    names = [name for name, level in levels.items() if level.stride == stride]
+    if not names:
+        raise ConfigError(f"{method} needs a level of stride {stride}, but the backbone has "
+                          f"{', '.join(f'{name} ({level.stride})' for name, level in levels.items())}")
+    return names[-1]

@@ -54,7 +54,15 @@ class Bottleneck(nn.Module):
         return conv_norm_relu(self.conv3, self.bn3, out, shortcut=carried(x, self.downsample))
 
 
-BLOCKS = {"basic": BasicBlock, "bottleneck": Bottleneck}
+class HalfDilatedBlock(BasicBlock):
+    """A basic block of which the second convolution alone is dilated (TTVOS)."""
+
+    def __init__(self, in_channels: int, width: int, stride: int, dilation: int, norm: dict, bias: bool):
+        super().__init__(in_channels, width, stride, dilation, norm, bias)
+        self.conv1.padding = self.conv1.dilation = (1, 1)
+
+
+BLOCKS = {"basic": BasicBlock, "bottleneck": Bottleneck, "half_dilated": HalfDilatedBlock}
 
 
 def shortcut(in_channels: int, out_channels: int, stride: int, norm: dict, bias: bool) -> nn.Sequential | None:
@@ -91,7 +99,8 @@ class ResNet(Backbone):
         stem_pool: a 3x3 max-pooling of stride 2 follows the stem; without it the first stage has stride 2.
         stem_levels: the first convolution (``c1``, stride 2) and what is pooled (``stem``, stride 4) are levels too.
         widths: of the three or four stages (times 4 at the output of bottlenecks).
-        block: ``basic`` or ``bottleneck``; by ``depth`` if None.
+        block: ``basic``, ``bottleneck`` or ``half_dilated`` (a basic block of which the second convolution alone is
+            dilated); by ``depth`` if None.
         blocks: number of blocks per stage; by ``depth`` if None.
         norm: config of the norms, see :func:`~vosplug.models.layers.build.build_norm`.
         bias: convolutions have biases.
@@ -181,6 +190,6 @@ def resolve_depth(depth: int | None, block: str | None, blocks: tuple | None, st
     block, blocks = block or default_block, tuple(blocks or (default_blocks or ())[:stages])
     if block not in BLOCKS or len(blocks) != stages:
         count = {3: "three", 4: "four"}[stages]
-        raise ConfigError(f"ResNet needs depth, or block ('basic' or 'bottleneck') and blocks ({count} numbers); "
+        raise ConfigError(f"ResNet needs depth, or block ({', '.join(BLOCKS)}) and blocks ({count} numbers); "
                           f"got block={block!r}, blocks={blocks}")
     return BLOCKS[block], blocks

@@ -41,6 +41,7 @@ class FPNDecoder(nn.Module):
         context: the projected frame is decoded beside the propagated features (AOT), or not (DeAOT).
 
     Attributes:
+        out_channels: of :meth:`coarse`.
         stride: of the logits.
     """
 
@@ -52,6 +53,7 @@ class FPNDecoder(nn.Module):
                               f"first, got {tuple(skips)}")
         self.context = context
         self.skips = tuple(skips)
+        self.out_channels = channels
         self.stride = levels[skips[-1]].stride
         widths = (channels, channels // 2, channels // 2)
         inputs = (channels, channels, channels // 2)

@@ -17,9 +17,12 @@ from .reference import ReferenceLoss
 from .reuse import DeltaLoss, GateProbabilityLoss, GateRateLoss
 from .soft_jaccard import SoftJaccardLoss
 from .sparsity import ComputationLoss, SparsityLoss
+from .template_mask import TemplateMaskLoss
 from .tracklet_loss import TrackletLoss
+from .transition import TransitionLoss
 
 __all__ = ["BootstrappedBCE", "BootstrappedCE", "CKALoss", "ClipLoss", "ComputationLoss", "DeltaLoss", "DiceLoss",
            "GateProbabilityLoss", "GateRateLoss", "InterObjectLoss", "IntraObjectLoss", "KLAttentionLoss",
            "KLLogitLoss", "NoteLoss", "ObjectBCE", "PairLoss", "PixelLoss", "ProjectorEnsembleLoss", "PseudoLabelLoss",
-           "ReferenceLoss", "SoftJaccardLoss", "SparsityLoss", "TrackletLoss", "WorkLoss"]
+           "ReferenceLoss", "SoftJaccardLoss", "SparsityLoss", "TemplateMaskLoss", "TrackletLoss", "TransitionLoss",
+           "WorkLoss"]

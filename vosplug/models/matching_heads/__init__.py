@@ -11,7 +11,8 @@ from .long_short_term import LongShortTermTransformer
 from .propagation import Propagation
 from .sst_encoder import SSTEncoder
 from .template import TemplateMatching
+from .template_attention import TemplateAttention
 
 __all__ = ["AffinityMatching", "AnisotropicL2Matching", "BestAffinities", "GatedPropagation", "GlobalLocalMatching",
            "L2Matching", "LocalityPrior", "LongShortTermTransformer", "MatchingHead", "Propagation", "SSTEncoder",
-           "TemplateMatching"]
+           "TemplateAttention", "TemplateMatching"]

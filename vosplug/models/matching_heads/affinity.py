@@ -71,11 +71,13 @@ class AffinityMatching(MatchingHead):
         value = entries[0]["value"]
         out = value.new_zeros(len(rows), value.shape[2], grid[0] * grid[1])
         run = current_run()
+        counts = run is None or not run.nobody
         for members, used in groups_of_objects(entries, rows):
             parts, weights = [], []
             for affinity, share in self.affinities(queries, used, grid, frame):
                 parts.append(self.read(affinity, used, members, rows))
-                memory.note_reading(used, lambda a=affinity, u=used: mass(a, u), share)
+                if counts:
+                    memory.note_reading(used, lambda a=affinity, u=used: mass(a, u), share)
                 if run is not None and run.asks(WEIGHTS):
                     weights.append(dense(affinity, sum(entry.tokens for entry in used)))
             if weights:

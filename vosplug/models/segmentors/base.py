@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from ...registry import LOSSES, MEMORIES
 from ...structures import Geometry, Level, Prompt, Rows, StepOutput, VideoState
+from ...structures.rows import Key
 from ...utils.errors import InputError
 from ..frame_run import FramePolicy, FrameRun
 from ..layers.aggregate import clamped_logit, full_precision, soft_aggregate, write_prompt
@@ -54,9 +55,11 @@ class VOSSegmentor(TaskModel):
         frame_policies: what decides about frames before they are processed, see :class:`~..frame_run.FramePolicy`.
         observers: called with every :class:`StepOutput`, for statistics and plots.
         cut: where a reuse gate may cut the method in two; None if it cannot be cut.
+        prompts_renew: a frame that starts objects is memorised for all rows, so that a gate has no choice there.
     """
 
     cut: Cut | None = None
+    prompts_renew = False
 
     def __init__(self, preprocessor: dict, memory: dict | None = None, losses: list[dict] | None = None,
                  init_cfg: dict | None = None):
@@ -102,13 +105,17 @@ class VOSSegmentor(TaskModel):
         """(B, C, h, w) map of the shallow features that a reuse gate looks at; only of methods with a ``cut``."""
         raise NotImplementedError(f"{type(self).__name__} has no early features")
 
-    def row_masks(self, masks: Tensor, rows: Rows) -> Tensor:
+    def row_masks(self, state: VideoState, masks: Tensor, rows: Rows) -> Tensor:
         """(B, O, H, W) masks of objects -> (R, 1, H, W) masks of rows."""
         return rows.gather(masks)[:, None]
 
-    def certain_rows(self, masks: Tensor) -> Tensor:
-        """Logits (R, K, h', w'), as :meth:`decode_fine` gives them, that say what masks (R, 1, H, W) say."""
-        return clamped_logit(masks)
+    def certain_rows(self, state: VideoState, masks: Tensor, rows: Rows) -> Tensor:
+        """Logits (R, K, h', w'), as :meth:`decode_fine` gives them, that say what masks (B, O, H, W) of objects say."""
+        return clamped_logit(self.row_masks(state, masks, rows))
+
+    def shared_keys(self, state: VideoState, ids: Collection[int]) -> set[Key]:
+        """Keys of the rows that the objects ``ids`` share with others; none where each row is one object's own."""
+        return set()
 
     def give(self, state: VideoState, logits: Tensor, prompt: Prompt, run: FrameRun) -> Tensor:
         """Make given masks certain in composed ``logits`` (B, O_before + 1, h', w'): (B, O + 1, h', w')."""

@@ -1,6 +1,6 @@
 """What AOT and DeAOT share: objects as identities, propagated together."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -8,13 +8,14 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ...registry import BACKBONES, DECODERS, ENCODERS, LAYERS, MATCHING_HEADS
-from ...structures import Prompt, ReferencePrediction, Rows, VideoState
+from ...structures import Level, Prompt, ReferencePrediction, Rows, VideoState
+from ...structures.rows import Key
 from ...utils.errors import ConfigError
 from ..backbones.sparse_convs import SparsePart
 from ..frame_run import FrameRun, current_run, working_on
-from ..layers.aggregate import full_precision, hard_labels, hide_inactive
+from ..layers.aggregate import clamped_logit, full_precision, hard_labels, hide_inactive
 from ..matching_heads.propagation import Draft
-from .base import VOSSegmentor
+from .base import Cut, VOSSegmentor
 from .identity_groups import IdentityGroups, IdentitySlots
 
 MERGE_EPSILON = 1e-5
@@ -74,7 +75,7 @@ class IdentitySegmentor(VOSSegmentor):
 
     Rows are groups of at most ``max_objects`` objects. A frame that starts objects goes through the propagation a
     second time, with the given masks and itself as its memory, in every group. What is fed back are hard labels of the
-    size of the video.
+    size of the video. The objects of a group are one row, so behind a reuse gate they decide together.
 
     Args:
         preprocessor, memory, losses, init_cfg: see :class:`~.base.VOSSegmentor`.
@@ -89,6 +90,7 @@ class IdentitySegmentor(VOSSegmentor):
     """
 
     sparse_parts = SPARSE_PARTS
+    prompts_renew = True
 
     def __init__(self, preprocessor: dict, encoder: dict, identity_bank: dict, matching_head: dict, memory: dict,
                  decoder: dict, max_objects: int = 10, shuffle_identities: bool = True, labels_in_memory: float = 0.0,
@@ -104,6 +106,8 @@ class IdentitySegmentor(VOSSegmentor):
         self.matching_head = MATCHING_HEADS.build(matching_head, key_channels=channels)
         self.decoder = DECODERS.build(decoder, value_channels=self.matching_head.out_channels,
                                       context_channels=channels, levels=self.encoder.levels, outputs=max_objects + 1)
+        self.cut = Cut(early=self.encoder.levels[self.encoder.upto],
+                       coarse=Level(self.decoder.out_channels, stride))
         self.slots = IdentitySlots(max_objects)
         self.shuffle_identities = shuffle_identities
         self.labels_in_memory = labels_in_memory
@@ -125,6 +129,21 @@ class IdentitySegmentor(VOSSegmentor):
         """The groups."""
         return self.groups(state).rows
 
+    def shared_keys(self, state: VideoState, ids: Collection[int]) -> set[Key]:
+        """Keys of the groups of some objects."""
+        groups = self.groups(state)
+        rows = groups.row[:, [state.ids.channel(value) for value in ids]].flatten().tolist()
+        return {groups.rows.keys[row] for row in rows if row >= 0}
+
+    def row_masks(self, state: VideoState, masks: Tensor, rows: Rows) -> Tensor:
+        """(B, O, H, W) masks of objects -> (R, 1, H, W) masks of groups: what any of their objects has."""
+        return 1 - self.groups(state).planes(masks, rows, self.slots.max_objects)[:, :1]
+
+    def certain_rows(self, state: VideoState, masks: Tensor, rows: Rows) -> Tensor:
+        """Logits (R, max_objects + 1, h', w') that say what masks (B, O, H, W) of objects say, about each place."""
+        planes, stride = self.groups(state).planes(masks, rows, self.slots.max_objects), self.decoder.stride
+        return clamped_logit(F.avg_pool2d(planes, stride + 1, stride, stride // 2, count_include_pad=False))
+
     def remove_objects(self, state: VideoState, ids: list[int]) -> None:
         """Stop tracking objects: their identities are retired; a group that is left empty goes with its memory."""
         left = self.groups(state).columns_without([state.ids.channel(value) for value in ids])
@@ -142,6 +161,10 @@ class IdentitySegmentor(VOSSegmentor):
         if features.context is None:
             features.pyramid, features.context = self.encoder.deep(features.pyramid)
         return features
+
+    def early(self, features: PropagationFeatures) -> Tensor:
+        """The last of the finer levels."""
+        return features.pyramid[self.encoder.upto]
 
     def decode_coarse(self, state: VideoState, features: PropagationFeatures, rows: Rows) -> Tensor:
         """Propagate, and decode at the stride of the keys: (R, C, h, w). Groups with equal memories run together."""

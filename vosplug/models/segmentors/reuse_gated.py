@@ -14,6 +14,7 @@ from ...utils.errors import ConfigError, InputError, did_you_mean
 from ..decoders.refiner import resize
 from ..frame_run import FrameRun
 from ..gates import GateInput
+from ..layers.reuse import MOVED, MovedRows, straight_through
 from ..memories import MemoryState
 from .base import LOGITS_TAP, VOSSegmentor
 
@@ -34,7 +35,9 @@ def small_models() -> list[dict]:
              dict(segmentor=SEGMENTORS.example("STCN", 1), translator=dict(narrow, norm=dict(type="GN")),
                   gate=dict(type="ChangeGate")),
              dict(segmentor=SEGMENTORS.example("STCN", sparse=sparse), translator=narrow, max_reuse=2),
-             dict(segmentor=SEGMENTORS.example("XMem"), translator=narrow, mode="copy")]
+             dict(segmentor=SEGMENTORS.example("XMem"), translator=narrow, mode="copy"),
+             dict(segmentor=SEGMENTORS.example("TTVOS"), translator=dict(type="RefineTranslator")),
+             dict(segmentor=SEGMENTORS.example("DeAOT"), translator=narrow)]
     return [dict(case, tau=0.15, losses=losses) for case in cases]
 
 
@@ -47,6 +50,9 @@ class ReuseGated(VOSSegmentor):
     A row that is computed goes through the stages of the inner segmentor, as without a gate. For a row that is reused
     the change of the score is predicted, and the coarse feature is translated by it; the fine half then makes the
     mask. On such frames nothing that the method remembers of the row changes.
+
+    A row of several objects (a group of AOT's) is reused or computed as one: its objects decide together. Its score is
+    the mask of all of them, and it begins anew when an object joins it.
 
     In training both are computed and mixed by the hard decision, through which gradients go straight.
 
@@ -134,6 +140,13 @@ class ReuseGated(VOSSegmentor):
         """See the inner segmentor."""
         return self.segmentor.feedback(state, logits)
 
+    def remove_objects(self, state: VideoState, ids: list[int]) -> None:
+        """Stop tracking objects. Rows that they shared with others are computed next, those that are left empty go."""
+        shared = self.segmentor.shared_keys(state, ids)
+        self.segmentor.remove_objects(state, ids)
+        state.objects.forget(FEATURE, shared)
+        state.objects.drop(shared - set(self.rows(state).keys))
+
     # Frames -----------------------------------------------------------------------------------------------------------
 
     def segment(self, state: VideoState, features: Any, run: FrameRun) -> tuple[Tensor, Rows]:
@@ -168,7 +181,9 @@ class ReuseGated(VOSSegmentor):
             coarse.append(self.compute(state, features, computed, run))
         if len(moved):
             own = self.compare(store, early, moved, run) if compared is None else compared[asked.places(moved)]
-            coarse.append(self.translate(store, own, moved, run)[0])
+            parts, change = self.translate(store, own, moved, run)
+            coarse.append(parts)
+            run.shared[MOVED] = MovedRows(moved, change.score + change.delta)
         logits = self.finish(state, features, rows, decoded, coarse, [*computed.keys, *moved.keys], run)
         if self.max_reuse is not None:
             count = store.read(COUNT, rows, torch.zeros((), dtype=torch.long)) + 1
@@ -178,8 +193,9 @@ class ReuseGated(VOSSegmentor):
     def free(self, state: VideoState, rows: Rows, run: FrameRun) -> Tensor:
         """(R,) bool: the rows that leave a choice."""
         store = state.objects
-        if self.on_memory_frame == "full" and state.memory is not None \
-                and state.memory.is_kept(state.frame_index, run.prompted):
+        kept = self.on_memory_frame == "full" and state.memory is not None \
+            and state.memory.is_kept(state.frame_index, run.prompted)
+        if kept or (run.prompted and self.segmentor.prompts_renew):
             return torch.zeros(len(rows), dtype=torch.bool)
         free = store.has(FEATURE, rows) & store.has(SCORE, rows)
         if self.mode != "translate":
@@ -199,12 +215,16 @@ class ReuseGated(VOSSegmentor):
         features = self.encode_deep(features)
         with run.whose(rows):
             coarse = self.decode_coarse(state, features, rows)
-        feature, score = self.parted(coarse)
-        state.objects.write(FEATURE, rows, feature)
-        if score is not None:
-            state.objects.write(SCORE, rows, score)
-        self.gate.remember(state.objects, rows, self.segmentor.early(features))
+        self.keep(state.objects, features, coarse, rows)
         return coarse
+
+    def keep(self, store: RowStore, features: Any, coarse: Tensor, rows: Rows) -> None:
+        """Remember the coarse half (R, C, h, w) of rows that a frame was computed for."""
+        feature, score = self.parted(coarse)
+        store.write(FEATURE, rows, feature)
+        if score is not None:
+            store.write(SCORE, rows, score)
+        self.gate.remember(store, rows, self.segmentor.early(features))
 
     def translate(self, store: RowStore, dissimilarity: Tensor, rows: Rows,
                   run: FrameRun) -> tuple[Tensor, ScoreChange]:
@@ -249,27 +269,36 @@ class ReuseGated(VOSSegmentor):
         if run.last:
             return
         started = set() if run.started is None else set(run.started.keys)
+        if run.prompt is not None:
+            started |= self.segmentor.shared_keys(state, run.prompt.ids)
         if not self.segmentor.cut.scored:
             old = rows.select([key not in started for key in rows.keys])
             if len(old):
                 grid = state.objects.read(FEATURE, old).shape[-2:]
-                state.objects.write(SCORE, old, resize(self.segmentor.row_masks(masks, old), grid))
+                state.objects.write(SCORE, old, resize(self.segmentor.row_masks(state, masks, old), grid))
         new = rows.having(started)
         if len(new):
             before, state.masks = state.masks, masks  # what a decoder takes for the previous masks is what was given
-            self.begin(state, features, (self.segmentor.row_masks(masks, new) > 0.5).to(masks), new, run)
+            self.begin(state, features, (masks > 0.5).to(masks), new, run)
             state.masks = before
 
-    def begin(self, state: VideoState, features: Any, masks: Tensor, rows: Rows, run: FrameRun) -> None:
-        """Keep what is known of rows that start: template, coarse feature, and masks (R, 1, H, W) as scores."""
+    def begin(self, state: VideoState, features: Any, given: Tensor, rows: Rows, run: FrameRun) -> None:
+        """Keep what is known of rows that start: template, coarse feature, and hard masks (B, O, H, W) as scores.
+
+        The pass that gives the feature is nobody's, so that the inner segmentor remembers what it would without a gate.
+        """
         store, early = state.objects, self.segmentor.early(features)
+        masks = self.segmentor.row_masks(state, given, rows)
         with run.whose(rows):
             template = self.matching.template(rows.expand(early), F.interpolate(masks, size=early.shape[-2:]).to(early))
-            store.write(TEMPLATE, rows, template)
-            coarse = self.compute(state, features, rows, run)
+        store.write(TEMPLATE, rows, template)
+        features = self.encode_deep(features)
+        with run.whose(None):
+            coarse = self.decode_coarse(state, features, rows)
+        self.keep(store, features, coarse, rows)
         store.write(SCORE, rows, F.interpolate(masks, size=coarse.shape[-2:]))
         if self.mode != "translate":
-            store.write(LOGITS, rows, self.segmentor.certain_rows(masks))
+            store.write(LOGITS, rows, self.segmentor.certain_rows(state, given, rows))
         if run.training:
             store.write(TRUTH, rows, masks)
 
@@ -321,6 +350,7 @@ class ReuseGated(VOSSegmentor):
             feature = kept_where(hard, store.read(FEATURE, asked), feature, places)
             if score is not None:
                 score = kept_where(hard, store.read(SCORE, asked), score, places)
+            run.shared[MOVED] = MovedRows(asked, change.score + change.delta, soft, hard)
             if truth is not None:
                 change.truth = resize(truth[places], change.delta.shape[-2:])
             run.note(change)
@@ -342,20 +372,14 @@ class ReuseGated(VOSSegmentor):
         if run.labels is None:
             return None
         channels = torch.arange(1, state.num_objects + 1, device=run.labels.device)[:, None, None]
-        return self.segmentor.row_masks((run.labels[:, None] == channels).to(next(self.parameters()).dtype), rows)
+        masks = (run.labels[:, None] == channels).to(next(self.parameters()).dtype)
+        return self.segmentor.row_masks(state, masks, rows)
 
 
 def mask_ious(a: Tensor, b: Tensor) -> Tensor:
     """(R,) IoU of masks (R, 1, H, W) of 0 and 1; nan where both are empty."""
     union = torch.maximum(a, b).flatten(1).sum(dim=1)
     return (a * b).flatten(1).sum(dim=1) / union
-
-
-def straight_through(soft: Tensor, hard: Tensor, moved: Tensor, computed: Tensor) -> Tensor:
-    """``moved`` (R, C, h, w) where ``hard`` (R,) is true, else ``computed``; gradients of their mixture by ``soft``."""
-    share, chosen = soft[:, None, None, None], hard[:, None, None, None]
-    mixture = share * moved + (1 - share) * computed
-    return torch.where(chosen, moved, computed).detach() + (mixture - mixture.detach())
 
 
 def kept_where(hard: Tensor, kept: Tensor, new: Tensor, places: Tensor) -> Tensor:
