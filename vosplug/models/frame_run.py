@@ -100,16 +100,17 @@ class FrameRun:
         """Whether the feature ``name`` is to be published: what costs something is made only then."""
         return self.features is None or name in self.features
 
-    def tap(self, name: str, tensor: Tensor, grid: tuple[int, int] | None = None) -> None:
-        """Publish a feature of the rows that run now (of the frame where none do) if it was asked for.
+    def tap(self, name: str, tensor: Tensor, grid: tuple[int, int] | None = None, *, of_frame: bool = False) -> None:
+        """Publish a feature if it was asked for; of nobody's rows there is none.
 
         Args:
             name: of the feature.
             tensor: see :class:`~vosplug.structures.Tap`.
             grid: (h, w) of the cells of tokens (R, L, C).
+            of_frame: it belongs to the frame (R is B), not to the rows that run now.
         """
-        if self.asks(name):
-            self.note(Tap(name, tensor, grid, self.rows))
+        if self.asks(name) and not self.nobody:
+            self.note(Tap(name, tensor, grid, None if of_frame else self.rows))
 
     def tapped(self) -> dict[str, Tap]:
         """The features that were published, by name, each of the whole batch; they are no notes any more."""

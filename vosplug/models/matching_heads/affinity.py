@@ -81,8 +81,7 @@ class AffinityMatching(MatchingHead):
                 if run is not None and run.asks(WEIGHTS):
                     weights.append(dense(affinity, sum(entry.tokens for entry in used)))
             if weights:
-                with run.whose(None):
-                    run.tap(WEIGHTS, torch.cat(weights, dim=1), grid)
+                run.tap(WEIGHTS, torch.cat(weights, dim=1), grid, of_frame=True)
             part = parts[0] if len(parts) == 1 else torch.cat(parts, dim=-1)
             # Under autocast the product may have another type than the values.
             out = part if len(members) == len(rows) else out.index_copy(0, members, part.to(out.dtype))

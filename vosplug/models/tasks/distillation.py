@@ -29,7 +29,7 @@ def small_tasks() -> list[dict]:
     return [dict(teacher=teacher, pairs=pairs)]
 
 
-@TASKS.register_module(examples=small_tasks)
+@TASKS.register_module(role="distillation", examples=small_tasks)
 class Distillation:
     """Unroll a student and its teacher over the same clips, and compare what is inside of them (Truong et al., 3.3).
 
