@@ -57,6 +57,8 @@ class VideoClips:
         DataError: a file is missing or wrong, or no video that was tried shows an object.
     """
 
+    opens_masks = True
+
     def __init__(self, videos: Any, transforms: Sequence[Any] | str = "stcn",
                  size: int | tuple[int, int] | None = None, max_objects: int = 2, skip_unit: int = 1,
                  jump_rule: str = "stcn", reverse: float = 0.5, retries: int = 5, late_objects: bool = False,
@@ -84,6 +86,11 @@ class VideoClips:
         self.late_objects, self.merge_objects, self.min_pixels = late_objects, merge_objects, min_pixels
         self.complete_first, self.first_pixels = complete_first, first_pixels
         self._reader = FrameReader(cache_mib, decode_reduction)
+
+    @property
+    def label_free(self) -> bool:
+        """Whether pictures and first labels of a clip are the same whatever the labels of later frames are."""
+        return not (self.late_objects or self.complete_first)
 
     def __len__(self) -> int:
         return len(self._videos)

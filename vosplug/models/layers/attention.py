@@ -28,6 +28,11 @@ def scores_of(query: Tensor, key: Tensor) -> Tensor:
         return query @ full_precision(key).transpose(-1, -2)
 
 
+def attention_weights(query: Tensor, keys: Sequence[Tensor]) -> Tensor:
+    """What :func:`attend` weights the tokens of all frames by: (..., L, D), frames of (..., N_i, D) -> (..., L, N)."""
+    return torch.cat([scores_of(query, key) for key in keys], dim=-1).softmax(dim=-1)
+
+
 def attend(query: Tensor, keys: Sequence[Tensor], values: Sequence[Tensor]) -> Tensor:
     """softmax(Q K^T / sqrt(D)) V over the tokens of all frames together.
 

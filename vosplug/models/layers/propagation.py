@@ -86,6 +86,12 @@ class ShortTermAttention(nn.Module):
         return merge_heads(window_of_points(query, key, value, size, grid, self.radius, logits))
 
 
+def gated(read: Tensor, gate: Tensor) -> Tensor:
+    """(R, L, C), (R, L, C'), C' <= C -> (R, L, C): times the gate, which is one for channels beyond C' (Eq. 7)."""
+    count = gate.shape[-1]
+    return read * gate if count == read.shape[-1] else torch.cat([read[..., :count] * gate, read[..., count:]], dim=-1)
+
+
 class GatedOutput(nn.Module):
     """End of a gated propagation: times the gate, depthwise 5x5, channel dropout, linear (DeAOT, Eq. 7, 8).
 
@@ -102,9 +108,7 @@ class GatedOutput(nn.Module):
 
     def forward(self, read: Tensor, gate: Tensor, size: tuple[int, int]) -> Tensor:
         """(R, L, C) -> (R, L, C'). The gate covers the first of the channels; it is one for others."""
-        count = gate.shape[-1]
-        gated = read * gate if count == read.shape[-1] else torch.cat([read[..., :count] * gate, read[..., count:]], -1)
-        x = F.dropout2d(self.conv(to_map(gated, size)), self.dropout, is_training(self))
+        x = F.dropout2d(self.conv(to_map(gated(read, gate), size)), self.dropout, is_training(self))
         return self.proj(to_tokens(x))
 
 

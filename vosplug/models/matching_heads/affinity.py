@@ -12,6 +12,8 @@ from ..memories import MemoryEntry, MemoryState, joined
 from .base import MatchingHead
 from .best_affinities import BestAffinities
 
+WEIGHTS, OUTPUT = "readout.weights", "readout.output"  # features: (B, L, N), and (B, L, O Cv) of the objects
+
 
 class AffinityMatching(MatchingHead):
     """Base of heads that read values by a softmax over similarities of keys.
@@ -71,14 +73,20 @@ class AffinityMatching(MatchingHead):
         run = current_run()
         counts = run is None or not run.nobody
         for members, used in groups_of_objects(entries, rows):
-            parts = []
+            parts, weights = [], []
             for affinity, share in self.affinities(queries, used, grid, frame):
                 parts.append(self.read(affinity, used, members, rows))
                 if counts:
                     memory.note_reading(used, lambda a=affinity, u=used: mass(a, u), share)
+                if run is not None and run.asks(WEIGHTS):
+                    weights.append(dense(affinity, sum(entry.tokens for entry in used)))
+            if weights:
+                run.tap(WEIGHTS, torch.cat(weights, dim=1), grid, of_frame=True)
             part = parts[0] if len(parts) == 1 else torch.cat(parts, dim=-1)
             # Under autocast the product may have another type than the values.
             out = part if len(members) == len(rows) else out.index_copy(0, members, part.to(out.dtype))
+        if run is not None:
+            run.tap(OUTPUT, out.transpose(1, 2), grid)
         return out.unflatten(-1, grid)
 
     def affinities(self, query: Mapping[str, Tensor], entries: Sequence[MemoryEntry], grid: tuple[int, int],
@@ -161,3 +169,11 @@ def mass(affinity: Tensor | BestAffinities, entries: Sequence[MemoryEntry]) -> T
     if isinstance(affinity, BestAffinities):
         return affinity.mass(sum(entry.tokens for entry in entries))
     return affinity.sum(dim=1).detach()
+
+
+def dense(affinity: Tensor | BestAffinities, tokens: int) -> Tensor:
+    """Affinities (B, L, N) to all N tokens, those that are not among the best zero."""
+    if not isinstance(affinity, BestAffinities):
+        return affinity
+    shape = (*affinity.places.shape[:-1], tokens)
+    return affinity.weights.new_zeros(shape).scatter(-1, affinity.places, affinity.weights)

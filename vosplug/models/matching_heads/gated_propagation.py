@@ -8,11 +8,12 @@ from torch import Tensor, nn
 
 from ...registry import LAYERS, MATCHING_HEADS
 from ...utils.errors import ConfigError
-from ..layers.attention import attend
+from ..frame_run import current_run
+from ..layers.attention import attend, attention_weights
 from ..layers.drop_path import DropPath
 from ..layers.gated_deformable_attention import GatedDeformableAttention
-from ..layers.propagation import GatedOutput, ShortTermAttention, to_map, to_tokens, xavier
-from .propagation import Draft, LayerTokens, Propagation
+from ..layers.propagation import GatedOutput, ShortTermAttention, gated, to_map, to_tokens, xavier
+from .propagation import Draft, LayerTokens, Propagation, layer_name
 
 
 def attend_once(query: Tensor, keys: Sequence[Tensor], values: Sequence[Tensor]) -> Tensor:
@@ -65,6 +66,7 @@ class GatedPropagationBlock(nn.Module):
     Args:
         channels, radius, drop_path, dropout, deformable: see :class:`GatedPropagation`.
         first: whether this is the first block.
+        name: of what the block publishes.
 
     Attributes:
         tensors: what the memory keeps of a frame, in this order: ``x``, inputs of the projections (R, L, 2C, later
@@ -73,9 +75,9 @@ class GatedPropagationBlock(nn.Module):
     """
 
     def __init__(self, channels: int, radius: int, drop_path: float, dropout: float, first: bool,
-                 deformable: dict | None = None):
+                 deformable: dict | None = None, name: str = "propagation"):
         super().__init__()
-        self.channels, self.first = channels, first
+        self.channels, self.first, self.name = channels, first, name
         sampling = build_sampling(deformable, channels)
         self.tensors, self.recent_only = kept_tensors(sampling)
         self.norm = nn.LayerNorm(channels)
@@ -118,7 +120,10 @@ class GatedPropagationBlock(nn.Module):
             short_term = self.complete(draft, identity)
             long_term = [short_term]
         keys, values, _ = self.read("long_term", query, long_term, size)
-        long = self.long_out(attend_once(query, keys, values), gate, size)
+        read = attend_once(query, keys, values)
+        if identity is None:
+            self.publish(query, keys, read, gate, size)
+        long = self.long_out(read, gate, size)
         keys, values, grid = self.read("short_term", query, [short_term], size)
         short = self.short_out(self.short_term(query, keys[0], values[0], size, grid), gate, size)
         change, id_change = (long + short).chunk(2, dim=-1)
@@ -150,6 +155,27 @@ class GatedPropagationBlock(nn.Module):
             return query, (*inputs, *ids)
         query, value = self.keys_values(visual)
         return query, (*inputs, *ids, query, value)
+
+    def publish(self, query: Tensor, keys: Sequence[Tensor], read: Tensor, gate: Tensor,
+                size: tuple[int, int]) -> None:
+        """Publish the long-term attention of both branches, which share its weights (R, L, N), if that is asked for.
+
+        Args:
+            query, keys: (R, L, Ck), and of all frames (R, N_i, Ck).
+            read: (R, L, 4C), what is read, both branches side by side (Eq. 6).
+            gate: see :func:`~..layers.propagation.gated` (Eq. 7).
+            size: (h, w) of the L cells.
+        """
+        run = current_run()
+        if run is None:
+            return
+        for branch, part in (("visual", slice(None, 2 * self.channels)), ("id", slice(2 * self.channels, None))):
+            name = f"{self.name}.{branch}"
+            run.tap(f"{name}.output", read[..., part], size)
+            if run.asks(f"{name}.gated"):
+                run.tap(f"{name}.gated", gated(read, gate)[..., part], size)
+            if run.asks(f"{name}.weights"):
+                run.tap(f"{name}.weights", attention_weights(query, keys), size)
 
     def complete(self, draft: Draft, identity: Tensor) -> LayerTokens:
         """What the memory keeps, see :attr:`tensors`. Keys as they are, or inputs; masks are in values and inputs."""
@@ -219,7 +245,8 @@ class GatedPropagation(Propagation):
         super().__init__()
         self.out_channels = 2 * key_channels
         self.blocks = nn.ModuleList(
-            GatedPropagationBlock(key_channels, radius, drop_path, dropout, first=number == 0, deformable=deformable)
+            GatedPropagationBlock(key_channels, radius, drop_path, dropout, first=number == 0, deformable=deformable,
+                                  name=layer_name(number))
             for number in range(layers))
         self.tensors, self.recent_only = kept_tensors(self.blocks[0].deformable)
         self.norm = nn.GroupNorm(2, 2 * key_channels)

@@ -16,7 +16,7 @@ from ..frame_run import FrameRun
 from ..gates import Gate, GateInput, ScheduledGate
 from ..layers.reuse import MOVED, MovedRows, straight_through
 from ..memories import MemoryState
-from .base import VOSSegmentor
+from .base import LOGITS_TAP, VOSSegmentor
 from .reuse_rules import above, check_decisions, kept_where, mask_ious
 
 # What is kept of a row in ``state.objects``.
@@ -162,7 +162,9 @@ class ReuseGated(VOSSegmentor):
         if not len(rows):
             return self.background(state), rows
         decide = self.mix if run.training else self.choose
-        return decide(state, features, rows, run)
+        composed, computed = decide(state, features, rows, run)
+        run.tap(LOGITS_TAP, composed)
+        return composed, computed
 
     def choose(self, state: VideoState, features: Any, rows: Rows, run: FrameRun) -> tuple[Tensor, Rows]:
         """Inference: every row goes one way."""
