@@ -43,8 +43,13 @@ def hide_inactive(logits: Tensor, active: Tensor) -> Tensor:
 
 def hard_masks(logits: Tensor) -> Tensor:
     """Logits (B, O + 1, H, W) -> (B, O, H, W) masks of the same type: 1 for the most probable object, 0 elsewhere."""
-    channels = torch.arange(1, logits.shape[1], device=logits.device)[:, None, None]
-    return (logits.argmax(dim=1, keepdim=True) == channels).to(logits.dtype)
+    return winners(logits)[:, 1:].to(logits.dtype)
+
+
+def winners(x: Tensor) -> Tensor:
+    """(B, N, H, W) -> bool, where each channel is the largest one; of several that are equal the first is."""
+    best = x == x.amax(dim=1, keepdim=True)  # several times faster than argmax over channels on a CPU
+    return best & (best.cumsum(dim=1) == 1)
 
 
 def write_prompt(logits: Tensor, prompt: Prompt, ids: tuple[int, ...], active: Tensor) -> Tensor:
@@ -109,8 +114,7 @@ def keep_winners(prob: Tensor, active: Tensor) -> Tensor:
     Returns:
         (B, O + 1, H, W) log-probabilities.
     """
-    best = prob == prob.amax(dim=1, keepdim=True)  # several times faster than argmax over channels on a CPU
-    won = prob[:, 1:] * (best & (best.cumsum(dim=1) == 1))[:, 1:]  # of several that are equal the first one
+    won = prob[:, 1:] * winners(prob)[:, 1:]
     both = torch.cat([1 - won.sum(dim=1, keepdim=True), won], dim=1)
     return log_probability(both, active)
 

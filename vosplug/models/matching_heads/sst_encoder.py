@@ -4,13 +4,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ...registry import LAYERS, MATCHING_HEADS
 from ...utils.errors import ConfigError, did_you_mean
 from ..attentions.affinity_scores import SCORES
-from ..layers.halving import halved, halved_labels
+from ..layers.halving import halved, halved_labels, resized
 from ..memories import MemoryEntry
 from .slot_values import best_of_others, slot_masks
 from .sst_layer import SSTLayer
@@ -171,10 +170,3 @@ class SSTEncoder(nn.Module):
         if self.heads_kept == "all":
             return [affinity.transpose(1, 2)]
         return [layer.score.best(affinity, dim=1)[:, :, None]]
-
-
-def resized(x: Tensor, size: tuple[int, int]) -> Tensor:
-    """(B, C, h, w) at ``size``, bilinear with aligned corners."""
-    if tuple(x.shape[-2:]) == size:
-        return x
-    return F.interpolate(x, size=size, mode="bilinear", align_corners=True)
