@@ -9,9 +9,10 @@ from .l2 import AnisotropicL2Matching, L2Matching
 from .locality_prior import LocalityPrior
 from .long_short_term import LongShortTermTransformer
 from .propagation import Propagation
+from .routed import RoutedMatching
 from .sst_encoder import SSTEncoder
 from .template import TemplateMatching
 
 __all__ = ["AffinityMatching", "AnisotropicL2Matching", "BestAffinities", "GatedPropagation", "GlobalLocalMatching",
-           "L2Matching", "LocalityPrior", "LongShortTermTransformer", "MatchingHead", "Propagation", "SSTEncoder",
-           "TemplateMatching"]
+           "L2Matching", "LocalityPrior", "LongShortTermTransformer", "MatchingHead", "Propagation", "RoutedMatching",
+           "SSTEncoder", "TemplateMatching"]
