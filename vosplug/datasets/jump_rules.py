@@ -55,10 +55,17 @@ def aot_frames(rng: np.random.Generator, count: int, length: int, jump: int) -> 
     return [reflected(frame, count) for frame in frames]
 
 
+def cfbi_frames(rng: np.random.Generator, count: int, length: int, jump: int) -> list[int]:
+    """A reference frame from anywhere, then frames as AOT draws them, which begin anywhere too (CFBI's training)."""
+    return [int(rng.integers(count)), *aot_frames(rng, count, max(1, length - 1), jump)][:length]
+
+
 def reflected(frame: int, count: int) -> int:
     """The frame of a video of ``count`` that is played to and fro without an end."""
     turn = frame % max(1, 2 * (count - 1))
     return min(turn, 2 * (count - 1) - turn)
 
 
-JUMP_RULES = {"stcn": stcn_frames, "distinct": distinct_frames, "anywhere": anywhere_frames, "aot": aot_frames}
+JUMP_RULES = {"stcn": stcn_frames, "distinct": distinct_frames, "anywhere": anywhere_frames, "aot": aot_frames,
+              "cfbi": cfbi_frames}
+STAY_FIRST = {"cfbi": 1}  # so many frames stay first where time is reversed

@@ -6,8 +6,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ...registry import BACKBONES, ENCODERS, NECKS
+from ...utils.checkpoint import load_checkpoint_file, load_weights, model_state
 from ...utils.errors import ConfigError
+from ..backbones.base import drop_counters
 from ..layers.build import build_norm
+from ..necks.deeplab import CLASSIFIER, public_name
 
 
 @dataclass
@@ -38,6 +41,8 @@ class PixelEmbedding(nn.Module):
         neck: config (kind ``neck``).
         channels: of the embedding (CFBI 100, SST 128).
         low_level: name of the fine level that the decoder sees too; that of the neck if None.
+        weights: file of a public DeepLabv3+ (``backbone.*``, ``aspp.*``, ``decoder.*``) that backbone and neck begin
+            with; its classifier is left out.
         norm, out_norm: configs of the norms after the depthwise and after the pointwise convolution.
 
     Attributes:
@@ -47,7 +52,7 @@ class PixelEmbedding(nn.Module):
     """
 
     def __init__(self, backbone: dict, neck: dict, channels: int = 100, low_level: str | None = None,
-                 norm: dict | None = None, out_norm: dict | None = None):
+                 weights: str | None = None, norm: dict | None = None, out_norm: dict | None = None):
         super().__init__()
         self.backbone = BACKBONES.build(backbone)
         self.levels = self.backbone.levels
@@ -65,6 +70,22 @@ class PixelEmbedding(nn.Module):
         self.pointwise_norm = build_norm(out_norm or dict(type="GN", channels_per_group=4), channels)
         for conv in (self.depthwise, self.pointwise):
             nn.init.kaiming_normal_(conv.weight, mode="fan_out", nonlinearity="relu")
+        if weights:
+            self.load_pretrained(weights)
+
+    def load_pretrained(self, path: str) -> None:
+        """Load backbone and neck strictly.
+
+        Raises:
+            CheckpointError: the file cannot be read, or holds something else.
+        """
+        state = model_state(load_checkpoint_file(path))
+        inner = {name.removeprefix("backbone."): value for name, value in state.items() if name.startswith("backbone.")}
+        neck = {public_name(name): value for name, value in state.items()
+                if not name.startswith(("backbone.", CLASSIFIER))}
+        drop_counters(self.neck, neck)
+        self.backbone.load_state(inner, path)
+        load_weights(self.neck, neck)
 
     def forward(self, frame: Tensor) -> PixelFeatures:
         """Encode (B, 3, H, W)."""
