@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from ...registry import BACKBONES, ENCODERS, NECKS
 from ...utils.checkpoint import load_checkpoint_file, load_weights, model_state
-from ...utils.errors import ConfigError
+from ...utils.errors import CheckpointError, ConfigError
 from ..backbones.base import drop_counters
 from ..layers.build import build_norm
 from ..necks.deeplab import CLASSIFIER, public_name
@@ -83,6 +83,9 @@ class PixelEmbedding(nn.Module):
         inner = {name.removeprefix("backbone."): value for name, value in state.items() if name.startswith("backbone.")}
         neck = {public_name(name): value for name, value in state.items()
                 if not name.startswith(("backbone.", CLASSIFIER))}
+        if not inner:
+            raise CheckpointError(f"{path} holds no DeepLabv3+ (backbone.*, aspp.*, decoder.*); its first names: "
+                                  f"{', '.join(list(state)[:3])}")
         drop_counters(self.neck, neck)
         self.backbone.load_state(inner, path)
         load_weights(self.neck, neck)

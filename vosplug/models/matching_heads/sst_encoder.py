@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from ...registry import LAYERS, MATCHING_HEADS
 from ...utils.errors import ConfigError, did_you_mean
 from ..attentions.affinity_scores import SCORES
-from ..layers.halving import halved, halved_labels, resized
+from ..layers.halving import half_size, halved, halved_labels, resized
 from ..memories import MemoryEntry
 from .slot_values import best_of_others, slot_masks
 from .sst_layer import SSTLayer
@@ -133,6 +133,30 @@ class SSTEncoder(nn.Module):
     def labels_of(self, slots: Tensor) -> Tensor:
         """Labels (B, h, w) at the size of the embedding, at that of the buffer."""
         return halved_labels(slots) if self.downsample == 2 else slots
+
+    def costs(self, grid: tuple[int, int], frames: int) -> dict[str, object]:
+        """Costs of all layers for an embedding of ``grid`` cells and so many frames, the current one among them.
+
+        Returns:
+            As the paper's Table 1 counts, all frames asking in every layer: ``pairs`` of one head, ``products_g`` and
+            ``projections_g`` (with the position-wise networks), multiply-accumulates in 10^9, and ``score_map_mib`` of
+            the largest layer, one head, float32; and under ``done`` the same of what is computed for one frame.
+        """
+        size = half_size(grid) if self.downsample == 2 else grid
+        whole, kept = [frames] * len(self.layers), self.cache == "layers"
+        asking = [1] * len(self.layers) if kept else [*whole[1:], 1]
+        return {**self.costs_of(size, frames, whole), "done": self.costs_of(size, frames, asking, kept)}
+
+    def costs_of(self, size: tuple[int, int], frames: int, asking: Sequence[int], kept: bool = False) -> dict:
+        """Costs where so many last frames ask in each layer; ``kept``: keys and values of other frames are there."""
+        pairs = [layer.attention.pairs((frames, *size), causal=self.causal, query_frames=count)
+                 for layer, count in zip(self.layers, asking, strict=True)]
+        channels = self.layers[0].query.in_features
+        # Query, output and the two maps of the position-wise network; key and value.
+        maps = sum(4 * count + 2 * (count if kept else frames) for count in asking)
+        return {"pairs": sum(pairs), "products_g": 2 * channels * sum(pairs) / 1e9,
+                "projections_g": maps * size[0] * size[1] * channels ** 2 / 1e9,
+                "score_map_mib": 4 * max(pairs) / 2 ** 20}
 
     def run_anew(self, x: Tensor, buffer: Sequence[MemoryEntry], labels: Tensor | None, frame: int,
                  count: int) -> tuple[Tensor, list[Tensor], dict[str, Tensor]]:
