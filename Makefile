@@ -30,7 +30,7 @@ env: $(VENV)/.stamp-env  ## environment for VOS: torch, vosplug (editable) with 
 
 env-mm: $(VENV)/.stamp-mm  ## env, and mmcv and mmdet for configs with mmdet's parts (compiles mmcv for ten minutes where WHEELS has none)
 
-demo: env  ## the model that comes with vosplug on videos, beside baselines; then a short training
+demo: env  ## synthetic videos, baselines, the model of vosplug, a short training, overlay videos
 	@$(PY) tools/run_demo.py
 
 test: env  ## the test suite, without tests marked slow or gpu

@@ -1,4 +1,4 @@
-"""The whole tour in one command: the model that comes with vosplug on videos, beside two baselines; then a training."""
+"""The whole tour in one command: synthetic videos, two baselines, the model of vosplug, a short training."""
 
 import argparse
 import json
@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ..utils.errors import VosplugError
+from ..weights import VOS
 from .common import command, new_parser, positive_int
 from .main import run_verb
 
@@ -44,20 +45,25 @@ def main(argv: list[str] | None = None) -> None:
     run("synthetic", data, "--videos", args.videos, "--val", args.videos, "--size", *SIZE, "--seed",
         args.seed + 1000, "--overwrite")
     test = ("--eval", "davis", "--data-root", data / "davis")
-    run("test", *test, "--json", out / "shipped.json", "--out", out / "masks", "--show-dir", out / "overlays")
+    shown = ["copy", "flow", *(["shipped"] if VOS.is_here else [])]
     run("test", "--baseline", "copy", *test, "--json", out / "copy.json")
     run("test", "--baseline", "flow", *test, "--json", out / "flow.json")
-    picture(out, data / "davis")
-    report(out, ("copy", "flow", "shipped"), time.time() - start)
+    if VOS.is_here:
+        run("test", *test, "--json", out / "shipped.json", "--out", out / "masks" / "shipped", "--show-dir",
+            out / "overlays" / "shipped")
+        picture(out, data / "davis", "shipped")
+    report(out, shown, time.time() - start)
     options = ["--cfg-options", f"train_cfg.max_iters={args.iterations}"] if args.iterations else []
     run("train", CONFIG, "--work-dir", out / "train", "--seed", args.seed, "--overwrite", *options)
     run("test", CONFIG, out / "train" / "final.pth", *test, "--json", out / "trained.json", "--out",
-        out / "trained_masks", "--show-dir", out / "trained_overlays")
-    report(out, tuple(NAMES), time.time() - start)
+        out / "masks" / "trained", "--show-dir", out / "overlays" / "trained")
+    if not VOS.is_here:
+        picture(out, data / "davis", "trained")
+    report(out, [*shown, "trained"], time.time() - start)
 
 
-def picture(out: Path, root: Path) -> None:
-    """Write ``result.png``: some frames of the best-scored videos with the predicted masks."""
+def picture(out: Path, root: Path, model: str) -> None:
+    """Write ``result.png``: some frames of the first videos with the masks that a model predicted."""
     import numpy as np
 
     from ..datasets import DavisDataset
@@ -68,9 +74,9 @@ def picture(out: Path, root: Path) -> None:
     rows = []
     for video in DavisDataset(root, split="val").videos()[:3]:
         places = np.linspace(0, len(video) - 1, 4).round().astype(int)
-        rows.append(np.concatenate([
-            draw_overlay(video.read_frame(i), read_mask(out / "masks" / video.name / f"{video.frame_name(i)}.png"))
-            for i in places], axis=1))
+        masks = out / "masks" / model / video.name
+        rows.append(np.concatenate([draw_overlay(video.read_frame(i), read_mask(masks / f"{video.frame_name(i)}.png"))
+                                    for i in places], axis=1))
     write_image(out / "result.png", np.concatenate(rows))
 
 

@@ -15,12 +15,17 @@ class ShippedModel:
     Attributes:
         config: name of the config.
         file: name of the file in this folder; its card has the same name and ends in ``.md``.
-        sha256: of the file.
+        sha256: of the file; None before there is one.
     """
 
     config: str
     file: str
-    sha256: str
+    sha256: str | None
+
+    @property
+    def is_here(self) -> bool:
+        """Whether this copy of vosplug has the weights."""
+        return (FOLDER / self.file).is_file()
 
     @property
     def path(self) -> Path:
@@ -29,11 +34,10 @@ class ShippedModel:
         Raises:
             CheckpointError: this copy of vosplug has none.
         """
-        path = FOLDER / self.file
-        if not path.is_file():
-            raise CheckpointError(f"this copy of vosplug comes without {path}: install it again, or name a config and "
-                                  "a checkpoint")
-        return path
+        if not self.is_here:
+            raise CheckpointError(f"this copy of vosplug has no weights {self.file} of its own: name a config and a "
+                                  f"checkpoint, for instance those of: vosplug train {self.config}_demo")
+        return FOLDER / self.file
 
     @property
     def card(self) -> Path:
@@ -41,5 +45,5 @@ class ShippedModel:
         return FOLDER / f"{Path(self.file).stem}.md"
 
 
-VOS = ShippedModel(config="stcn_lite", file="stcn_lite.pth", sha256="")
+VOS = ShippedModel(config="stcn_lite", file="stcn_lite.pth", sha256=None)
 """Follows objects whose first masks are given."""
