@@ -63,6 +63,23 @@ def test_foreground_masks_and_repeated_ids(model, clip):
     np.testing.assert_array_equal(read_mask(clip / "o" / "00000.png"), np.where(CLIP[0][1] == 1, 1, 0))
 
 
+def test_later_masks_correct(model, clip):
+    write_mask(clip / "masks" / "00000.png", CLIP[0][1])
+    write_mask(clip / "masks" / "00002.png", CLIP[3][1])
+    arguments = [*model, str(clip / "images"), "--mask", str(clip / "masks"), "--out", str(clip / "o")]
+    assert main([*arguments, "--correct"]) == 0
+    np.testing.assert_array_equal(read_mask(clip / "o" / "00002.png"), CLIP[3][1])
+    with pytest.raises(SystemExit):
+        main([*arguments, "--correct", "--skip-known-ids"])
+
+
+def test_the_input_alone_or_all_three(model, clip, capsys):
+    rest = ["--mask", str(clip / "first.png"), "--out", str(clip / "o")]
+    assert main([model[0], str(clip / "images"), *rest]) == 2
+    assert "CONFIG CHECKPOINT INPUT; got 2 arguments" in capsys.readouterr().err
+    assert main([model[0], model[1], *rest, str(clip / "images"), "--max-frames", "1"]) == 0
+
+
 @pytest.mark.parametrize(("change", "message"), [
     ({"input": "none.mp4"}, "input not found"),
     ({"input": "broken.mp4"}, "broken.mp4"),

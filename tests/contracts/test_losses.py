@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from tests.models.tracklets.helpers import moving_squares, need_compiled_mmcv
+from tests.models.tracklets.helpers import moving_squares
 from vosplug.models.losses import ReferenceLoss
 from vosplug.models.losses.base import ClipLoss, NoteLoss, PixelLoss, WorkLoss
 from vosplug.models.losses.tracklet_matching import TrackletTargets
@@ -126,7 +126,6 @@ def test_losses_on_work_rise_with_the_work_above_the_target(part):
 
 @pytest.mark.parametrize("part", cases(LOSSES, "tracklets"))
 def test_losses_of_tracklets_match_instances_with_them(part):
-    need_compiled_mmcv()
     criterion = part.build()
     target = TrackletTargets.of(moving_squares()[1], torch.device("cpu"))
     boxes = torch.tensor([30.0, 20, 60, 45]).repeat(1, 3, 4, 1)
@@ -166,7 +165,6 @@ def test_tasks_give_the_losses_of_clips(part):
 
 @pytest.mark.parametrize("part", cases(TASKS, "tracklets"))
 def test_tasks_give_the_losses_of_clips_with_tracklets(part):
-    need_compiled_mmcv()
     torch.manual_seed(0)
     model = VIS_SEGMENTORS.build(VIS_SEGMENTORS.example("EfficientVIS")).train()
     pictures, sample = moving_squares()

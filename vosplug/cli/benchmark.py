@@ -147,11 +147,11 @@ def build(options: argparse.Namespace, family: Any, name: str, config: Any, chec
           device: Any) -> Candidate:
     """Build one model, and measure how much memory its weights take."""
     from ..inference.measuring import Measurement
-    from ..inference.memory_log import resident_mib
     from ..inference.model_loading import build_segmentor
+    from ..utils.process_memory import resident_mib
 
     before = resident_mib()
-    model = build_segmentor(config, checkpoint, device=device, seed=0)
+    model = build_segmentor(config, checkpoint, device=device, seed=0, pretrained=False)
     weights = 0.0 if device.type == "cuda" else max(0.0, resident_mib() - before)
     session = {**session_options(options, config), **family.quiet,
                **(family.at_random if checkpoint is None else {})}

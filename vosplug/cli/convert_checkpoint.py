@@ -48,7 +48,7 @@ def main(argv: list[str] | None = None) -> None:
         raise CheckpointError(f"{args.source} is not a {args.family} checkpoint, or a variant that is not known: "
                               f"{result.coverage()}")
     config = args.config or converter.model_config
-    model = build_segmentor(load_config(config), seed=0)
+    model = build_segmentor(load_config(config), seed=0, pretrained=False)
     result = converter.fit(result, model)
     load_weights(model, result.state)
     save_checkpoint_file({"state_dict": result.state, "meta": {"family": args.family, "config": config}}, args.target)

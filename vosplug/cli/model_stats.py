@@ -87,7 +87,7 @@ def main(argv: list[str] | None = None) -> None:
     cfg = open_config(args)
     family = family_of(cfg)
     refuse_unused(args, family, cfg, ("frames", "objects", "memory_frames", "density"))
-    model = build_segmentor(cfg, seed=0)
+    model = build_segmentor(cfg, seed=0, pretrained=False)
     if args.density is not None:
         set_density(model, args.density, f"--density, the model of {args.config}")
     given = {name: getattr(args, name) for name in ("objects", "memory_frames", "frames")}

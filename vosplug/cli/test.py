@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from ..utils.errors import ConfigError, DataError, InputError
-from .common import add_config_options, check_targets, command, new_parser, open_config, write_numbers
+from .common import add_config_options, check_targets, choose_shipped, command, new_parser, open_config, write_numbers
 from .session_options import VIEWS, add_session_options, open_model, refuse_unused, session_options
 
 KINDS = {"davis": "DavisMetric", "youtube_vos": "YouTubeVOSMetric", "youtube_vis": "YouTubeVISMetric"}
@@ -16,7 +16,8 @@ DATASETS_OF_KINDS = {"davis": "DavisDataset", "youtube_vos": "YouTubeVOSDataset"
 def build_parser() -> argparse.ArgumentParser:
     """The options of the command."""
     parser = new_parser(__doc__)
-    parser.add_argument("config", nargs="?", help="config file, or the name of one that comes with vosplug")
+    parser.add_argument("config", nargs="?", help="config file, or the name of one that comes with vosplug; without it "
+                                                  "the model that comes with vosplug is tested")
     parser.add_argument("checkpoint", nargs="?", help="weights")
     parser.add_argument("--baseline", choices=("copy", "flow"),
                         help="instead of a model: copy the first mask, or warp it by optical flow (no CHECKPOINT then)")
@@ -122,8 +123,10 @@ def check_arguments(options: argparse.Namespace) -> None:
         if used:
             name = used[0].replace("_", "-")
             raise InputError(f"--{name} has no effect on --baseline {options.baseline}: leave it out")
-    elif options.checkpoint is None:
-        raise InputError("test needs CONFIG and CHECKPOINT (or --baseline copy|flow)")
+    else:
+        choose_shipped(options)
+        if options.checkpoint is None:
+            raise InputError("test needs CONFIG and CHECKPOINT, or neither, or --baseline copy|flow")
     if options.show_score is not None and (options.show_dir is None or not 0 <= options.show_score <= 1):
         raise InputError(f"--show-score needs --show-dir, and a number in 0..1, got {options.show_score}")
 

@@ -44,6 +44,12 @@ def _ecssd(root: Path) -> tuple[dict[str, Path], dict[str, Path]]:
     return (_pictures(folder) if folder.is_dir() else {}), list_masks(root / "ground_truth_mask")
 
 
+def _folders(root: Path) -> tuple[dict[str, Path], dict[str, Path]]:
+    """``images/X.jpg`` and ``masks/X.png``."""
+    folder = root / "images"
+    return (_pictures(folder) if folder.is_dir() else {}), list_masks(root / "masks")
+
+
 def _hku_is(root: Path) -> tuple[dict[str, Path], dict[str, Path]]:
     folder = root / "imgs"
     return (_pictures(folder) if folder.is_dir() else {}), list_masks(root / "gt")
@@ -93,5 +99,6 @@ STATIC_LAYOUTS: dict[str, tuple[Callable[[Path], tuple[dict[str, Path], dict[str
     "HKU-IS": (_hku_is, "imgs/X.png and gt/X.png"),
     "HRSOD": (_hrsod, "HRSOD_train/X.jpg and HRSOD_train_mask/X.png"),
     "BIG": (_big, "X_im.jpg (or .png) beside X_gt.png"),
+    "folders": (_folders, "images/X.jpg and masks/X.png"),
     "flat": (_flat, "X.jpg beside X.png"),
 }

@@ -4,6 +4,7 @@ import logging
 import time
 import warnings
 from collections.abc import Mapping
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from mmengine.runner import BaseLoop, Runner
 from torch import nn
 
 from .. import __version__
+from ..models.backbones.pretrained import weights_follow
 from ..registry import HOOKS, LOOPS, MODELS, RUNNERS, SCOPE, TASKS
 from ..utils.checkpoint import load_checkpoint_file, load_weights, save_checkpoint_file, unwrapped
 from ..utils.errors import CheckpointError, ConfigError, TrainingError
@@ -25,6 +27,7 @@ from ..utils.safe_loading import refuse_files_in_model, safe_loading
 from .data import build_train_loader
 from .hooks.defaults import choose_hooks
 from .optim import build_optim_wrapper, build_schedulers, in_mmengine
+from .random_backbones import warn_of_random_backbones
 from .stages import Stage, split_stages
 
 
@@ -128,7 +131,12 @@ class VOSRunner(Runner):
 
     def build_model(self, model: nn.Module | dict) -> nn.Module:
         """Build the model, with errors in one line, and the task by which it is trained if the config names one."""
-        model = model if isinstance(model, nn.Module) else MODELS.build(model)
+        if not isinstance(model, nn.Module):
+            begins = self.resume_from is None and self.init_from is None
+            with nullcontext() if begins else weights_follow():
+                model = MODELS.build(model)
+            if begins:
+                warn_of_random_backbones(model)
         if self.cfg.get("task"):
             model.use_task(TASKS.build(self.cfg.task))
         return model

@@ -117,7 +117,8 @@ class VISFamily(Family):
     quiet: ClassVar = {"keep_masks": False}
     at_random: ClassVar = {"min_score": 0.0}  # the masks of all tracklets are made, of which no score is high
     brief: ClassVar = {"keep_masks": False}
-    unused: ClassVar = {**dict.fromkeys(("mask", "binary_mask", "skip_known_ids", "add_at", "remove_at"), FINDS),
+    unused: ClassVar = {**dict.fromkeys(("mask", "binary_mask", "skip_known_ids", "correct", "add_at", "remove_at"),
+                                        FINDS),
                         **dict.fromkeys(("max_short_side", "max_long_side", "scales", "flip"), FITS),
                         **dict.fromkeys(("objects", "memory_frames", "density"), BY_CLIPS)}
 

@@ -3,11 +3,20 @@
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from math import prod
 
 import torch
 from torch import nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
+
+
+def sum_of_rows_flops(_weight: Sequence[int], indices: Sequence[int], *_, out_shape: Sequence, **__) -> int:
+    """FLOPs of sums of rows of a table, which torch has no formula for: an addition for each index and channel."""
+    return prod(indices) * out_shape[0][-1]
+
+
+SUMS = dict.fromkeys((torch.ops.aten._embedding_bag, torch.ops.aten._embedding_bag_forward_only), sum_of_rows_flops)
 
 
 class StageCounter:
@@ -28,7 +37,7 @@ class StageCounter:
     @contextmanager
     def count(self) -> Iterator[None]:
         """Count everything that runs inside; what no part does is counted as ``other``."""
-        counter = FlopCounterMode(display=False)
+        counter = FlopCounterMode(display=False, custom_mapping=SUMS)
         handles = []
         for name, module in ((n, m) for n, parts in self.parts.items() for part in parts for m in part.modules()):
             handles.append(module.register_forward_pre_hook(

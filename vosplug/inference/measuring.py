@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from .memory_log import MIB, resident_mib
+from ..utils.process_memory import MIB, high_water_mib, resident_mib
 
 
 @dataclass
@@ -124,11 +124,3 @@ def reset_high_water() -> bool:
     except (OSError, ValueError):
         return False
     return before - resident_mib() < 16
-
-
-def high_water_mib() -> float:
-    """The kernel's high-water mark of resident memory in MiB."""
-    for line in Path("/proc/self/status").read_text().splitlines():
-        if line.startswith("VmHWM:"):
-            return int(line.split()[1]) / 1024
-    raise ValueError("this system keeps no high-water mark")

@@ -3,26 +3,11 @@
 import contextlib
 import csv
 import io
-import os
-import sys
 from pathlib import Path
 
 from ..utils.errors import InputError
 from ..utils.files import write_json, write_text, write_via
-
-MIB = 2**20
-
-
-def resident_mib() -> float:
-    """Resident memory of this process in MiB."""
-    if sys.platform == "linux":
-        pages = int(Path("/proc/self/statm").read_text().split()[1])
-        return pages * os.sysconf("SC_PAGE_SIZE") / MIB
-    import resource
-
-    # Elsewhere only the high-water mark can be had without further packages; macOS gives bytes.
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak / MIB if sys.platform == "darwin" else peak / 1024
+from ..utils.process_memory import resident_mib
 
 
 class MemoryLog:

@@ -14,6 +14,8 @@ from ..utils.configs import load_config
 from ..utils.errors import CheckpointError, InputError, did_you_mean
 from .fill import fill_tensor
 from .manifest import Manifest
+from .recording import recorded
+from .run import ParityRun
 
 VOID_ROWS = 8  # of the current frame of a training clip
 GROUPS = ("encoder.backbone.", "encoder.neck.aspp.", ("encoder.neck.low.", "encoder.neck.refine."),
@@ -33,28 +35,15 @@ class Record:
 
     def watch_method(self, owner: object, method: str, name: str) -> None:
         """Keep everything that a method of one object returns."""
-        self.seen[name] = []
-        call = getattr(owner, method)
-
-        def recorded(*args, **kwargs):
-            self.seen[name].append(call(*args, **kwargs))
-            return self.seen[name][-1]
-
-        object.__setattr__(owner, method, recorded)
+        self.seen[name] = recorded(owner, method)
 
 
 @PARITY_RUNS.register_module(name="cfbi")
-class CFBIParity:
-    """Runs ``configs/cfbi_r101.py``, or its decoder, as a manifest says, with its weights, in float64.
-
-    Args:
-        manifest: of the family.
-        dtype: floating type of the run.
-    """
+class CFBIParity(ParityRun):
+    """Runs ``configs/cfbi_r101.py``, or its decoder, as a manifest says, with its weights, in float64."""
 
     def __init__(self, manifest: Manifest, dtype: torch.dtype = torch.float64):
-        self.manifest = manifest
-        self.dtype = dtype
+        super().__init__(manifest, dtype)
         self.settings = manifest.hyperparameters
         self.mode = self.settings.get("mode", "clip")
 

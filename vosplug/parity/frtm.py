@@ -18,6 +18,7 @@ from ..utils.checkpoint import load_weights
 from ..utils.configs import load_config
 from ..utils.errors import CheckpointError, DataError
 from .manifest import Manifest
+from .run import ParityRun
 
 TARGET_PREFIX = "discriminator."
 DEPTHS = {"resnet18": 18, "resnet101": 101}
@@ -88,19 +89,13 @@ class FrameLog:
 
 
 @PARITY_RUNS.register_module(name="frtm-vos")
-class FRTMParity:
-    """Runs ``configs/frtm_r101.py`` with the values of a manifest on its clip, in float64.
-
-    Args:
-        manifest: of the family.
-        dtype: floating type of the run.
-    """
+class FRTMParity(ParityRun):
+    """Runs ``configs/frtm_r101.py`` with the values of a manifest on its clip, in float64."""
 
     config, converter = "frtm_r101.py", FRTMConverter
 
     def __init__(self, manifest: Manifest, dtype: torch.dtype = torch.float64):
-        self.manifest = manifest
-        self.dtype = dtype
+        super().__init__(manifest, dtype)
         self.options = manifest.hyperparameters
         self.labels = {0: manifest.label()} | {
             int(t): manifest.inputs[name] for t, name in manifest.spec["inputs"].get("late_labels", {}).items()}

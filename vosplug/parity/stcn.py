@@ -12,20 +12,15 @@ from ..utils.configs import load_config
 from ..utils.errors import CheckpointError
 from .manifest import Manifest
 from .recording import recorded
+from .run import ParityRun
 
 
 @PARITY_RUNS.register_module(name="stcn")
-class STCNParity:
-    """Runs ``configs/stcn_r50.py`` on the clip of a manifest, with its weights, in float64.
-
-    Args:
-        manifest: of the family.
-        dtype: floating type of the run.
-    """
+class STCNParity(ParityRun):
+    """Runs ``configs/stcn_r50.py`` on the clip of a manifest, with its weights, in float64."""
 
     def __init__(self, manifest: Manifest, dtype: torch.dtype = torch.float64):
-        self.manifest = manifest
-        self.dtype = dtype
+        super().__init__(manifest, dtype)
         self.seen: dict[str, list] = {}
 
     def build(self) -> nn.Module:

@@ -11,6 +11,7 @@ from ...structures import Level
 from ...utils.checkpoint import load_checkpoint_file, load_weights, model_state
 from ...utils.errors import ConfigError, InputError
 from ..layers.build import FrozenBN
+from .pretrained import Published, find_weights, weights_are_needed
 
 LOGGER = logging.getLogger("vosplug")
 
@@ -31,10 +32,12 @@ class Backbone(nn.Module):
         stages: what ``frozen_stages`` counts: modules of the stem, of the first stage, ...
         stem: name of the first convolution.
         unused: beginnings of names in files of weights -> why the network does not need them.
+        is_random: no weights have been loaded, neither its own nor those of a model that it is part of.
     """
 
     stem = "conv1"
     unused: Mapping[str, str] = {}
+    is_random = True
 
     def __init__(self, freeze_norm_stats: bool = True):
         super().__init__()
@@ -46,6 +49,11 @@ class Backbone(nn.Module):
     @abstractmethod
     def stages(self) -> list[list[nn.Module]]:
         """The modules of the stem, of the first stage, of the second, ..."""
+
+    @property
+    def published(self) -> Published | None:
+        """ImageNet weights that others have published for a network of these sizes; None if there are none."""
+        return None
 
     @abstractmethod
     def advance(self, step: str, x: Tensor) -> Tensor:
@@ -89,15 +97,16 @@ class Backbone(nn.Module):
         """Initialise or load the weights, and freeze what is not trained.
 
         Args:
-            weights: path of a state dict to start from, see :meth:`load_pretrained`.
+            weights: state dict to start from: the path of a file or folder, or ``imagenet``, see
+                :func:`~.pretrained.find_weights`. It is not looked for within :func:`~.pretrained.weights_follow`.
             frozen_stages: the stem (1 and more) and the stages up to this number, itself included, are not trained.
         """
         last = len(self.stages) - 1
         if not 0 <= frozen_stages <= last:
             raise ConfigError(f"{type(self).__name__}.frozen_stages must lie in 0..{last}, got {frozen_stages}")
         self.reset_parameters()
-        if weights:
-            self.load_pretrained(weights)
+        if weights and weights_are_needed():
+            self.load_pretrained(str(find_weights(weights, self.published, type(self).__name__)))
         self.frozen_stages = frozen_stages
         for module in self.frozen():
             module.requires_grad_(False)
@@ -126,7 +135,7 @@ class Backbone(nn.Module):
         Raises:
             CheckpointError: the file cannot be read or belongs to another network.
         """
-        given = model_state(load_checkpoint_file(path))
+        given = self.own_names(model_state(load_checkpoint_file(path)))
         left_out = {name for name in given if name.startswith(tuple(self.unused))}
         state = {name: value for name, value in given.items() if name not in left_out}
         self._widen_stem(state)
@@ -143,6 +152,14 @@ class Backbone(nn.Module):
                    if any(name.startswith(prefix) for name in left_out)]
         LOGGER.info("%s: %d of the %d tensors of %s loaded%s", path, sum(name in given for name in state), len(state),
                     type(self).__name__, f"; left out: {', '.join(reasons)}" if reasons else "")
+
+    def _load_from_state_dict(self, *args, **kwargs) -> None:
+        self.is_random = False
+        super()._load_from_state_dict(*args, **kwargs)
+
+    def own_names(self, given: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+        """The tensors of a published file by the names of this network: those of the file, unless told otherwise."""
+        return given
 
     def _widen_stem(self, state: dict[str, Tensor]) -> None:
         """Complete the weights of a stem that has fewer input channels than ours."""

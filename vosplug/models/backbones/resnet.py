@@ -8,9 +8,12 @@ from ...structures import Level
 from ...utils.errors import ConfigError
 from ..layers.build import build_norm, conv_norm_relu
 from .base import Backbone
+from .pretrained import TORCHVISION, Published
 
 DEPTHS = {18: ("basic", (2, 2, 2, 2)), 34: ("basic", (3, 4, 6, 3)), 50: ("bottleneck", (3, 4, 6, 3)),
           101: ("bottleneck", (3, 4, 23, 3))}
+PUBLISHED = {depth: Published(file=f"resnet{depth}-{digest}.pth", stem=f"resnet{depth}", address=TORCHVISION)
+             for depth, digest in ((18, "f37072fd"), (34, "b627a593"), (50, "0676ba61"), (101, "63fe2227"))}
 WIDTHS = (64, 128, 256)  # the fourth stage is added by a fourth width: widths=(64, 128, 256, 512)
 
 
@@ -122,6 +125,9 @@ class ResNet(Backbone):
             raise ConfigError(f"ResNet.widths must be three or four numbers, one per stage, got {widths}")
         block_class, counts = resolve_depth(depth, block, blocks, stages=len(widths))
         norm = norm or dict(type="BN")
+        # The sizes that published weights have; what else is different shows when they are loaded.
+        usual = (stem_channels, stem_kernel, *widths) == (64, 7, 64, 128, 256, 512)[: 2 + len(widths)]
+        self._published = PUBLISHED.get(depth) if usual else None
         self.unused = {"fc.": "the classifier"}
         if len(widths) == 3:
             self.unused["layer4."] = "a stage that this network does not have"
@@ -146,6 +152,11 @@ class ResNet(Backbone):
     def stages(self) -> list[list[nn.Module]]:
         layers = [module for name, module in self.named_children() if name.startswith("layer")]
         return [[self.conv1, self.bn1], *([layer] for layer in layers)]
+
+    @property
+    def published(self) -> Published | None:
+        """torchvision's, of its first recipe, which the methods of the papers start from."""
+        return self._published
 
     def advance(self, step: str, x: Tensor) -> Tensor:
         if step == "c1":

@@ -111,7 +111,7 @@ class GatedPropagationBlock(nn.Module):
         """Keys as they are; visual values and ID values side by side, as they are read together."""
         key, value, *id_visual = draft
         id_value = F.silu(self.id_value(torch.cat([*id_visual, identity], dim=-1)))
-        return key, torch.cat([value, id_value], dim=-1)
+        return key.contiguous(), torch.cat([value, id_value], dim=-1)  # a view would keep what it was cut from
 
 
 @MATCHING_HEADS.register_module(role="propagation", examples=[

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from ...registry import MEMORIES
 from ...structures import Rows
-from .base import Similarity
+from .base import Similarity, check_counts
 from .entry import MemoryEntry, keep_channels
 from .frame_bank import FrameBank, FrameBankState
 
@@ -27,6 +27,7 @@ class LayeredBank(FrameBank):
 
     def __init__(self, gap: int = 9999, prompts_to_long_term: bool = True, max_tokens: int | None = 65_536,
                  train_gap: int = 9999):
+        check_counts(self, optional=("gap", "train_gap"), gap=gap, train_gap=train_gap)  # named as they are given
         super().__init__(every=gap, since="kept", include_last=True, prompts_to_long_term=prompts_to_long_term,
                          max_tokens=max_tokens, train_every=train_gap)
 

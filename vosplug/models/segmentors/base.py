@@ -159,7 +159,9 @@ class VOSSegmentor(TaskModel):
         Args:
             state: what is known of the video.
             frame: (B, 3, H, W), as the preprocessor gives it.
-            prompt: masks of objects that start at this frame; they win over what is predicted for other objects.
+            prompt: masks of objects that start at this frame; they win over what is predicted for other objects. With
+                ``prompt.correct`` also of objects that are tracked: the method begins with them as with new ones, and
+                keeps what it has of frames before.
             geometry: of the preprocessor: how to come back to the size of the video; None if frames have it, or once
                 it has been given.
             last: no frame follows, so nothing is memorised.
@@ -181,7 +183,7 @@ class VOSSegmentor(TaskModel):
             features = self.encode_shallow(frame)
             logits, fresh = self.segment(state, features, run)
             if prompt is not None:
-                before = set(self.rows(state).keys)
+                before = set(self.rows(state).keys) - state.tracked_keys(prompt)
                 state.start_objects(prompt)
                 logits = self.give(state, logits, prompt, run)
                 rows = self.rows(state)

@@ -13,7 +13,7 @@ from ...structures.rows import Key
 from ...utils.errors import ConfigError
 from ..backbones.sparse_convs import SparsePart
 from ..frame_run import FrameRun, current_run
-from ..layers.aggregate import clamped_logit, full_precision, hide_inactive
+from ..layers.aggregate import clamped_logit, full_precision, hide_inactive, one_hot, winners
 from ..matching_heads.propagation import Draft
 from .base import Cut, VOSSegmentor
 from .identity_groups import IdentityGroups, IdentitySlots
@@ -194,7 +194,8 @@ class IdentitySegmentor(VOSSegmentor):
         """
         groups = self.groups(state)
         logits = full_precision(logits)
-        out = torch.stack([self._video(state, b, logits, rows, groups) for b in range(state.batch_size)])
+        videos = [self._video(state, b, logits, rows, groups) for b in range(state.batch_size)]
+        out = videos[0][None] if len(videos) == 1 else torch.stack(videos)
         run = current_run()
         if run is not None and run.prompted:  # given masks are written as log-probabilities
             out = out.log_softmax(dim=1)
@@ -205,7 +206,7 @@ class IdentitySegmentor(VOSSegmentor):
         size, channels, parts = state.native_size, [0], []
         for place in (p for p, (video, _) in enumerate(rows.keys) if video == b):
             members, slots = groups.members(rows.keys[place])
-            own = logits[place, [0, *slots]]
+            own = logits[place, [0, *slots]].contiguous()
             parts.append(F.interpolate(own[None], size=size, mode="bilinear", align_corners=True)[0])
             channels += [1 + channel for channel in members]
         merged = merged_logits(parts) if len(parts) > 1 else parts[0] if parts else logits.new_zeros(1, *size)
@@ -219,10 +220,10 @@ class IdentitySegmentor(VOSSegmentor):
 
         Masks that were given for the size of the frames stay as they are.
         """
-        labels = logits.argmax(dim=1, keepdim=True).to(logits.dtype)
+        labels = winners(logits)
         if tuple(labels.shape[-2:]) != state.frame_size:
-            labels = F.interpolate(labels, size=state.frame_size, mode="nearest")
-        masks = one_hot(labels[:, 0], state.num_objects).to(logits.dtype)
+            labels = F.interpolate(labels[:, None], size=state.frame_size, mode="nearest")[:, 0]
+        masks = one_hot(labels, state.num_objects).to(logits.dtype)
         run = current_run()
         return masks if run is None or run.prompt is None else write_masks(masks, run.prompt, state)
 
@@ -250,7 +251,8 @@ class IdentitySegmentor(VOSSegmentor):
         """Identity embedding (R, C, h, w) of masks (B, O, H, W); in training perhaps of the true labels."""
         if run.training and self.teacher_forcing and run.labels is not None:
             masks = one_hot(run.labels, masks.shape[1]).to(masks.dtype)
-        return self.identity_bank(groups.planes(masks, rows, self.slots.max_objects))
+        labels = None if run.training else groups.labels(masks, rows)
+        return self.identity_bank(groups.planes(masks, rows, self.slots.max_objects) if labels is None else labels)
 
     def predicts_references(self, run: FrameRun) -> bool:
         """Whether a loss asks what is predicted for a frame whose masks are given."""
@@ -260,11 +262,6 @@ class IdentitySegmentor(VOSSegmentor):
 def in_order(parts: Sequence[Tensor], order: Tensor) -> Tensor:
     """Rows of several tensors as one tensor, in the given order."""
     return parts[0] if len(parts) == 1 else torch.cat(list(parts))[order]
-
-
-def one_hot(labels: Tensor, objects: int) -> Tensor:
-    """(B, H, W) labels by channel -> (B, O, H, W) bool."""
-    return labels[:, None] == torch.arange(1, objects + 1, device=labels.device, dtype=labels.dtype)[:, None, None]
 
 
 def write_masks(masks: Tensor, prompt: Prompt, state: VideoState) -> Tensor:

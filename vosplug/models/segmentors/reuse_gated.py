@@ -166,7 +166,7 @@ class ReuseGated(VOSSegmentor):
         probability = torch.zeros(len(rows), dtype=torch.float64)
         if len(asked):
             inputs = GateInput(asked, state.frame_index, early, store, compared)
-            probability[free] = self.gate(inputs).double().cpu()
+            probability[free] = self.gate(inputs).cpu().double()  # not every device has float64
         tau = self.tau_of(state.frame_index)
         reused = free & above(probability, tau)
         copied = reused & self.is_copied(probability)

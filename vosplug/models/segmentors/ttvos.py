@@ -138,9 +138,12 @@ class TTVOS(VOSSegmentor):
         store, own = state.objects, self.row_masks(state, masks, rows)
         newest = halved(torch.cat([1 - own, own], dim=1), times=3)
         nothing = newest.new_zeros(self.mask_channels, *newest.shape[-2:])
-        last = torch.cat([newest, store.read(MASKS, rows, nothing)[:, :-CLASSES]], dim=1)
+        started = () if run.started is None else run.started.keys  # what was known of these is of no use any more
+        known = store.has(TEMPLATE, rows) & torch.tensor([key not in started for key in rows.keys], dtype=torch.bool)
+        before = store.read(MASKS, rows, nothing) * known.to(newest)[:, None, None, None]
+        last = torch.cat([newest, before[:, :-CLASSES]], dim=1)
         template = self.matching_head.template(rows.expand(self.early(features)), last)
-        store.write(TEMPLATE, rows, self.followed(store.has(TEMPLATE, rows), template, state, features, rows))
+        store.write(TEMPLATE, rows, self.followed(known, template, state, features, rows))
         store.write(MASKS, rows, last)
         store.write(PREVIOUS, rows, rows.expand(features.pyramid[self.deep_level]))
 
