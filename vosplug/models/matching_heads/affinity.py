@@ -7,7 +7,7 @@ from torch import Tensor
 
 from ...registry import LAYERS
 from ...structures import Rows
-from ..frame_run import current_run, is_training
+from ..frame_run import is_nobodys, is_training
 from ..memories import MemoryEntry, MemoryState, joined
 from .base import MatchingHead
 from .best_affinities import BestAffinities
@@ -70,13 +70,11 @@ class AffinityMatching(MatchingHead):
         queries = {name: x.flatten(2) for name, x in queries.items()}
         value = entries[0]["value"]
         out = value.new_zeros(len(rows), value.shape[2], grid[0] * grid[1])
-        run = current_run()
-        counts = run is None or not run.nobody
         for members, used in groups_of_objects(entries, rows):
             parts, weights = [], []
             for affinity, share in self.affinities(queries, used, grid, frame):
                 parts.append(self.read(affinity, used, members, rows))
-                if counts:
+                if not is_nobodys():
                     memory.note_reading(used, lambda a=affinity, u=used: mass(a, u), share)
                 if run is not None and run.asks(WEIGHTS):
                     weights.append(dense(affinity, sum(entry.tokens for entry in used)))
