@@ -7,7 +7,7 @@ from torch import Tensor
 
 from ...registry import LAYERS
 from ...structures import Rows
-from ..frame_run import is_nobodys, is_training
+from ..frame_run import current_run, is_nobodys, is_training
 from ..memories import MemoryEntry, MemoryState, joined
 from .base import MatchingHead
 from .best_affinities import BestAffinities
@@ -70,6 +70,7 @@ class AffinityMatching(MatchingHead):
         queries = {name: x.flatten(2) for name, x in queries.items()}
         value = entries[0]["value"]
         out = value.new_zeros(len(rows), value.shape[2], grid[0] * grid[1])
+        run = current_run()
         for members, used in groups_of_objects(entries, rows):
             parts, weights = [], []
             for affinity, share in self.affinities(queries, used, grid, frame):
