@@ -8,12 +8,7 @@ import torch
 
 from tests.inference.colour_segmentor import moving_squares
 from vosplug.cli.demo import main as demo
-from vosplug.inference import (
-    OverlayVideoWriter,
-    VideoReader,
-    VISInferencer,
-    VOSInferencer,
-)
+from vosplug.inference import OverlayVideoWriter, VideoReader, VISInferencer, VOSInferencer, build_segmentor
 from vosplug.inference.readers import Frame
 from vosplug.utils.errors import CheckpointError, InputError
 from vosplug.utils.masks import read_mask, write_mask
