@@ -64,10 +64,14 @@ def test_command_asks_for_the_backbone(shared, tmp_path, capsys, family, manifes
 
 
 @pytest.mark.shared
-def test_another_family_is_refused(shared, tmp_path, capsys):
-    own, backbone = files(tmp_path, source(shared, "reuse_fast_2obj"))
-    assert main(["frtm", own, str(tmp_path / "out.pth"), "--backbone", backbone]) == 2
-    assert "is not a frtm checkpoint" in capsys.readouterr().err
+@pytest.mark.parametrize("family, manifest, config, message", [
+    ("frtm", "reuse_fast_2obj", "frtm_fast_r18", "is not a frtm checkpoint"),
+    ("reuse_vos", "frtm_fast_2obj", "g_frtm_fast_r18", "missing (matching.")])
+def test_another_family_is_refused(shared, tmp_path, capsys, family, manifest, config, message):
+    own, backbone = files(tmp_path, source(shared, manifest))
+    assert main([family, own, str(tmp_path / "out.pth"), "--backbone", backbone, "--config", config]) == 2
+    error = capsys.readouterr().err
+    assert message in error and error.count("\n") == 1
 
 
 @pytest.mark.shared

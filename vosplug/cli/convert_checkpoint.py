@@ -7,7 +7,7 @@ from rich.console import Console
 
 from ..inference.model_loading import build_segmentor
 from ..registry import CONVERTERS
-from ..utils.checkpoint import load_checkpoint_file, load_weights, model_state, save_checkpoint_file
+from ..utils.checkpoint import load_checkpoint_file, load_weights, model_state, save_checkpoint_file, with_new_parts
 from ..utils.errors import CheckpointError, InputError, did_you_mean
 from .common import check_targets, command, load_config, new_parser
 
@@ -50,7 +50,9 @@ def main(argv: list[str] | None = None) -> None:
     config = args.config or converter.model_config
     model = build_segmentor(load_config(config), seed=0, pretrained=False)
     result = converter.fit(result, model)
-    load_weights(model, result.state)
-    save_checkpoint_file({"state_dict": result.state, "meta": {"family": args.family, "config": config}}, args.target)
+    state, new = with_new_parts(model, result.state)
+    load_weights(model, state)
+    save_checkpoint_file({"state_dict": state, "meta": {"family": args.family, "config": config}}, args.target)
     origin = f" ({len(own)} from {args.source}, {len(backbone)} from {args.backbone})" if backbone else ""
-    Console().print(f"{result.coverage()}{origin}; they fit {config}; written to {args.target}", soft_wrap=True)
+    anew = f"; {len(new)} more start anew ({', '.join(new)})" if new else ""
+    Console().print(f"{result.coverage()}{origin}; they fit {config}{anew}; written to {args.target}", soft_wrap=True)

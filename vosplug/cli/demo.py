@@ -11,7 +11,8 @@ from ..utils.progress import progress_bar
 from .common import check_targets, choose_shipped, command, new_parser, open_config, positive_int
 from .session_options import VIEWS, add_segmenting_options, refuse_unused, session_options
 
-OF_SOME = ("mask", "binary_mask", "skip_known_ids", "correct", *VIEWS, "min_score", "clip_length", "classes")
+OF_SOME = ("mask", "binary_mask", "skip_known_ids", "correct", "show_gate", *VIEWS, "min_score", "clip_length",
+           "classes")
 """Options that not every family of models uses."""
 
 
@@ -39,6 +40,8 @@ def build_parser() -> argparse.ArgumentParser:
                        help="ignore ids of later masks that are tracked already, instead of refusing them")
     known.add_argument("--correct", action="store_true",
                        help="later masks of ids that are tracked already replace what was predicted, from there on")
+    group.add_argument("--show-gate", action="store_true",
+                       help="write into the overlay video which objects a reuse gate reused on each frame")
     group = parser.add_argument_group("methods that find instances (EfficientVIS)")
     group.add_argument("--min-score", type=float, metavar="S",
                        help="show tracks whose mean class score is at least this (default 0.3)")
@@ -76,7 +79,8 @@ def main(argv: list[str] | None = None) -> int:
             if log is not None:
                 log.record(frame.index)
 
-        summary = segment(reader, out=options.out, prefetch=options.prefetch, on_frame=on_frame,
+        out = outputs(segment, reader, options, stack)
+        summary = segment(reader, out=out, prefetch=options.prefetch, on_frame=on_frame,
                           **call_options(options, family))
     print_summary(summary, options)
     return 0
@@ -107,6 +111,21 @@ def check_options(options: argparse.Namespace, config: Any, family: Any) -> None
     for name, reason in family.needed.items():
         if getattr(options, name) is None:
             raise InputError(f"--{name} is needed: {reason.format(method=method_of(config))}")
+
+
+def outputs(segment: Any, reader: Any, options: argparse.Namespace, stack: contextlib.ExitStack) -> list:
+    """Where results go; overlay videos show what the gate does, if that is asked for."""
+    if not options.show_gate:
+        return options.out
+    from ..inference.gate_marks import gate_marks
+    from ..inference.video_writer import SUFFIXES, OverlayVideoWriter
+
+    videos = [path for path in options.out if Path(path).suffix.lower() in SUFFIXES]
+    if not videos:
+        raise InputError(f"--show-gate needs an overlay video: --out with one of {', '.join(SUFFIXES)}")
+    marks = stack.enter_context(gate_marks(segment.model))
+    return [OverlayVideoWriter(path, fps=reader.fps, decorate=marks.draw) if path in videos else path
+            for path in options.out]
 
 
 def limited_reader(options: argparse.Namespace) -> Any:

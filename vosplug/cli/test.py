@@ -65,12 +65,14 @@ def run(model: Any, session: dict, dataset: Any, metric: Any, options: argparse.
     """Segment and score; the first process reports."""
     from ..evaluation.evaluator import gather, rank_and_size
     from ..evaluation.families import family_of
-    from ..evaluation.work_report import WorkReport
+    from ..evaluation.work_report import WorkReport, is_gated
 
     show = {} if options.show_score is None else {"show_score": options.show_score}
     evaluator = family_of(model).evaluator(model, session_options=session, out_dir=options.out,
                                            show_dir=options.show_dir, **show)
-    with WorkReport().watch(model) as work:
+    work = WorkReport()
+    evaluator.on_video = lambda video: setattr(work, "video", video.name)
+    with work.watch(model, count=is_gated(model)):
         scores = evaluator.run(dataset, metric)
     work = WorkReport.merged(gather(work))
     if rank_and_size()[0] == 0:
@@ -92,12 +94,19 @@ def report(scores: dict | None, evaluator: Any, dataset: Any, metric: Any, optio
             path = write_submission(dataset, metric, options)
             console.print(f"Submission for the server, checked: {path}", soft_wrap=True)
     console.print(f"{evaluator.frames} frames, {evaluator.fps:.2f} frames per second and process")
-    for line in work.lines():
+    if evaluator.first_frame_ms is not None:
+        console.print(f"{evaluator.fps_mean:.2f} as a mean over videos; a first frame takes "
+                      f"{evaluator.first_frame_ms:.0f} ms", soft_wrap=True)
+    for line in [*work.lines(), *work.video_lines()]:
         console.print(line, soft_wrap=True)
     for name, folder in (("masks", options.out), ("overlay videos", options.show_dir)):
         if folder is not None:
             console.print(f"{name}: {folder}", soft_wrap=True)
-    write_numbers(options.json, {**(scores or {}), "fps": evaluator.fps, "frames": evaluator.frames, **work.numbers()})
+    videos = {"videos": work.by_video()} if work.videos else {}
+    times = {} if evaluator.first_frame_ms is None else {"fps_mean": evaluator.fps_mean,
+                                                         "first_frame_ms": evaluator.first_frame_ms}
+    write_numbers(options.json, {**(scores or {}), "fps": evaluator.fps, **times, "frames": evaluator.frames,
+                                 **work.numbers(), **videos})
 
 
 def write_submission(dataset: Any, metric: Any, options: argparse.Namespace) -> Path:

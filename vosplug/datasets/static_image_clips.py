@@ -50,10 +50,16 @@ class StaticImageClips:
         min_pixels: an object has to have this many pixels in the first view.
         images: names of images (without suffix; FSS-1000: ``class/name``) to keep; all by default.
 
+    Attributes:
+        opens_masks, label_free, stills: what tasks without labels ask: masks are read; no picture and no first label
+            depends on labels of later frames, which are those of the first one, transformed; time stands still.
+
     Raises:
         ConfigError: an option is out of range.
         DataError: the layout does not fit, a mask is missing, or a file is unreadable.
     """
+
+    opens_masks = label_free = stills = True
 
     def __init__(self, data_root: str | Path, layout: str = "flat", transforms: Sequence[Any] | str = "stcn",
                  size: int | None = None, retries: int = 5, max_side: int = 960, cache_mib: float = 0,

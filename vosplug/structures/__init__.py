@@ -13,6 +13,7 @@ from .notes import (
     Tap,
     TemplateMask,
     Work,
+    joined_taps,
 )
 from .object_ids import ObjectIds
 from .row_store import RowStore
@@ -26,4 +27,4 @@ from .vis_video import VISTrack, VISVideo
 __all__ = ["ClipRecord", "ClipSample", "Decision", "FrameRecord", "Geometry", "Level", "MaskTransition", "ObjectIds",
            "Prompt", "ReferencePrediction", "RowLogits", "RowStore", "Rows", "ScoreChange", "StepOutput", "Tap",
            "TemplateMask", "TrackMask", "VISClipSample", "VISTrack", "VISVideo", "Video", "VideoDataset", "VideoState",
-           "Work"]
+           "Work", "joined_taps"]

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from ..utils.errors import InputError
 from .geometry import Geometry
+from .notes import Tap
 from .object_ids import ObjectIds
 from .row_store import RowStore
 
@@ -61,6 +62,7 @@ class StepOutput:
         known: (B, O) bool on the CPU: objects that were known before the frame, so that something was predicted; none
             of them on a frame whose masks were taken from labels.
         kind: ``"first"`` (starts objects), ``"memory"`` (kept by the memory), ``"query"`` (any other).
+        taps: by name, what was asked for of the inside of the network, see :meth:`features`.
     """
 
     logits: Tensor
@@ -68,6 +70,12 @@ class StepOutput:
     notes: list[Any] = field(default_factory=list)
     known: Tensor | None = None
     kind: str = "query"
+    taps: dict[str, Tap] = field(default_factory=dict)
+
+    @property
+    def features(self) -> dict[str, Tensor]:
+        """By name: (B, L, C) of cells, (B, L, N) weights of attention, (B, C, h, w) maps; empty unless asked for."""
+        return {name: tap.tensor for name, tap in self.taps.items()}
 
     @property
     def prob(self) -> Tensor:

@@ -145,6 +145,22 @@ def load_weights(model: nn.Module, source: str | os.PathLike | Mapping[str, Any]
     model.load_state_dict({name: state[name] for name in common}, strict=strict)
 
 
+def with_new_parts(model: nn.Module, state: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], list[str]]:
+    """Weights of a model that lacks parts of ``model``, completed by these as they are.
+
+    Only parts say so themselves (``starts_anew = True``) that may be put into a trained model, such as the offset
+    networks of deformable attention: before they are trained, they leave it what it is.
+
+    Returns:
+        The weights, and the names of those that were added.
+    """
+    own = unwrapped(model)
+    new = [f"{name}.{key}" for name, part in own.named_modules() if getattr(part, "starts_anew", False)
+           for key in part.state_dict() if f"{name}.{key}" not in state]
+    found = own.state_dict()
+    return {**state, **{name: found[name] for name in new}}, new
+
+
 def _faults(missing: list[str], unexpected: list[str], shapes: list[str]) -> list[str]:
     kinds = (("missing", missing), ("unexpected", unexpected), ("of another shape", shapes))
     return [f"{len(names)} {kind} ({_shown(names)})" for kind, names in kinds if names]

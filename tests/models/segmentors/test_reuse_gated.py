@@ -99,8 +99,9 @@ def test_nothing_behind_the_gate_runs_on_reused_frames(inner, mode):
     assert before.objects.held and (inner == "ttvos" or before.memory.tokens > 0)
 
 
-def test_one_of_two_objects_is_computed_alone():
-    model = gate(tau=0.5)
+@pytest.mark.parametrize("inner", ["frtm", "ttvos"])
+def test_one_of_two_objects_is_computed_alone(inner):
+    model = gate(inner, tau=0.5)
     model.gate.forward = lambda inputs: torch.tensor([0.9 if name == 1 else 0.1 for _, name in inputs.rows.keys])
     state = model.init_state()
     frames = random_frames(2, SIZE)
@@ -161,8 +162,9 @@ def test_one_tau_per_frame():
         track(model, random_frames(5, SIZE), {0: ((1,), boxes(1, SIZE))})
 
 
-def test_batches_equal_videos_one_by_one():
-    model = gate(tau=0.15).double()
+@pytest.mark.parametrize("inner", ["frtm", "ttvos", "deaot"])
+def test_batches_equal_videos_one_by_one(inner):
+    model = gate(inner, tau=0.15).double()
     frames = torch.stack([random_frames(4, SIZE, seed) for seed in (1, 2, 3)])
     masks = boxes(2, SIZE)
     prompts = {0: ((1, 2), masks)}
@@ -171,10 +173,12 @@ def test_batches_equal_videos_one_by_one():
     with torch.no_grad():
         for t in range(4):
             x, geometry = model.data_preprocessor.frames(frames[:, t])
-            prompt = Prompt(ids=(1, 2), masks=masks.expand(3, -1, -1, -1).double()) if t == 0 else None
+            given, native = (m.double().expand(3, -1, -1, -1) for m in (model.data_preprocessor.masks(masks, geometry),
+                                                                        masks))
+            prompt = Prompt(ids=(1, 2), masks=given, native=native) if t == 0 else None
             logits = model.step(state, x, prompt, geometry=geometry).logits
-            for b in range(3):
-                assert torch.allclose(logits[b], alone[b][t][0], atol=1e-6)
+            for b, restored in enumerate(model.data_preprocessor.restore(logits, geometry)):
+                assert torch.allclose(restored, alone[b][t][0], atol=1e-6)
 
 
 @pytest.mark.parametrize("options, message", [

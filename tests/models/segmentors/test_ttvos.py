@@ -10,7 +10,7 @@ from tests.contracts.helpers import advance, boxes, build_changed, build_model, 
 from vosplug.evaluation.complexity import measure_frames
 from vosplug.models.segmentors.ttvos import MASKS, PREVIOUS, TEMPLATE
 from vosplug.registry import SEGMENTORS
-from vosplug.structures import MaskTransition, TemplateMask
+from vosplug.structures import MaskTransition, Prompt, TemplateMask
 from vosplug.utils.configs import load_config
 from vosplug.utils.errors import ConfigError, InputError
 
@@ -78,6 +78,20 @@ def test_the_template_follows_by_the_share_that_decoding_gives():
     expected = (before + seen[0] * new) / (1 + seen[0])
     assert torch.allclose(read(model, state, TEMPLATE, 1), expected, atol=1e-12)
     assert torch.equal(read(model, state, PREVIOUS, 1), features.pyramid[model.deep_level])
+
+
+def test_batches_equal_videos_one_by_one():
+    model, masks = ttvos(), boxes(2, (33, 47)).double()
+    frames = torch.stack([random_frames(4, (33, 47), seed) for seed in (1, 2, 3)])
+    alone = [track(model, video, {0: ((1, 2), masks)}) for video in frames]
+    state = model.init_state(3)
+    for t in range(4):
+        x, geometry = model.data_preprocessor.frames(frames[:, t])
+        given = model.data_preprocessor.masks(masks, geometry).expand(3, -1, -1, -1)
+        with torch.no_grad():
+            logits = model.step(state, x, Prompt(ids=(1, 2), masks=given) if t == 0 else None, geometry=geometry).logits
+        for b in range(3):
+            assert torch.allclose(model.data_preprocessor.restore(logits, geometry)[b], alone[b][t][0], atol=1e-9)
 
 
 def by_formula(model, frames, mask):

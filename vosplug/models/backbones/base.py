@@ -126,16 +126,27 @@ class Backbone(nn.Module):
                     nn.init.zeros_(module.bias)
 
     def load_pretrained(self, path: str) -> None:
+        """Load the weights of a file, see :meth:`load_state`.
+
+        Raises:
+            CheckpointError: the file cannot be read or belongs to another network.
+        """
+        self.load_state(self.own_names(model_state(load_checkpoint_file(path))), path)
+
+    def load_state(self, given: Mapping[str, Tensor], path: str) -> None:
         """Load weights strictly, after what two kinds of files may differ in has been settled.
 
         What ``unused`` names is left out. A stem with more input channels keeps its own weights for those. Biases of
         convolutions that the file lacks become zero; counters of batch norms that the file lacks keep their start
         value, and those that frozen norms lack are left out.
 
+        Args:
+            given: by name.
+            path: of the file that they are from.
+
         Raises:
-            CheckpointError: the file cannot be read or belongs to another network.
+            CheckpointError: they belong to another network.
         """
-        given = self.own_names(model_state(load_checkpoint_file(path)))
         left_out = {name for name in given if name.startswith(tuple(self.unused))}
         state = {name: value for name, value in given.items() if name not in left_out}
         self._widen_stem(state)
@@ -145,8 +156,7 @@ class Backbone(nn.Module):
                 state.setdefault(f"{name}.bias", torch.zeros_like(module.bias))
             if getattr(module, "num_batches_tracked", None) is not None:
                 state.setdefault(counter, module.num_batches_tracked)
-            if isinstance(module, FrozenBN):
-                state.pop(counter, None)
+        drop_counters(self, state)
         load_weights(self, state)
         reasons = [f"{prefix}* ({why})" for prefix, why in self.unused.items()
                    if any(name.startswith(prefix) for name in left_out)]
@@ -186,3 +196,10 @@ def level_of_stride(levels: Mapping[str, Level], stride: int, method: str) -> st
         raise ConfigError(f"{method} needs a level of stride {stride}, but the backbone has "
                           f"{', '.join(f'{name} ({level.stride})' for name, level in levels.items())}")
     return names[-1]
+
+
+def drop_counters(network: nn.Module, state: dict[str, Tensor]) -> None:
+    """Leave out the counters of batch norms that are frozen in ``network`` and have none."""
+    for name, module in network.named_modules():
+        if isinstance(module, FrozenBN):
+            state.pop(f"{name}.num_batches_tracked", None)

@@ -9,6 +9,9 @@ from torch import Tensor, nn
 from ...registry import DECODERS
 from ...structures import Rows
 from ...utils.errors import ConfigError
+from ..frame_run import current_run
+
+DECODED = "decoded"  # feature: what the logits are made of, (B, C, H/4, W/4)
 
 
 class ConvGN(nn.Module):
@@ -83,6 +86,9 @@ class FPNDecoder(nn.Module):
         for number in (1, 2):
             size = pyramid[self.skips[number]].shape[-2:]
             x = self._refine(number, F.interpolate(x, size=size, mode="bilinear", align_corners=True), pyramid, rows)
+        run = current_run()
+        if run is not None:
+            run.tap(DECODED, x)
         return self.conv_out(x)
 
     def _refine(self, number: int, x: Tensor, pyramid: Mapping[str, Tensor], rows: Rows) -> Tensor:

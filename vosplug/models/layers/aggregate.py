@@ -127,8 +127,7 @@ def keep_winners(prob: Tensor, active: Tensor) -> Tensor:
     Returns:
         (B, O + 1, H, W) log-probabilities.
     """
-    best = prob == prob.amax(dim=1, keepdim=True)  # several times faster than argmax over channels on a CPU
-    won = prob[:, 1:] * (best & (best.cumsum(dim=1) == 1))[:, 1:]  # of several that are equal the first one
+    won = prob[:, 1:] * hard_masks(prob)
     both = torch.cat([1 - won.sum(dim=1, keepdim=True), won], dim=1)
     return log_probability(both, active)
 

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from ...registry import LAYERS
 from ...utils.errors import ConfigError
 from .aggregate import full_precision
+from .row_sums import sum_rows
 
 
 @LAYERS.register_module(role="identities", examples=[dict(), dict(norm=True)])
@@ -49,7 +50,7 @@ class IdentityBank(nn.Module):
         windows = F.pad(labels.int(), [stride // 2] * 4, value=nobody).unfold(1, side, stride).unfold(2, side, stride)
         places = torch.arange(side**2, dtype=torch.int32, device=labels.device) * (nobody + 1)
         index = windows.flatten(3) + places
-        x = F.embedding_bag(index.flatten(0, 2), table.flatten(0, 1), mode="sum") + self.conv.bias
+        x = sum_rows(table.flatten(0, 1), index.flatten(0, 2)) + self.conv.bias
         return x.to(self.conv.weight.dtype).unflatten(0, index.shape[:3])
 
     def one_hot(self, labels: Tensor) -> Tensor:

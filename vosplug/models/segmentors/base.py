@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ...registry import LOSSES, MEMORIES
@@ -18,6 +19,8 @@ from ..layers.aggregate import clamped_logit, full_precision, soft_aggregate, wr
 from ..memories import MemoryState
 from ..tasks import SupervisedClips
 from .task_model import TaskModel
+
+COARSE_TAP, LOGITS_TAP = "coarse", "logits"  # features that every method publishes if asked
 
 
 @dataclass(frozen=True)
@@ -143,8 +146,21 @@ class VOSSegmentor(TaskModel):
         features = self.encode_deep(features)
         with run.whose(rows):
             coarse = self.decode_coarse(state, features, rows)
+            run.tap(COARSE_TAP, coarse)
             logits = self.decode_fine(state, features, coarse, rows)
-        return self.compose(state, logits, rows), rows
+        composed = self.compose(state, logits, rows)
+        if run.asks(LOGITS_TAP):
+            run.tap(LOGITS_TAP, self.compose_as_decoded(state, logits, composed, rows))
+        return composed, rows
+
+    def compose_as_decoded(self, state: VideoState, logits: Tensor, composed: Tensor, rows: Rows) -> Tensor:
+        """Like :meth:`compose`, at the resolution of the decoder: what is published as ``logits``.
+
+        Args:
+            logits: (R, K, h', w') of the rows.
+            composed: (B, O + 1, h, w), what :meth:`compose` made of them.
+        """
+        return composed
 
     def background(self, state: VideoState) -> Tensor:
         """Logits of a frame on which nothing is known."""
@@ -153,7 +169,8 @@ class VOSSegmentor(TaskModel):
         return self.compose(state, empty, nothing)
 
     def step(self, state: VideoState, frame: Tensor, prompt: Prompt | None = None, *, geometry: Geometry | None = None,
-             last: bool = False, labels: Tensor | None = None) -> StepOutput:
+             last: bool = False, labels: Tensor | None = None, fed_back: Tensor | None = None,
+             features: Collection[str] | None = ()) -> StepOutput:
         """Segment one frame and update ``state`` in place.
 
         Args:
@@ -167,6 +184,10 @@ class VOSSegmentor(TaskModel):
             last: no frame follows, so nothing is memorised.
             labels: (B, H, W) int64 true labels by channel, 255 void, for methods that are taught with them; only in
                 training.
+            fed_back: (B, H, W) int64 labels by channel that are memorised, and kept as the previous masks, in place of
+                what :meth:`feedback` gives; those of a prompt are as they were given.
+            features: names of what ``StepOutput.features`` shall hold: ``coarse``, ``logits`` and what parts of the
+                network publish; None for all there is.
 
         Raises:
             InputError: the frame or the prompt does not fit the state, which is then as before.
@@ -178,10 +199,11 @@ class VOSSegmentor(TaskModel):
         state.check_prompt(prompt)
         known = state.active
         kind = self.kind_of(state, prompt, last)
-        with self.running(state, prompted=prompt is not None, last=last, labels=labels) as run:
+        with self.running(state, prompted=prompt is not None, last=last, labels=labels, features=features) as run:
             run.prompt = prompt
-            features = self.encode_shallow(frame)
-            logits, fresh = self.segment(state, features, run)
+            encoded = self.encode_shallow(frame)
+            logits, fresh = self.segment(state, encoded, run)
+            taps = run.tapped()
             if prompt is not None:
                 before = set(self.rows(state).keys) - state.tracked_keys(prompt)
                 state.start_objects(prompt)
@@ -190,21 +212,24 @@ class VOSSegmentor(TaskModel):
                 run.started = rows.having(set(rows.keys) - before)
                 fresh = rows.having({*fresh.keys, *run.started.keys})
             masks = self.feedback(state, logits)
+            if fed_back is not None and prompt is None:
+                masks = masks_of(fed_back, masks)
             if len(fresh) or prompt is not None:  # an object may start in a row that was not computed anew
                 with run.whose(fresh):
-                    self.memorize(state, self.encode_deep(features), masks, fresh, run)
+                    self.memorize(state, self.encode_deep(encoded), masks, fresh, run)
         state.masks = masks
         state.frame_index += 1
         state.ended = last
         grown = torch.zeros_like(state.active)
         grown[:, : known.shape[1]] = known & run.predicted
-        output = StepOutput(logits=logits, ids=state.ids.ids, notes=run.notes, known=grown, kind=kind)
+        output = StepOutput(logits=logits, ids=state.ids.ids, notes=run.notes, known=grown, kind=kind, taps=taps)
         for observer in self.observers:
             observer(output)
         return output
 
     def unroll(self, clip: Tensor, prompts: Sequence[Prompt | None], *, labels: Sequence[Tensor] | None = None,
-               state: VideoState | None = None) -> Iterator[StepOutput]:
+               state: VideoState | None = None,
+               features: Collection[str] | None = ()) -> Iterator[StepOutput]:
         """Step through a batch of clips.
 
         Args:
@@ -212,16 +237,19 @@ class VOSSegmentor(TaskModel):
             prompts: T prompts, or None where nothing starts.
             labels: T true labels, see :meth:`step`.
             state: of the videos; that of new training clips by default.
+            features: see :meth:`step`.
         """
         state = self.init_state(len(clip), training=True) if state is None else state
         for t in range(clip.shape[1]):
             yield self.step(state, clip[:, t], prompts[t], last=t == clip.shape[1] - 1,
-                            labels=None if labels is None else labels[t])
+                            labels=None if labels is None else labels[t], features=features)
 
     def running(self, state: VideoState, *, prompted: bool = False, last: bool = False,
-                labels: Tensor | None = None) -> AbstractContextManager[FrameRun]:
+                labels: Tensor | None = None,
+                features: Collection[str] | None = ()) -> AbstractContextManager[FrameRun]:
         """The run of a frame: stages that are called one by one are called inside."""
-        return FrameRun.begin(state, self.frame_policies, prompted=prompted, last=last, labels=labels)
+        return FrameRun.begin(state, self.frame_policies, prompted=prompted, last=last, labels=labels,
+                              features=features)
 
     def kind_of(self, state: VideoState, prompt: Prompt | None, last: bool) -> str:
         """What kind of frame comes next, for statistics; see :class:`StepOutput`."""
@@ -243,3 +271,10 @@ class VOSSegmentor(TaskModel):
         if mode == "tensor":
             return self.encode_deep(self.encode_shallow(inputs))
         raise InputError(f"mode {mode!r} is not known; videos are segmented by step(), see VOSSession")
+
+
+def masks_of(labels: Tensor, like: Tensor) -> Tensor:
+    """Labels (B, H, W) by channel as masks of the size, type and number (B, O, h, w) of others."""
+    channels = torch.arange(1, 1 + like.shape[1], device=labels.device)[:, None, None]
+    masks = (labels[:, None] == channels).to(like)
+    return masks if masks.shape == like.shape else F.interpolate(masks, size=like.shape[-2:], mode="nearest")

@@ -12,7 +12,7 @@ from ...structures import Level, Prompt, ReferencePrediction, Rows, VideoState
 from ...structures.rows import Key
 from ...utils.errors import ConfigError
 from ..backbones.sparse_convs import SparsePart
-from ..frame_run import FrameRun, current_run
+from ..frame_run import FrameRun, current_run, working_on
 from ..layers.aggregate import clamped_logit, full_precision, hide_inactive, one_hot, winners
 from ..matching_heads.propagation import Draft
 from .base import Cut, VOSSegmentor
@@ -171,8 +171,9 @@ class IdentitySegmentor(VOSSegmentor):
         context = rows.expand(features.context)
         order, outputs, drafts = [], [], []
         for members, long_term, short_term in state.memory.read(rows):
-            x = context if len(members) == len(rows) else context[members]
-            output, draft = self.matching_head(x, long_term, short_term)
+            whole = len(members) == len(rows)
+            with working_on(rows if whole else rows.at(members)):
+                output, draft = self.matching_head(context if whole else context[members], long_term, short_term)
             order.append(members)
             outputs.append(output)
             drafts.append(draft)
@@ -192,22 +193,31 @@ class IdentitySegmentor(VOSSegmentor):
         One group keeps the decoder's logits. Of several, the softmax of each is taken; background is where all groups
         see it, and the log-odds are the logits.
         """
-        groups = self.groups(state)
-        logits = full_precision(logits)
-        videos = [self._video(state, b, logits, rows, groups) for b in range(state.batch_size)]
-        out = videos[0][None] if len(videos) == 1 else torch.stack(videos)
+        out = self._composed(state, logits, rows, state.native_size)
         run = current_run()
         if run is not None and run.prompted:  # given masks are written as log-probabilities
             out = out.log_softmax(dim=1)
         return hide_inactive(out, state.active)
 
-    def _video(self, state: VideoState, b: int, logits: Tensor, rows: Rows, groups: IdentityGroups) -> Tensor:
-        """Logits (O + 1, H, W) of one video; those of objects that it does not have mean nothing."""
-        size, channels, parts = state.native_size, [0], []
+    def compose_as_decoded(self, state: VideoState, logits: Tensor, composed: Tensor, rows: Rows) -> Tensor:
+        """Logits (B, O + 1, h', w'), not interpolated."""
+        return hide_inactive(self._composed(state, logits, rows, tuple(logits.shape[-2:])), state.active)
+
+    def _composed(self, state: VideoState, logits: Tensor, rows: Rows, size: tuple[int, int]) -> Tensor:
+        groups, logits = self.groups(state), full_precision(logits)
+        videos = [self._video(state, b, logits, rows, groups, size) for b in range(state.batch_size)]
+        return videos[0][None] if len(videos) == 1 else torch.stack(videos)
+
+    def _video(self, state: VideoState, b: int, logits: Tensor, rows: Rows, groups: IdentityGroups,
+               size: tuple[int, int]) -> Tensor:
+        """Logits (O + 1, H, W) of one video at ``size``; those of objects that it does not have mean nothing."""
+        channels, parts = [0], []
         for place in (p for p, (video, _) in enumerate(rows.keys) if video == b):
             members, slots = groups.members(rows.keys[place])
             own = logits[place, [0, *slots]].contiguous()
-            parts.append(F.interpolate(own[None], size=size, mode="bilinear", align_corners=True)[0])
+            if tuple(own.shape[-2:]) != size:
+                own = F.interpolate(own[None], size=size, mode="bilinear", align_corners=True)[0]
+            parts.append(own)
             channels += [1 + channel for channel in members]
         merged = merged_logits(parts) if len(parts) > 1 else parts[0] if parts else logits.new_zeros(1, *size)
         if channels == list(range(state.num_objects + 1)):
@@ -245,7 +255,8 @@ class IdentitySegmentor(VOSSegmentor):
             tokens = self.matching_head.complete(features.drafts_of(rows), identity)
         if not run.last:
             state.memory.write(state.frame_index, rows, tokens, grid=tuple(features.context.shape[-2:]),
-                               prompted=run.prompted)
+                               prompted=run.prompted, names=self.matching_head.tensors,
+                               recent_only=self.matching_head.recent_only)
 
     def embed(self, masks: Tensor, rows: Rows, groups: IdentityGroups, run: FrameRun) -> Tensor:
         """Identity embedding (R, C, h, w) of masks (B, O, H, W); in training perhaps of the true labels."""

@@ -10,20 +10,19 @@ from torch import Tensor
 from ...registry import GATES, LAYERS, MATCHING_HEADS, SEGMENTORS
 from ...structures import Decision, Prompt, Rows, RowStore, ScoreChange, VideoState
 from ...utils.checkpoint import load_weights
-from ...utils.errors import ConfigError, InputError, did_you_mean
+from ...utils.errors import ConfigError, InputError
 from ..decoders.refiner import resize
 from ..frame_run import FrameRun
-from ..gates import GateInput
+from ..gates import Gate, GateInput, ScheduledGate
 from ..layers.reuse import MOVED, MovedRows, straight_through
 from ..memories import MemoryState
-from .base import VOSSegmentor
+from .base import LOGITS_TAP, VOSSegmentor
+from .reuse_rules import above, check_decisions, kept_where, mask_ious
 
 # What is kept of a row in ``state.objects``.
 SCORE, FEATURE, TEMPLATE = "reuse.score", "reuse.feature", "reuse.template"
 LOGITS, COUNT, TRUTH = "reuse.logits", "reuse.count", "reuse.truth"
-MODES = ("translate", "copy", "fusion")
-ON_MEMORY_FRAME = ("reuse", "full")
-TRAINING_TAU = 0.5
+TRAINING_TAU = FORCED_TAU = 0.5
 
 
 def small_models() -> list[dict]:
@@ -101,6 +100,14 @@ class ReuseGated(VOSSegmentor):
         self.translator = LAYERS.build(translator or dict(type="RefineTranslator"), channels=cut.coarse.channels)
         self.tau, self.mode, self.tau_copy = tau, mode, tau_copy
         self.max_reuse, self.on_memory_frame = max_reuse, on_memory_frame
+        self.forced: Gate | None = None
+
+    def force_rate(self, rate: float | None) -> None:
+        """Reuse a fixed share of the frames, evenly spread, whatever the gate says; it runs all the same.
+
+        For measuring speed and work without weights. None: the gate decides again.
+        """
+        self.forced = None if rate is None else ScheduledGate(rate=rate)
 
     # Stages of the inner segmentor ------------------------------------------------------------------------------------
 
@@ -155,7 +162,9 @@ class ReuseGated(VOSSegmentor):
         if not len(rows):
             return self.background(state), rows
         decide = self.mix if run.training else self.choose
-        return decide(state, features, rows, run)
+        composed, computed = decide(state, features, rows, run)
+        run.tap(LOGITS_TAP, composed)
+        return composed, computed
 
     def choose(self, state: VideoState, features: Any, rows: Rows, run: FrameRun) -> tuple[Tensor, Rows]:
         """Inference: every row goes one way."""
@@ -167,6 +176,8 @@ class ReuseGated(VOSSegmentor):
         if len(asked):
             inputs = GateInput(asked, state.frame_index, early, store, compared)
             probability[free] = self.gate(inputs).cpu().double()  # not every device has float64
+            if self.forced is not None:
+                probability[free] = self.forced(inputs).cpu().double()
         tau = self.tau_of(state.frame_index)
         reused = free & above(probability, tau)
         copied = reused & self.is_copied(probability)
@@ -306,6 +317,8 @@ class ReuseGated(VOSSegmentor):
 
     def tau_of(self, frame: int) -> float:
         """tau of a frame."""
+        if self.forced is not None:
+            return FORCED_TAU
         if not isinstance(self.tau, Sequence):
             return self.tau
         if frame > len(self.tau):
@@ -358,12 +371,15 @@ class ReuseGated(VOSSegmentor):
             decision.iou = mask_ious(truth, before)
             store.write(TRUTH, rows, torch.where(reused.to(truth.device)[:, None, None, None], before, truth))
         run.note(decision)
+        computed = rows.select(~reused)
+        if len(computed):
+            self.gate.remember(store, computed, early)
         store.write(FEATURE, rows, feature)
         if score is not None:
             store.write(SCORE, rows, score)
         with run.whose(rows):
             logits = self.decode_fine(state, features, coarse, rows)
-        return self.compose(state, logits, rows), rows.select(~reused)
+        return self.compose(state, logits, rows), computed
 
     def true_masks(self, state: VideoState, rows: Rows, run: FrameRun) -> Tensor | None:
         """(R, 1, H, W) true masks of rows; None if the loop does not know them."""
@@ -372,41 +388,3 @@ class ReuseGated(VOSSegmentor):
         channels = torch.arange(1, state.num_objects + 1, device=run.labels.device)[:, None, None]
         masks = (run.labels[:, None] == channels).to(next(self.parameters()).dtype)
         return self.segmentor.row_masks(state, masks, rows)
-
-
-def mask_ious(a: Tensor, b: Tensor) -> Tensor:
-    """(R,) IoU of masks (R, 1, H, W) of 0 and 1; nan where both are empty."""
-    union = torch.maximum(a, b).flatten(1).sum(dim=1)
-    return (a * b).flatten(1).sum(dim=1) / union
-
-
-def kept_where(hard: Tensor, kept: Tensor, new: Tensor, places: Tensor) -> Tensor:
-    """``new`` (R, ...) with ``kept`` (R', ...) at those of ``places`` (R',) where ``hard`` (R',) is true."""
-    chosen = torch.where(hard[:, None, None, None], kept.to(new), new[places])
-    return new.index_copy(0, places, chosen)
-
-
-def above(probability: Tensor, tau: float) -> Tensor:
-    """(R,) bool: what is reused at ``tau``; with 1 nothing and with 0 everything, whatever a probability rounds to."""
-    if tau >= 1 or tau <= 0:
-        return torch.full(probability.shape, tau <= 0)
-    return probability > tau
-
-
-def check_decisions(tau: float | Sequence[float], mode: str, tau_copy: float | None, max_reuse: int | None,
-                    on_memory_frame: str) -> None:
-    """Raise :class:`ConfigError` for options of :class:`ReuseGated` that make no sense."""
-    values = list(tau) if isinstance(tau, Sequence) and not isinstance(tau, str) else [tau]
-    if not values or not all(isinstance(value, (int, float)) and 0 <= value <= 1 for value in values):
-        raise ConfigError(f"ReuseGated.tau must lie in 0..1, or be a list of such numbers, got {tau!r}")
-    for name, value, known in (("mode", mode, MODES), ("on_memory_frame", on_memory_frame, ON_MEMORY_FRAME)):
-        if value not in known:
-            raise ConfigError(f"ReuseGated.{name} must be one of {', '.join(known)}, got {value!r}."
-                              f"{did_you_mean(value, known)}")
-    if (mode == "fusion") != (tau_copy is not None):
-        raise ConfigError("ReuseGated.tau_copy belongs to mode='fusion', which needs it: got "
-                          f"mode={mode!r}, tau_copy={tau_copy!r}")
-    if tau_copy is not None and not max(values) < tau_copy <= 1:
-        raise ConfigError(f"ReuseGated.tau_copy must be above tau ({max(values)}) and at most 1, got {tau_copy}")
-    if max_reuse is not None and (not isinstance(max_reuse, int) or max_reuse < 1):
-        raise ConfigError(f"ReuseGated.max_reuse must be a whole number of at least 1 or None, got {max_reuse!r}")

@@ -3,12 +3,12 @@
 from collections.abc import Sequence
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ...registry import ROI_EXTRACTORS
 from ...utils.errors import ConfigError
 from ..layers.aggregate import full_precision
+from ..layers.row_sums import sum_rows
 from .boxes import area
 
 
@@ -16,7 +16,7 @@ def roi_align(features: Tensor, rois: Tensor, size: int, scale: float, sampling_
     """RoIAlign (He et al., Mask R-CNN, 2017) with pixel centres at half coordinates; at least in float32.
 
     Each cell of a RoI is the mean of some samples, and each sample is bilinear: a weighted sum of pixels of the map,
-    which is what :func:`torch.nn.functional.embedding_bag` computes. Equal to ``roi_align`` of torchvision and of mmcv
+    see :func:`~..layers.row_sums.sum_rows`. Equal to ``roi_align`` of torchvision and of mmcv
     (``aligned=True``), neither of which is needed.
 
     Args:
@@ -42,8 +42,7 @@ def roi_align(features: Tensor, rois: Tensor, size: int, scale: float, sampling_
     share = y_share[:, :, None, :, None] * x_share[:, None, :, None, :]
     pixels = x.permute(0, 2, 3, 1).reshape(-1, channels)
     with torch.autocast(features.device.type, enabled=False):
-        out = F.embedding_bag(place.flatten(3).flatten(0, 2), pixels, mode="sum",
-                              per_sample_weights=share.flatten(3).flatten(0, 2))
+        out = sum_rows(pixels, place.flatten(3).flatten(0, 2), share.flatten(3).flatten(0, 2))
     return out.unflatten(0, (-1, size, size)).permute(0, 3, 1, 2).contiguous().to(features.dtype)
 
 
