@@ -9,6 +9,7 @@ from vosplug.datasets.jump_rules import (
     aot_frames,
     cfbi_frames,
     distinct_frames,
+    neighbour_frames,
     reflected,
     stcn_frames,
 )
@@ -37,6 +38,13 @@ def test_distinct_frames_are_distinct_and_near(seed, count, length, jump):
     frames = distinct_frames(np.random.default_rng(seed), count, length, jump)
     assert len(set(frames)) == min(length, count)
     assert all(b - a <= jump for a, b in zip(frames, frames[1:], strict=False))
+
+
+@given(**CASES)
+def test_neighbours_follow_one_another_and_stop_at_the_end(seed, count, length, jump):
+    frames = neighbour_frames(np.random.default_rng(seed), count, length, jump)
+    assert frames == [min(frames[0] + k, count - 1) for k in range(length)]
+    assert length > count or frames[-1] == frames[0] + length - 1
 
 
 @pytest.mark.parametrize("rule", JUMP_RULES.values())

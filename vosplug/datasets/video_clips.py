@@ -39,7 +39,8 @@ class VideoClips:
         skip_unit: how many frames lie between two annotated ones; ``max_skip`` of a request is divided by it. 5 for
             YouTube-VOS, so that a distance means the same time in all sets.
         jump_rule: ``stcn``; ``distinct`` (no frame twice), for clips that are long beside their videos; ``anywhere``:
-            frames of the whole video in random order; ``aot``; ``cfbi``: a frame from anywhere, then as ``aot``.
+            frames of the whole video in random order; ``aot``; ``neighbours``: frames that follow one another;
+            ``cfbi``: a frame from anywhere, then as ``aot``.
         reverse: probability of reversed time; the frame from anywhere stays the first.
         retries: how many choices of frames are tried per video.
         late_objects: objects that appear after the first frame may be chosen too; they have ``first_frames > 0``.
@@ -56,6 +57,8 @@ class VideoClips:
         InputError: a request is out of range.
         DataError: a file is missing or wrong, or no video that was tried shows an object.
     """
+
+    opens_masks = True
 
     def __init__(self, videos: Any, transforms: Sequence[Any] | str = "stcn",
                  size: int | tuple[int, int] | None = None, max_objects: int = 2, skip_unit: int = 1,
@@ -84,6 +87,11 @@ class VideoClips:
         self.late_objects, self.merge_objects, self.min_pixels = late_objects, merge_objects, min_pixels
         self.complete_first, self.first_pixels = complete_first, first_pixels
         self._reader = FrameReader(cache_mib, decode_reduction)
+
+    @property
+    def label_free(self) -> bool:
+        """Whether pictures and first labels of a clip are the same whatever the labels of later frames are."""
+        return not (self.late_objects or self.complete_first)
 
     def __len__(self) -> int:
         return len(self._videos)
