@@ -12,6 +12,7 @@ PAGES = (
     "README.md",
     "docs/aot.md",
     "docs/data_and_weights.md",
+    "docs/deformable.md",
     "docs/efficientvis.md",
     "docs/inference.md",
     "docs/results.md",

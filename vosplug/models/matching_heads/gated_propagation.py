@@ -224,8 +224,8 @@ def kept_tensors(deformable: GatedDeformableAttention | None) -> tuple[tuple[str
 
 @MATCHING_HEADS.register_module(role="propagation", examples=[
     *(dict(layers=layers, radius=1) for layers in (1, 2)),
-    *(dict(layers=2, radius=1, deformable=dict(type="GatedDeformableAttention", **options)) for options in (
-        dict(), dict(resample="keys_values", grid_factor=1), dict(places=("long_term", "self"), groups=1),
+    *(dict(layers=2, radius=1, deformable=dict(type="GatedDeformableAttention", groups=2, **options)) for options in (
+        dict(), dict(resample="keys_values", grid_factor=1), dict(places=("long_term", "self")),
         dict(places=["short_term"], relative_bias=False, offsets=False)))])
 class GatedPropagation(Propagation):
     """Layers of :class:`GatedPropagationBlock`; both branches of the last one, normalised, go to the decoder.
