@@ -77,15 +77,18 @@ def read_log(run: Path) -> list[dict]:
 
 def read_rows(path: Path) -> dict[int, dict]:
     """Rows with losses of a log, by iteration."""
-    rows = {}
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
-        try:
-            row = json.loads(line)
-            if "loss" in row:
-                rows[int(row["step"])] = row
-        except (ValueError, KeyError, TypeError) as error:
-            raise DataError(f"{path}, line {number}: not a line of a training log ({error})") from error
-    return rows
+    lines = enumerate(path.read_text(encoding="utf-8").splitlines(), start=1)
+    rows = (read_row(line, f"{path}, line {number}") for number, line in lines)
+    return {row["step"]: row for row in rows if "loss" in row}
+
+
+def read_row(line: str, where: str) -> dict:
+    """One line of a log."""
+    try:
+        row = json.loads(line)
+        return {**row, "step": int(row["step"])}
+    except (ValueError, KeyError, TypeError) as error:
+        raise DataError(f"{where}: not a line of a training log ({error})") from error
 
 
 def terms_of(log: Sequence[Mapping]) -> list[str]:
