@@ -13,6 +13,7 @@ PAGES = (
     "docs/aot.md",
     "docs/data_and_weights.md",
     "docs/deformable.md",
+    "docs/distillation.md",
     "docs/efficientvis.md",
     "docs/inference.md",
     "docs/results.md",

@@ -78,15 +78,15 @@ def read_log(run: Path) -> list[dict]:
 def read_rows(path: Path) -> dict[int, dict]:
     """Rows with losses of a log, by iteration."""
     lines = enumerate(path.read_text(encoding="utf-8").splitlines(), start=1)
-    rows = [read_row(line, f"{path}, line {number}") for number, line in lines]
+    rows = (read_row(line, f"{path}, line {number}") for number, line in lines)
     return {row["step"]: row for row in rows if "loss" in row}
 
 
 def read_row(line: str, where: str) -> dict:
-    """A line of a log."""
+    """One line of a log."""
     try:
         row = json.loads(line)
-        return {**row, "step": int(row["step"])} if "loss" in row else row
+        return {**row, "step": int(row["step"])}
     except (ValueError, KeyError, TypeError) as error:
         raise DataError(f"{where}: not a line of a training log ({error})") from error
 
