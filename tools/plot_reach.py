@@ -8,11 +8,10 @@ import _path  # noqa: F401  (lets the scripts run from a clone that is not insta
 import numpy as np
 
 from vosplug.cli.common import check_targets, command, load_config, new_parser, positive_int, write_numbers
-from vosplug.inference.memory_log import need_matplotlib, new_figure
 from vosplug.models.attentions.reach import reached
 from vosplug.registry import ATTENTIONS
 from vosplug.utils.errors import InputError
-from vosplug.utils.files import write_via
+from vosplug.visualization.figures import need_matplotlib, new_figure, save_figure
 
 COLOURS = ("#ffffff", "#08306b", "#2171b5", "#6baed6", "#c6dbef")  # never, layer 1, 2, 3, and later
 
@@ -77,7 +76,7 @@ def draw(layers: Mapping[str, np.ndarray], path: Path) -> None:
             axes.set_xticks([])
             axes.set_yticks([])
             axes.set_title(f"{Path(name).stem}, frame {t}" if t == 0 else f"frame {t}", fontsize=7)
-    write_via(path, figure.savefig)
+    save_figure(figure, path)
 
 
 if __name__ == "__main__":
