@@ -66,7 +66,7 @@ def test_foreground_masks_and_repeated_ids(model, clip):
 @pytest.mark.parametrize(("change", "message"), [
     ({"input": "none.mp4"}, "input not found"),
     ({"input": "broken.mp4"}, "broken.mp4"),
-    ({"input": "empty"}, "has no images"),
+    ({"input": "empty"}, "has no pictures"),
     ({"mask": "none.png"}, "mask not found"),
     ({"mask": "rgb.png"}, "RGB picture"),
     ({"mask": "background.png"}, "has no object"),

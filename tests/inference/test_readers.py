@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 import pytest
 
-from vosplug.inference import FolderReader, IterableReader, PrefetchReader, VideoReader, open_reader, video_reader
+from vosplug.inference import FolderReader, IterableReader, PrefetchReader, VideoReader, open_reader, video_decoders
 from vosplug.inference.readers import Frame, FrameReader, LimitedReader
 from vosplug.registry import READERS
 from vosplug.utils.errors import ConfigError, DataError, InputError
@@ -60,7 +60,7 @@ def test_video_files(tmp_path, name, code):
 def test_pyav_reads_what_opencv_reads(tmp_path):
     pytest.importorskip("av")
     path = write_video(tmp_path / "v.mp4")
-    decoder = video_reader.PyAVDecoder(path)
+    decoder = video_decoders.PyAVDecoder(path)
     ours = list(decoder.images())
     assert (decoder.fps, decoder.num_frames) == (10.0, 12)
     for image, frame in zip(ours, VideoReader(path), strict=True):
@@ -70,9 +70,9 @@ def test_pyav_reads_what_opencv_reads(tmp_path):
 def test_pyav_takes_over_where_opencv_fails(tmp_path, monkeypatch):
     pytest.importorskip("av")
     path = write_video(tmp_path / "v.mp4")
-    monkeypatch.setattr(video_reader.OpenCVDecoder, "is_open", lambda self: False)
-    assert isinstance(VideoReader(path).decoder, video_reader.PyAVDecoder)
-    monkeypatch.setattr(video_reader.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(video_decoders.OpenCVDecoder, "is_open", lambda self: False)
+    assert isinstance(VideoReader(path).decoder, video_decoders.PyAVDecoder)
+    monkeypatch.setattr(video_decoders.importlib.util, "find_spec", lambda name: None)
     with pytest.raises(DataError, match="pip install av"):
         VideoReader(path)
 
@@ -119,7 +119,7 @@ def test_folders_are_sorted_by_number(tmp_path):
 def test_bad_folders(tmp_path):
     with pytest.raises(DataError, match="not found"):
         FolderReader(tmp_path / "none")
-    with pytest.raises(DataError, match="has no images"):
+    with pytest.raises(DataError, match="has no pictures"):
         FolderReader(tmp_path)
     (tmp_path / "a.jpg").write_bytes(b"\xff\xd8\xff")
     with pytest.raises(DataError, match="a.jpg"):

@@ -6,11 +6,11 @@ from typing import Any
 
 import cv2
 import numpy as np
-from PIL import Image, UnidentifiedImageError
 
 from ..registry import DATASETS
 from ..utils.errors import ConfigError, DataError, InputError
 from ..utils.images import read_image
+from ..utils.masks import read_mask
 from .frame_reader import FrameReader
 from .layout import check_choice, choose_sequences
 from .pipelines import STATIC_PIPELINES, build_transforms
@@ -83,7 +83,7 @@ class StaticImageClips:
     def _attempt(self, number: int, length: int, rng: np.random.Generator) -> dict | None:
         name, image_path, mask_path = self._pairs[number]
         image = self._reader.get(image_path, lambda: self._shrunk(read_image(image_path), cv2.INTER_AREA))
-        labels = self._reader.get(mask_path, lambda: self._shrunk(read_foreground(mask_path), cv2.INTER_NEAREST))
+        labels = self._reader.get(mask_path, lambda: self._shrunk(read_mask(mask_path, binary=True), cv2.INTER_NEAREST))
         if image.shape[:2] != labels.shape:
             raise DataError(f"{mask_path}: the mask is {labels.shape[1]} x {labels.shape[0]} but its image "
                             f"{image.shape[1]} x {image.shape[0]}")
@@ -106,29 +106,3 @@ class StaticImageClips:
             return array
         return cv2.resize(array, (round(width * factor), round(height * factor)), interpolation=method)
 
-
-def read_foreground(path: str | Path) -> np.ndarray:
-    """Read a mask of a saliency set as (H, W) uint8 of 0 and 1.
-
-    These sets have grey, palette, grey-valued RGB and smoothed masks; values above half of the range are foreground.
-
-    Raises:
-        DataError: the file is missing or damaged, or is coloured.
-    """
-    try:
-        image = Image.open(path)
-        image.load()
-    except FileNotFoundError as error:
-        raise DataError(f"mask not found: {path}") from error
-    except (UnidentifiedImageError, OSError, SyntaxError, ValueError) as error:
-        raise DataError(f"{path}: not a readable image ({error})") from error
-    if image.mode in ("P", "1"):
-        return (np.array(image) > 0).astype(np.uint8)
-    if image.mode == "L":
-        values = np.array(image)
-    else:
-        channels = np.array(image.convert("RGB"))
-        if (np.ptp(channels.astype(np.int16), axis=2) > 8).any():
-            raise DataError(f"{path}: a coloured picture where a mask in black and white is expected")
-        values = channels[..., 0]
-    return (values > 127).astype(np.uint8) if values.max(initial=0) > 1 else values.astype(np.uint8)

@@ -9,7 +9,7 @@ from mmengine.config import Config, ConfigDict
 from torch import nn
 
 from ..registry import SEGMENTORS, VIS_SEGMENTORS
-from ..utils.checkpoint import load_weights
+from ..utils.checkpoint import classes_of, load_weights
 from ..utils.config_check import find_type
 from ..utils.errors import ConfigError
 from .session import prepare_model
@@ -41,7 +41,9 @@ def build_segmentor(config: str | os.PathLike | Mapping[str, Any], checkpoint: s
     kind = VIS_SEGMENTORS if model_type(config) in members else SEGMENTORS
     model = kind.build(ConfigDict(settings) if isinstance(settings, Mapping) else settings)
     if checkpoint is not None:
-        load_weights(model, checkpoint)
+        names = classes_of(load_weights(model, checkpoint))
+        if names is not None and hasattr(model, "class_names"):
+            model.class_names = names
     return prepare_model(model, device, channels_last=False)
 
 

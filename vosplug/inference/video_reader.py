@@ -1,55 +1,105 @@
 """Reading video files and cameras."""
 
-import importlib.util
+import heapq
+import itertools
 from collections.abc import Iterator
 from pathlib import Path
 
-import cv2
 import numpy as np
 
 from ..registry import READERS
 from ..utils.errors import DataError
-from ..utils.opencv_logs import quiet_opencv
+from ..utils.notices import warn
 from .readers import Frame, FrameReader
+from .timeline import Timeline
+from .video_decoders import OpenCVDecoder, open_decoder
 
 VIDEO_SUFFIXES = (".mp4", ".webm", ".avi", ".mkv", ".mov", ".m4v", ".mpg", ".mpeg", ".ogv", ".gif", ".ts", ".wmv")
+FREE_OF_RATE = (".gif",)
+"""Formats that state how long each frame is shown, so that a long one means nothing."""
+_AT_THE_END = 4  # frames: a video that is cut short ends with damaged ones
+_REORDERED = 4  # frames that may wait for one that comes late
+BY_TIME = "to go on, numbering frames by their time, use --by-time (VideoReader: by_time=True)"
 
 
 @READERS.register_module()
 class VideoReader(FrameReader):
     """A video file, read by OpenCV, or by PyAV where OpenCV has no decoder for it.
 
+    Frames are numbered in their order. Where the times of the frames and the packets of the file tell that some are
+    missing, or the decoder that it had to guess, an error ends the video after the frames before.
+
     Args:
         path: the file.
+        by_time: frames are numbered by their times, so that those behind a gap keep their numbers; damage is no error
+            but gets a word of warning.
 
     Raises:
         DataError: the file is missing, cannot be decoded or has no frame; or, after the last frame that could be
-            read, the file says that more should follow (it is cut short).
+            read, that frames are missing or damaged, or that more should follow (the file is cut short).
     """
 
-    def __init__(self, path: str | Path):
+    def __init__(self, path: str | Path, by_time: bool = False):
         self.path = Path(path)
         if not self.path.is_file():
             raise DataError(f"video not found: {path}")
         if not self.path.stat().st_size:
             raise DataError(f"{path}: the file is empty")
+        self.by_time = by_time
         self.decoder = open_decoder(self.path)
         self.num_frames, self.fps, self.size = self.decoder.num_frames, self.decoder.fps, self.decoder.size
 
     def __iter__(self) -> Iterator[Frame]:
-        count = -1
-        for count, image in enumerate(self.decoder.images()):
-            yield Frame(count, f"{count:05d}", image)
-        count += 1
+        timeline = Timeline([] if self.path.suffix.lower() in FREE_OF_RATE else self.decoder.packet_times())
+        count = 0
+        for frame in self._by_time(timeline) if self.by_time else self._in_order(timeline):
+            count += 1
+            yield frame
         if not count:
             raise DataError(f"{self.path}: the video has no frame that can be decoded")
-        if self._is_cut_short(count):
-            raise DataError(f"{self.path}: the video is cut short: only {count} of about {self.num_frames} frames "
-                            "could be read")
+        self._refuse_if_cut_short(count)
+        if self.decoder.complaints and not self.by_time:
+            raise DataError(f"{self.path}: the video is damaged behind its frame {count - 1} "
+                            f"({self.decoder.complaints[0]})")
 
     def close(self) -> None:
         """Close the file."""
         self.decoder.close()
+
+    def _in_order(self, timeline: Timeline) -> Iterator[Frame]:
+        last, images = None, self.decoder.images()
+        for count, image in enumerate(images):
+            time = self.decoder.last_time
+            if not count:
+                self.decoder.complaints.clear()  # what lies before the first picture is no loss
+            gap = timeline.gap(last, time) if None not in (last, time) else None
+            if gap is not None or self.decoder.complaints:
+                if len(list(itertools.islice(images, _AT_THE_END))) < _AT_THE_END:
+                    self._refuse_if_cut_short(count)
+                raise DataError(f"{self.path}: the video is damaged at frame {count}: "
+                                f"{gap or self.decoder.complaints[0]}; {BY_TIME}")
+            last = time
+            yield Frame(count, f"{count:05d}", image, time)
+
+    def _by_time(self, timeline: Timeline) -> Iterator[Frame]:
+        if timeline.period is None:
+            raise DataError(f"{self.path}: the file states no times by which its frames could be numbered")
+        number = -1
+        for time, image in in_order_of_time((self.decoder.last_time or 0.0, image) for image in self.decoder.images()):
+            if timeline.number(time) <= number:
+                warn(f"{self.path}: a frame at {time:.3f} s came too late and was left out")
+                continue
+            if timeline.number(time) > number + 1:
+                warn(f"{self.path}: frames are missing or come at varying times: numbers are those of their times")
+            number = timeline.number(time)
+            yield Frame(number, f"{number:05d}", image, time)
+        for complaint in self.decoder.complaints[:1]:
+            warn(f"{self.path}: the video is damaged ({complaint}), frames may be wrong")
+
+    def _refuse_if_cut_short(self, count: int) -> None:
+        if self._is_cut_short(count):
+            raise DataError(f"{self.path}: the video is cut short: only {count} of about {self.num_frames} frames "
+                            "could be read")
 
     def _is_cut_short(self, count: int) -> bool:
         # Many containers state a duration, not a number of frames, so a few frames or a variable rate prove nothing:
@@ -92,95 +142,14 @@ class CameraReader(FrameReader):
         self.decoder.close()
 
 
-class OpenCVDecoder:
-    """Frames of a file or camera by ``cv2.VideoCapture``, turned as the file asks for."""
-
-    def __init__(self, source: str | int):
-        with quiet_opencv():
-            self.capture = cv2.VideoCapture(source)
-        frames = self.capture.get(cv2.CAP_PROP_FRAME_COUNT)
-        rate = self.capture.get(cv2.CAP_PROP_FPS)
-        self.num_frames = int(frames) if frames > 0 and isinstance(source, str) else None
-        self.fps = rate if 0 < rate < 1000 else None
-        size = (int(self.capture.get(cv2.CAP_PROP_FRAME_HEIGHT)), int(self.capture.get(cv2.CAP_PROP_FRAME_WIDTH)))
-        self.size = size if all(size) else None
-        self.last_time: float | None = None
-
-    def is_open(self) -> bool:
-        """Whether the source was understood."""
-        return self.capture.isOpened()
-
-    def images(self) -> Iterator[np.ndarray]:
-        """(H, W, 3) uint8 RGB."""
-        while True:
-            time = self.capture.get(cv2.CAP_PROP_POS_MSEC)
-            good, image = self.capture.read()
-            if not good:
-                return
-            self.last_time = max(time, self.capture.get(cv2.CAP_PROP_POS_MSEC)) / 1000
-            yield cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
-
-    def close(self) -> None:
-        """Release the source."""
-        self.capture.release()
-
-
-class PyAVDecoder:
-    """Frames of a file by PyAV.
-
-    Raises:
-        DataError: PyAV cannot open the file, or it has no video.
-    """
-
-    def __init__(self, path: Path):
-        import av
-
-        self.path = path
-        try:
-            self.container = av.open(str(path))
-        except (av.error.FFmpegError, OSError) as error:
-            raise DataError(f"{path}: not a readable video, or it is cut short ({error.strerror})") from error
-        if not self.container.streams.video:
-            self.container.close()
-            raise DataError(f"{path}: the file has no video stream")
-        stream = self.container.streams.video[0]
-        stream.thread_type = "AUTO"
-        rate = stream.average_rate or stream.guessed_rate
-        self.fps = float(rate) if rate else None
-        self.num_frames = stream.frames or None
-        self.size = None  # A rotation is known with the first frame only.
-        self.last_time: float | None = None
-
-    def images(self) -> Iterator[np.ndarray]:
-        """(H, W, 3) uint8 RGB."""
-        import av
-
-        try:
-            for frame in self.container.decode(video=0):
-                self.last_time = frame.time
-                turns = round(getattr(frame, "rotation", 0) / 90) % 4
-                yield np.ascontiguousarray(np.rot90(frame.to_ndarray(format="rgb24"), turns))
-        except (av.error.FFmpegError, OSError) as error:
-            raise DataError(f"{self.path}: the video cannot be decoded further ({error.strerror})") from error
-
-    def close(self) -> None:
-        """Close the file."""
-        self.container.close()
-
-
-def open_decoder(path: Path) -> OpenCVDecoder | PyAVDecoder:
-    """The first decoder that gives a frame of a file.
-
-    Raises:
-        DataError: none does.
-    """
-    decoder = OpenCVDecoder(str(path))
-    if decoder.is_open() and next(decoder.images(), None) is not None:
-        decoder.close()
-        return OpenCVDecoder(str(path))
-    opened = decoder.is_open()
-    decoder.close()
-    if importlib.util.find_spec("av") is not None:
-        return PyAVDecoder(path)
-    problem = "has no frame that can be decoded" if opened else "is not a readable video, or is cut short"
-    raise DataError(f"{path}: the file {problem} (OpenCV; with PyAV, `pip install av`, more formats can be read)")
+def in_order_of_time(frames: Iterator[tuple[float, np.ndarray]]) -> Iterator[tuple[float, np.ndarray]]:
+    """Frames (seconds, picture) with those that come a little late, as they do behind lost packets, in their place."""
+    waiting: list[tuple[float, int, np.ndarray]] = []
+    for order, (time, image) in enumerate(frames):
+        heapq.heappush(waiting, (time, order, image))
+        if len(waiting) > _REORDERED:
+            time, _, image = heapq.heappop(waiting)
+            yield time, image
+    while waiting:
+        time, _, image = heapq.heappop(waiting)
+        yield time, image
