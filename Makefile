@@ -1,7 +1,8 @@
 # vosplug: everything from a fresh clone with Python 3.10+ and a C++ compiler. `make help` lists the targets.
 #
-# Variables: PYTHON (interpreter to start from), VENV (environment to make), TORCH (which torch to install; "torch" with
-# PIP_ARGS="--index-url URL" for another build), WHEELS (folder of extra wheels), JOBS (test processes).
+# Variables: PYTHON (interpreter to start from), VENV (environment to make), TORCH (which torch to install), TORCH_INDEX
+# (index that torch alone comes from: one of builds for the CPU, or for a version of CUDA), PIP_ARGS (for every package),
+# WHEELS (folder of extra wheels), JOBS (test processes).
 
 PYTHON  ?= python3
 VENV    ?= .venv
@@ -9,9 +10,12 @@ TORCH   ?= torch==2.13.0
 WHEELS  ?= $(wildcard ../shared/wheels)
 JOBS    ?= 2
 PIP_ARGS ?=
+TORCH_INDEX ?=
 
 PY  := $(VENV)/bin/python
 PIP  = $(PY) -m pip --disable-pip-version-check -qq install $(PIP_ARGS) $(if $(WHEELS),--find-links "$(WHEELS)")
+# torch comes from its own index if one is named; without a GPU its build for the CPU is taken where there is one.
+PIP_TORCH = $(PIP) $(if $(TORCH_INDEX),--index-url "$(TORCH_INDEX)")
 OPS := $(shell find ops -type f \( -name '*.py' -o -name '*.cpp' -o -name '*.cu' -o -name '*.h' -o -name '*.cuh' \
          -o -name '*.inl' \) 2>/dev/null)
 
@@ -24,9 +28,9 @@ help:  ## list the targets
 
 env: $(VENV)/.stamp-env  ## environment for VOS: torch, vosplug (editable) with its operators, test tools
 
-env-mm: $(VENV)/.stamp-mm  ## env, and mmcv and mmdet for VIS (compiles mmcv for ten minutes where WHEELS has none)
+env-mm: $(VENV)/.stamp-mm  ## env, and mmcv and mmdet for configs with mmdet's parts (compiles mmcv for ten minutes where WHEELS has none)
 
-demo: env  ## synthetic data, a short training, test, overlay video
+demo: env  ## synthetic videos, baselines, the model of vosplug, a short training, overlay videos
 	@$(PY) tools/run_demo.py
 
 test: env  ## the test suite, without tests marked slow or gpu
@@ -62,13 +66,14 @@ $(VENV)/.stamp-torch: requirements/build.txt
 	  || { echo "error: cannot make $(VENV): install the system's package python3-venv (or python3-pip)" >&2; exit 1; }
 	@$(PY) -m pip --disable-pip-version-check -qq install $(PIP_ARGS) --upgrade pip
 	@$(PIP) -r requirements/build.txt
-	@$(PIP) "$(TORCH)"
+	@case "$(TORCH)" in *+*|*[!0-9.]) false;; *==*) ! command -v nvidia-smi >/dev/null 2>&1;; *) false;; esac \
+	  && $(PIP_TORCH) "$(TORCH)+cpu" 2>/dev/null || $(PIP_TORCH) "$(TORCH)"
 	@touch $@
 
 $(VENV)/.stamp-env: $(VENV)/.stamp-torch setup.py pyproject.toml \
-    requirements/runtime.txt requirements/optional.txt requirements/tests.txt $(OPS)
+    requirements/runtime.txt requirements/optional.txt requirements/tests.txt requirements/pretrained.txt $(OPS)
 	@echo "environment: vosplug and its requirements"
-	@$(PIP) -r requirements/runtime.txt -r requirements/optional.txt -r requirements/tests.txt
+	@$(PIP) -r requirements/runtime.txt -r requirements/optional.txt -r requirements/tests.txt -r requirements/pretrained.txt
 	@$(PIP) --no-build-isolation --no-deps -e .
 	@touch $@
 

@@ -2,7 +2,7 @@
 # tools/convert_checkpoint.py queryinst, and set load_from. Videos of 2019 have at most T = 36 frames, so a clip is a
 # video and there are no pairs; efficientvis_r50_t9.py trains with them.
 _base_ = ["_base_/runtime.py", "_base_/efficientvis_r50_model.py", "_base_/schedules/efficientvis_33e.py"]
-data_root = "data/youtube_vis_2019"
+data_root = "data/YouTubeVIS"
 train_dataloader = dict(
     dataset=dict(type="VISClips", size=(360, 640), flip=0.0, pairs=False, max_tracks=10,
                  videos=dict(type="YouTubeVISDataset", data_root=data_root, split="train", year=2019)),

@@ -23,7 +23,7 @@ def has_extension() -> bool:
             problem = f"{path.name} cannot be loaded: {str(error).splitlines()[0]}"
     logging.getLogger("vosplug").warning(
         "vosplug.ops: %s; the operators run as PyTorch code, slower but with the same results "
-        "(to build them: python ops/build.py in a clone, or pip install --no-build-isolation .)",
+        "(to build them: pip install 'setuptools<81' wheel ninja && pip install --no-build-isolation -e . in a clone)",
         problem,
     )
     return False

@@ -65,6 +65,7 @@ ALL = [
     option("layers=1", "layer=1", "option-misspelt", ("no option 'layer'", "Did you mean 'layers'")),
     option('"LayeredBank"', '"LayerBank"', "memory-misspelt", ("Did you mean 'LayeredBank'",)),
     option('"LayeredBank"', '"LayeredBank", max_tokens=0', "memory-without-room", ("max_tokens",)),
+    option('"LayeredBank"', '"LayeredBank", gap=0', "gap-of-nothing", ("LayeredBank.gap must be", "got 0")),
     option("losses=[dict(type=\"SoftJaccardLoss\")])", "losses=[], until=0)", "reference-loss-of-no-time",
            ("until must lie in (0, 1], got 0",)),
     Bad("divisor-of-nothing", STATS, ("divisor", "got 0"), change("aot.py", "divisor=16", "divisor=0")),

@@ -20,7 +20,6 @@ from tests.bad_inputs_helpers import (
     run_line,
 )
 from tests.cli.test_efficientvis_commands import MODEL, write_split
-from tests.models.tracklets.helpers import need_compiled_mmcv
 from vosplug.inference import build_segmentor
 from vosplug.utils.checkpoint import load_checkpoint_file, save_checkpoint_file
 from vosplug.utils.configs import load_config
@@ -186,7 +185,6 @@ ALL = [*DATA, *MODELS, *USE]
 @pytest.fixture(scope="module")
 def template(tmp_path_factory):
     """The folder that every test gets a copy of: data sets, a config with weights, and what make_world makes."""
-    need_compiled_mmcv()
     path = tmp_path_factory.mktemp("bad") / "world"
     path.mkdir()
     make_world(path)

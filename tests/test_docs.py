@@ -8,7 +8,17 @@ import pytest
 from tests.commands import command_module
 from vosplug.cli.common import load_config
 
-PAGES = ("README.md", "docs/aot.md", "docs/efficientvis.md", "docs/inference.md", "docs/results.md", "docs/spvos.md")
+PAGES = (
+    "README.md",
+    "docs/aot.md",
+    "docs/data_and_weights.md",
+    "docs/efficientvis.md",
+    "docs/inference.md",
+    "docs/results.md",
+    "docs/spvos.md",
+    "docs/ttvos.md",
+    "docs/your_video.md",
+)
 
 
 def blocks(text: str) -> list[str]:

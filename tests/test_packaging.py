@@ -12,6 +12,7 @@ import pytest
 
 import vosplug
 from vosplug.utils.configs import list_configs
+from vosplug.weights import VOS
 
 COMMANDS = ("train", "test", "demo", "eval_masks", "convert_checkpoint", "parity", "model_stats", "benchmark",
             "benchmark_ops", "make_synthetic", "check_data", "list_plugins", "plot_memory", "run_demo")
@@ -59,7 +60,7 @@ def test_metadata(metadata):
     names = {re.match(r"[\w-]+", line).group() for line in needed}
     assert {"torch", "numpy", "onedl-mmengine", "pycocotools", "rich"} <= names
     assert not any("mmcv" in line or "mmdet" in line for line in needed)
-    assert set(message.get_all("Provides-Extra")) == {"mm", "tests", "optional"}
+    assert set(message.get_all("Provides-Extra")) == {"mm", "tests", "optional", "pretrained"}
 
 
 def test_there_is_one_console_script(metadata):
@@ -129,6 +130,33 @@ def test_licence_is_whole(root):
     assert "END OF TERMS AND CONDITIONS" in text
 
 
+def small_model(folder):
+    """Config and random weights of a small model."""
+    from vosplug.inference import build_segmentor
+    from vosplug.utils.checkpoint import save_checkpoint_file
+
+    save_checkpoint_file({"state_dict": build_segmentor("stcn_small", seed=0).state_dict()}, folder / "small.pth")
+    return "stcn_small", folder / "small.pth"
+
+
+def moving_object(folder):
+    """A video of a square, and the mask of its first frame."""
+    import numpy as np
+
+    from vosplug.inference import OverlayVideoWriter
+    from vosplug.inference.readers import Frame
+    from vosplug.utils.masks import write_mask
+
+    labels = np.zeros((48, 64), np.uint8)
+    labels[10:30, 10:30] = 1
+    with OverlayVideoWriter(folder / "clip.mp4", fps=5) as writer:
+        for t in range(3):
+            image = np.where(np.roll(labels, 4 * t, axis=1)[..., None] == 1, (200, 30, 30), 90).astype(np.uint8)
+            writer.write(Frame(t, f"{t:05d}", image), np.zeros_like(labels))
+    write_mask(folder / "first.png", labels)
+    return folder / "clip.mp4", folder / "first.png"
+
+
 @pytest.mark.parametrize("operators", [False, pytest.param(True, marks=pytest.mark.slow)])
 def test_an_installed_copy_works_alone(copy, tmp_path, operators):
     target = tmp_path / "site"
@@ -143,6 +171,12 @@ def test_an_installed_copy_works_alone(copy, tmp_path, operators):
     assert where.startswith(str(target))
     assert names.split() == list(list_configs())
     assert "FrameBank" in run(target / "bin" / "vosplug", "list", "memory", cwd=tmp_path, env=env)
+    video, mask = moving_object(tmp_path)
+    config, weights = small_model(tmp_path)
+    named = () if VOS.is_here else (config, weights)  # the model that comes with vosplug needs nothing else
+    demo = ("demo", *named, video, "--mask", mask, "--out", tmp_path / "o.mp4", "--device", "cpu")
+    said = run(target / "bin" / "vosplug", *demo, cwd=tmp_path, env=env)
+    assert "3 frames of 64 x 48, 1 objects" in said and (tmp_path / "o.mp4").stat().st_size > 0
     if (copy / "ops" / "__init__.py").is_file():
         run(sys.executable, "-c", "import vosplug.ops", cwd=tmp_path, env=env)
         compiled = list((target / "vosplug" / "ops").glob("_C*.so"))

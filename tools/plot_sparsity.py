@@ -27,13 +27,12 @@ from vosplug.cli.session_options import add_segmenting_options, open_model, sess
 from vosplug.evaluation.video_work import VideoWork
 from vosplug.evaluation.work_report import LayerCounts, set_density
 from vosplug.inference.inferencer import VOSInferencer
-from vosplug.inference.memory_log import need_matplotlib
 from vosplug.inference.opening import open_reader
 from vosplug.models.backbones.sparse_convs import SparseConv
 from vosplug.structures import Work
 from vosplug.utils.errors import InputError
-from vosplug.utils.files import write_via
 from vosplug.utils.progress import progress_bar
+from vosplug.visualization.figures import need_matplotlib, new_figure, save_figure
 
 POLICIES = (("computed", "#d62728"), ("reused", "#1f77b4"), ("skipped", "#d9d9d9"))
 
@@ -151,21 +150,6 @@ def spatial_map(work: Iterable[Work], size: tuple[int, int], prefix: str = "") -
     return torch.stack(maps).mean(dim=0) if maps else torch.zeros(size)
 
 
-def new_figure(width: float, height: float) -> Any:
-    """A figure of matplotlib that belongs to no window.
-
-    Raises:
-        InputError: matplotlib is missing.
-    """
-    need_matplotlib()
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(width, height), dpi=120, layout="constrained")
-    FigureCanvasAgg(figure)
-    return figure
-
-
 def short_name(layer: str) -> str:
     """A layer's name without the words that all layers of its module share."""
     return layer.replace("key_encoder.backbone.", "Q ").replace("value_encoder.", "M ").replace("decoder.", "D ")
@@ -192,7 +176,7 @@ def plot_layers(layers: Mapping[str, LayerCounts], path: str | Path) -> None:
     axes.invert_yaxis()
     axes.set(xlim=(0, 1), xlabel="share of the sites")
     axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=3, frameon=False)
-    write_via(path, figure.savefig)
+    save_figure(figure, path)
 
 
 def shares_of(counts: Sequence[LayerCounts]) -> tuple[float, float, float] | None:
@@ -223,7 +207,7 @@ def plot_maps(frames: Sequence[tuple[int, np.ndarray, Mapping[str, np.ndarray]]]
         axes.set_axis_off()
     if drawn is not None:
         figure.colorbar(drawn, ax=grid, label="share of the layers that compute", shrink=0.8)
-    write_via(path, figure.savefig)
+    save_figure(figure, path)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The whole tour in one command: synthetic data, a short training, scores beside two baselines, an overlay video."""
+"""The whole tour in one command: synthetic videos, two baselines, the model of vosplug, a short training."""
 
 from _path import run
 

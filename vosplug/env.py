@@ -31,7 +31,7 @@ class Part:
 
 BUILD_MMCV = "pip install --no-build-isolation onedl-mmcv"
 REQUIRED = "semi-supervised VOS"
-VIS = "VIS methods and mmdet's parts in a config"
+MMDET = "mmdet's parts in a config"
 PARTS = (
     Part("torch", ("torch",), REQUIRED, "pip install torch", required=True),
     Part("mmengine", ("onedl-mmengine", "mmengine"), REQUIRED, "pip install onedl-mmengine", required=True),
@@ -41,10 +41,11 @@ PARTS = (
     Part("PIL", ("pillow",), REQUIRED, "pip install pillow", required=True),
     Part("pycocotools", ("pycocotools",), REQUIRED, "pip install pycocotools", required=True),
     Part("scipy", ("scipy",), REQUIRED, "pip install scipy", required=True),
+    Part("psutil", ("psutil",), REQUIRED, "pip install psutil", required=True),
     Part("rich", ("rich",), REQUIRED, "pip install rich", required=True),
-    Part("mmcv", ("onedl-mmcv", "mmcv", "mmcv-lite"), VIS,
+    Part("mmcv", ("onedl-mmcv", "mmcv", "mmcv-lite"), MMDET,
          f"pip install 'setuptools<81' wheel ninja && {BUILD_MMCV}"),
-    Part("mmdet", ("onedl-mmdetection", "mmdet"), VIS, "pip install onedl-mmdetection"),
+    Part("mmdet", ("onedl-mmdetection", "mmdet"), MMDET, "pip install onedl-mmdetection"),
     Part("av", ("av",), "exact timestamps of videos, and formats that OpenCV cannot decode", "pip install av"),
     Part("tensorboard", ("tensorboard",), "curves of a training run", "pip install tensorboard"),
     Part("matplotlib", ("matplotlib",), "figures of the benchmark tools", "pip install matplotlib"),
@@ -153,7 +154,7 @@ def _missing(packages: dict, ops: dict) -> list[dict[str, Any]]:
                for part in PARTS if packages[part.module]["problem"]]
     if packages["mmcv"]["problem"] is None and not ops["mmcv"]:
         missing.append({"name": "mmcv.ops", "problem": "mmcv has no compiled operators that load with this torch",
-                        "needed_for": VIS, "required": False,
+                        "needed_for": MMDET, "required": False,
                         "install": f"pip uninstall -y mmcv-lite onedl-mmcv && {BUILD_MMCV}"})
     if ops["vosplug"] is None and (util.find_spec("vosplug.ops") or _clone()):
         build = f"pip install --no-build-isolation {f'-e {_clone()}' if _clone() else '.'}"
@@ -173,7 +174,8 @@ def _conflicts() -> list[dict[str, str]]:
     found = [{"problem": f"{ours} and {other} are both installed and overwrite each other's files",
               "fix": f"pip uninstall -y {other} {ours} && pip install --no-build-isolation {ours}"}
              for ours, other in RIVALS if distribution_version(ours) and distribution_version(other)]
-    builds = {name: distribution_version(name) for name in PARTS[3].distributions}
+    opencv = next(part for part in PARTS if part.module == "cv2")
+    builds = {name: distribution_version(name) for name in opencv.distributions}
     builds = {name: version for name, version in builds.items() if version}
     if len(set(builds.values())) > 1:
         listed = " and ".join(f"{name} {version}" for name, version in builds.items())

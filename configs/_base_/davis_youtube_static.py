@@ -1,4 +1,4 @@
-# Static images first (clips of three), then DAVIS and YouTube-VOS, as STCN, XMem and SpVOS train; tested on DAVIS val.
+# Static images first (clips of three), then DAVIS and YouTube-VOS, as STCN and XMem train; tested on DAVIS val.
 data_root = "data"
 static_sets = [
     dict(type="StaticImageClips", data_root=f"{data_root}/static/{folder}", layout=layout)

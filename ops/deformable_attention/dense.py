@@ -1,6 +1,7 @@
 """Attention of all queries to all keys by the compiled kernel: no map of scores, one head after the other."""
 
 import functools
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
@@ -27,25 +28,29 @@ def _blocks(queries: int, keys: int) -> tuple[Tensor, Tensor]:
 
 
 @torch.library.custom_op("vosplug::dense_attention", mutates_args=())
-def dense_attention(q: Tensor, k: Tensor, v: Tensor, heads: int, scale: float) -> Tensor:
-    """softmax(q k^T * scale) v per head: q (B, N, heads*D), k (B, M, heads*D), v (B, M, heads*DV) -> (B, N, heads*DV).
+def dense_attention(q: Tensor, k: Sequence[Tensor], v: Sequence[Tensor], heads: int, scale: float) -> Tensor:
+    """softmax(q k^T * scale) v per head, over the keys of several frames together, which are never joined.
 
+    q (B, N, heads*D), k one (B, M_i, heads*D) and v one (B, M_i, heads*DV) per frame -> (B, N, heads*DV).
     Inference only; ``runs_compiled`` tells whether it may be called.
     """
-    q, k, v = q.contiguous(), k.contiguous(), v.contiguous()
-    out = torch.empty(q.shape[0], q.shape[1], v.shape[2])
+    q = q.contiguous()
+    out = torch.empty(q.shape[0], q.shape[1], v[0].shape[2])
     state = torch.empty(q.shape[0], heads, q.shape[1], 2)
-    sizes = [1, 1, q.shape[1], heads, 0, 0, 0, 0, 1, 1, 0, 0, 0, 0]
-    index = _blocks(q.shape[1], k.shape[1])
-    torch.ops.vosplug_cpu.attention_blocks(q, k, v, scale, *index, None, sizes, out, state, None, None)
+    for number, (keys, values) in enumerate(zip(k, v, strict=True)):
+        sizes = [1, 1, q.shape[1], heads, 0, 0, 0, 0, number == 0, number == len(k) - 1, 0, 0, 0, 0]
+        index = _blocks(q.shape[1], keys.shape[1])
+        rows = (q, keys.contiguous(), values.contiguous())
+        torch.ops.vosplug_cpu.attention_blocks(*rows, scale, *index, None, sizes, out, state, None, None)
     return out
 
 
 @dense_attention.register_fake
 def _(q, k, v, heads, scale):
-    return q.new_empty(q.shape[0], q.shape[1], v.shape[2])
+    return q.new_empty(q.shape[0], q.shape[1], v[0].shape[2])
 
 
 @register_flop_formula(torch.ops.vosplug.dense_attention)
-def _(q_shape, k_shape, v_shape, heads, scale, *args, out_shape=None, **kwargs) -> int:
-    return 2 * q_shape[0] * q_shape[1] * k_shape[1] * (q_shape[2] + v_shape[2])
+def _(q_shape, k_shapes, v_shapes, heads, scale, *args, out_shape=None, **kwargs) -> int:
+    keys = sum(shape[1] for shape in k_shapes)
+    return 2 * q_shape[0] * q_shape[1] * keys * (q_shape[2] + v_shapes[0][2])

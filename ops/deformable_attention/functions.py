@@ -4,9 +4,6 @@ Sampling takes a few percent of the time, so PyTorch samples. The attention runs
 inference on the CPU; elsewhere in PyTorch's fused attention, which is fast once every head lies side by side in memory.
 """
 
-import functools
-from collections.abc import Callable
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -14,31 +11,11 @@ from torch import Tensor
 from .. import checks
 from . import cuda
 from .dense import dense_attention, runs_compiled
+from .grid import kept, reference_points
+from .window import window_of_points
 
 
-def reference_points(
-    size: tuple[int, int], grid: tuple[int, int], device: torch.device | None = None, dtype: torch.dtype | None = None
-) -> Tensor:
-    """Return (grid[0], grid[1], 2) pixel coordinates (y, x): the centres of a uniform grid over a map of ``size``."""
-    axes = [
-        (torch.arange(g, device=device, dtype=dtype or torch.float32) + 0.5) * (s / g) - 0.5
-        for s, g in zip(size, grid, strict=True)
-    ]
-    return torch.stack(torch.meshgrid(*axes, indexing="ij"), -1)
-
-
-def _kept(make: Callable) -> Callable:
-    """Keep the last results of ``make``; not while a compiler looks, which keeps them in its own way."""
-    cached = functools.lru_cache(maxsize=16)(torch.inference_mode(False)(make))  # they may be used in training later
-
-    @functools.wraps(make)
-    def get(*args):
-        return make(*args) if torch.compiler.is_compiling() else cached(*args)
-
-    return get
-
-
-@_kept
+@kept
 def _normal_grid(
     size: tuple[int, int], grid: tuple[int, int], device: torch.device, dtype: torch.dtype
 ) -> tuple[Tensor, Tensor]:
@@ -79,18 +56,6 @@ def deformable_sample(x: Tensor, offsets: Tensor) -> Tensor:
     return sampled.to(x.dtype).reshape(batch, channels, *grid)
 
 
-@_kept
-def _window(size: tuple[int, int], grid: tuple[int, int], radius: int, device: torch.device) -> Tensor:
-    """(H*W, H_g*W_g) bool: reference points at most ``radius`` pixels away on both axes; at least the nearest."""
-    # Whole numbers, in units of 1 / (2 H_g W_g) pixel, so that equal distances compare equal.
-    away = []
-    for length, count, other in zip(size, grid, reversed(grid), strict=True):
-        points = (2 * torch.arange(count, device=device) + 1) * length - count
-        away.append((torch.arange(length, device=device)[:, None] * 2 * count - points).abs() * other)
-    both = torch.maximum(away[0][:, None, :, None], away[1][None, :, None, :]).flatten(2).flatten(0, 1)
-    return (both <= radius * 2 * grid[0] * grid[1]) | (both == both.amin(-1, keepdim=True))
-
-
 def deformable_attention(
     q: Tensor,
     x: Tensor,
@@ -103,6 +68,7 @@ def deformable_attention(
     heads: int = 1,
     scale: float | None = None,
     radius: int | None = None,
+    bias: Tensor | None = None,
     gate: Tensor | None = None,
 ) -> Tensor:
     """Attention to keys and values that are resampled at learned positions, and gated (Eq. 5 to 7).
@@ -116,7 +82,9 @@ def deformable_attention(
         scale: factor of the scores, default 1/sqrt(D).
         radius: if given, a query sees only the reference points within so many pixels on each axis (and always the
             nearest): the window of short-term propagation.
-        gate: (B, heads*DV, H, W) or None; the result is multiplied by its SiLU.
+        bias: (B, heads*(2*radius+1)^2, H, W) logits of the keys in the window of each query by displacement, rows
+            first, interpolated at the displacement to the reference point of a key; or None.
+        gate: (B, at most heads*DV, H, W) or None; the first channels of the result are multiplied by its SiLU.
 
     Returns:
         (B, heads*DV, H, W).
@@ -133,21 +101,31 @@ def deformable_attention(
         raise ValueError(f"heads: expected a divisor of {q.shape[1]} and {value_weight.shape[0]} channels, got {heads}")
     if radius is not None and (not isinstance(radius, int) or radius < 0):
         raise ValueError(f"radius: expected a whole number of at least 0 or None, got {radius!r}")
+    if bias is not None:
+        if radius is None:
+            raise ValueError("bias: needs the radius of a window, got radius=None")
+        checks.shape(bias, "bias", (q.shape[0], heads * (2 * radius + 1) ** 2, *q.shape[2:]),
+                     "(B, heads*(2*radius+1)^2, H, W)")
     if gate is not None:
-        checks.shape(gate, "gate", (q.shape[0], value_weight.shape[0], *q.shape[2:]), "(B, heads*DV, H, W)")
+        gated = min(gate.shape[1], value_weight.shape[0])
+        checks.shape(gate, "gate", (q.shape[0], gated, *q.shape[2:]), "(B, at most heads*DV, H, W)")
     size, grid = tuple(q.shape[2:]), tuple(offsets.shape[3:])
     rows = deformable_sample(x, offsets).flatten(2).transpose(1, 2)
     key, value = F.linear(rows, key_weight, key_bias), F.linear(rows, value_weight, value_bias)
     query = q.flatten(2).transpose(1, 2).to(key.dtype)
     scale = (q.shape[1] // heads) ** -0.5 if scale is None else float(scale)
     if radius is None and runs_compiled(query, key, value):
-        out = dense_attention(query, key, value, heads, scale).transpose(1, 2)
+        out = dense_attention(query, [key], [value], heads, scale).transpose(1, 2)
     else:
-        mask = None if radius is None else _window(size, grid, radius, q.device)
         split = [_by_head(t, heads) for t in (query, key, value)]
-        out = F.scaled_dot_product_attention(*split, attn_mask=mask, scale=scale).transpose(2, 3)
+        if radius is None:
+            out = F.scaled_dot_product_attention(*split, scale=scale)
+        else:
+            logits = None if bias is None else _by_head(bias.flatten(2).transpose(1, 2), heads)
+            out = window_of_points(*split, size, grid, radius, logits, scale)
+        out = out.transpose(2, 3)
     out = out.reshape(q.shape[0], value_weight.shape[0], *size)
-    return out if gate is None else out * F.silu(gate)
+    return out if gate is None else torch.cat([out[:, :gated] * F.silu(gate), out[:, gated:]], 1)
 
 
 def _by_head(rows: Tensor, heads: int) -> Tensor:

@@ -3,11 +3,12 @@
 import torch
 from torch import Tensor
 
-from .functions import reference_points
+from .grid import reference_points
 
 
 def deformable_attention_reference(
-    q, x, offsets, key_weight, value_weight, key_bias=None, value_bias=None, heads=1, scale=None, radius=None, gate=None
+    q, x, offsets, key_weight, value_weight, key_bias=None, value_bias=None, heads=1, scale=None, radius=None,
+    bias=None, gate=None
 ) -> Tensor:
     """Eq. 3 to 7; arguments and result as :func:`vosplug.ops.deformable_attention`."""
     batch, channels, height, width = x.shape
@@ -24,9 +25,17 @@ def deformable_attention_reference(
     depth = q.shape[1] // heads
     scores = heads_of(q).transpose(2, 3) @ heads_of(key) * (depth**-0.5 if scale is None else scale)
     if radius is not None:
-        away = (pixels.reshape(-1, 1, 2) - points.reshape(-1, 2)).abs().amax(-1).round(decimals=6)
+        shift = points.reshape(-1, 2) - pixels.reshape(-1, 1, 2)
+        if bias is not None:
+            places = torch.arange(-radius, radius + 1, dtype=x.dtype)
+            near = (1 - (shift.clamp(-radius, radius)[..., None] - places).abs()).clamp(min=0)  # (L, n, 2, 2r+1)
+            maps = heads_of(bias).unflatten(2, (len(places), len(places)))
+            scores = scores + torch.einsum("bhvul,lnv,lnu->bhln", maps, near[:, :, 0], near[:, :, 1])
+        away = shift.abs().amax(-1).round(decimals=6)
         hidden = (away > radius) & (away > away.amin(-1, keepdim=True))
         scores = scores.masked_fill(hidden, float("-inf"))
     out = heads_of(value) @ scores.softmax(-1).transpose(2, 3)  # Eq. 6
     out = out.flatten(1, 2).unflatten(2, (height, width))
-    return out if gate is None else out * gate * gate.sigmoid()  # Eq. 7
+    if gate is not None:
+        out[:, : gate.shape[1]] *= gate * gate.sigmoid()  # Eq. 7
+    return out

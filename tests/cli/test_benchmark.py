@@ -10,10 +10,14 @@ from tests.inference.colour_segmentor import moving_squares
 from vosplug.cli import benchmark, plot_memory
 from vosplug.cli.benchmark import main
 from vosplug.inference import measuring
+from vosplug.models.frame_run import FrameRun
+from vosplug.models.gates import ReuseGate
+from vosplug.registry import SEGMENTORS
+from vosplug.structures import Decision
 from vosplug.utils.images import write_image
 from vosplug.utils.masks import write_mask
 
-KEYS = {"fps", "latency_ms_p50", "latency_ms_p95", "peak_mem_mib"}
+KEYS = {"fps", "latency_ms_p50", "latency_ms_p95", "first_frame_ms", "peak_mem_mib"}
 
 
 @pytest.fixture
@@ -157,3 +161,22 @@ def test_memory_while_objects_come_and_go(config, tmp_path, capsys, monkeypatch)
     assert "2 objects, one more at frame 2, one removed at frame 4" in capsys.readouterr().out
     assert plot_memory.main([*command, "--remove-at", "6"]) == 2
     assert "--remove-at 6" in capsys.readouterr().err
+
+
+def test_a_rate_of_reuse_is_forced(tmp_path, capsys, monkeypatch):
+    config, plain = tmp_path / "gated.py", tmp_path / "plain.py"
+    config.write_text(f"model = {SEGMENTORS.example('ReuseGated', tau=0.7)!r}\n")
+    plain.write_text(f"model = {SEGMENTORS.example('FRTM')!r}\n")
+    decided, asked = [], []
+    note, gate = FrameRun.note, ReuseGate.forward
+    monkeypatch.setattr(FrameRun, "note", lambda run, x: (decided.append(x) if isinstance(x, Decision) else None,
+                                                          note(run, x)))
+    monkeypatch.setattr(ReuseGate, "forward", lambda self, inputs: (asked.append(1), gate(self, inputs))[1])
+    command = ["--size", "48", "64", "--frames", "7", "--warm-up", "1", "--device", "cpu", "--json",
+               str(tmp_path / "b.json"), "--reuse-rate"]
+    assert main([str(config), *command, "0.5"]) == 0
+    assert [bool(d.reused) for d in decided] == [False, True] * 4 and len(asked) == 8  # the gate runs all the same
+    assert json.loads((tmp_path / "b.json").read_text())["measured"]["reuse_rate"] == 0.5
+    for model, rate, message in ((plain, "0.5", "it has no reuse gate"), (config, "1.5", "must lie in 0..1")):
+        assert main([str(model), *command, rate]) == 2
+        assert message in capsys.readouterr().err

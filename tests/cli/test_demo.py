@@ -4,12 +4,17 @@ import json
 
 import numpy as np
 import pytest
+import torch
 
 from tests.inference.colour_segmentor import moving_squares
 from vosplug.cli.demo import main
 from vosplug.inference import OverlayVideoWriter, VideoReader, build_segmentor
+from vosplug.inference.gate_marks import GateMarks
 from vosplug.inference.readers import Frame
+from vosplug.registry import SEGMENTORS
+from vosplug.structures import Decision, StepOutput
 from vosplug.utils.checkpoint import save_checkpoint_file
+from vosplug.utils.configs import load_config
 from vosplug.utils.images import write_image
 from vosplug.utils.masks import read_mask, write_mask
 
@@ -63,6 +68,23 @@ def test_foreground_masks_and_repeated_ids(model, clip):
     np.testing.assert_array_equal(read_mask(clip / "o" / "00000.png"), np.where(CLIP[0][1] == 1, 1, 0))
 
 
+def test_later_masks_correct(model, clip):
+    write_mask(clip / "masks" / "00000.png", CLIP[0][1])
+    write_mask(clip / "masks" / "00002.png", CLIP[3][1])
+    arguments = [*model, str(clip / "images"), "--mask", str(clip / "masks"), "--out", str(clip / "o")]
+    assert main([*arguments, "--correct"]) == 0
+    np.testing.assert_array_equal(read_mask(clip / "o" / "00002.png"), CLIP[3][1])
+    with pytest.raises(SystemExit):
+        main([*arguments, "--correct", "--skip-known-ids"])
+
+
+def test_the_input_alone_or_all_three(model, clip, capsys):
+    rest = ["--mask", str(clip / "first.png"), "--out", str(clip / "o")]
+    assert main([model[0], str(clip / "images"), *rest]) == 2
+    assert "CONFIG CHECKPOINT INPUT; got 2 arguments" in capsys.readouterr().err
+    assert main([model[0], model[1], *rest, str(clip / "images"), "--max-frames", "1"]) == 0
+
+
 @pytest.mark.parametrize(("change", "message"), [
     ({"input": "none.mp4"}, "input not found"),
     ({"input": "broken.mp4"}, "broken.mp4"),
@@ -86,3 +108,31 @@ def test_bad_input_is_one_line(model, clip, capsys, change, message):
     assert main([model[0], paths["checkpoint"], paths["input"], "--mask", paths["mask"], "--out", paths["out"]]) == 2
     error = capsys.readouterr().err.strip().splitlines()[-1]
     assert error.startswith("error: ") and message in error
+
+
+def test_a_gate_is_shown_in_the_video(model, clip, capsys):
+    config = clip / "gated.py"
+    config.write_text(f"model = {SEGMENTORS.example('ReuseGated', tau=0.0)!r}\n")
+    save_checkpoint_file({"state_dict": build_segmentor(load_config(config), seed=0).state_dict()}, clip / "g.pth")
+    arguments = [str(config), str(clip / "g.pth"), str(clip / "images"), "--mask", str(clip / "first.png"),
+                 "--device", "cpu"]
+    drawn = []
+    for more in ([], ["--show-gate"]):
+        assert main([*arguments, "--out", str(clip / "o.mp4"), *more]) == 0
+        drawn.append([frame.image[:14, :40].astype(int) for frame in VideoReader(clip / "o.mp4")])
+    changed = [np.abs(a - b).mean() for a, b in zip(*drawn, strict=True)]
+    assert len(changed) == 6 and min(changed) > 20  # a mark on every frame
+    assert main([*arguments, "--out", str(clip / "masks"), "--show-gate"]) == 2
+    assert "--show-gate needs an overlay video" in capsys.readouterr().err
+    assert main([*model, *arguments[2:], "--out", str(clip / "o.mp4"), "--show-gate"]) == 2
+    assert "STCN has no reuse gate" in capsys.readouterr().err
+
+
+def test_marks_say_what_was_decided():
+    marks = GateMarks()
+    note = Decision(((0, 3), (0, 7)), torch.tensor([True, False]), torch.tensor([0.8, 0.25]),
+                    torch.tensor([False, False]))
+    marks.see(StepOutput(torch.zeros(1, 4, 2, 2), (3, 7, 9), [note]))
+    assert [(m.text, m.value) for m in marks.marks] == [("3 reused 0.80", 3), ("7 computed 0.25", 7), ("9 computed", 9)]
+    marks.see(StepOutput(torch.zeros(1, 1, 2, 2), (), []))
+    assert marks.marks == []

@@ -6,7 +6,7 @@ import cv2
 import pytest
 from pycocotools import mask as coco
 
-from tests.models.tracklets.helpers import moving_squares, need_compiled_mmcv
+from tests.models.tracklets.helpers import moving_squares
 from vosplug.cli.test import main as score
 from vosplug.cli.train import main as train
 
@@ -64,7 +64,6 @@ def write_split(root, split: str, annotated: bool = True, gone: int | None = 2) 
 
 @pytest.fixture
 def place(tmp_path):
-    need_compiled_mmcv()
     write_split(tmp_path / "data", "train")
     write_split(tmp_path / "data", "valid")
     write_split(tmp_path / "data", "test", annotated=False)

@@ -54,3 +54,26 @@ def test_numbers_below_one_are_refused(config, extra):
     with pytest.raises(SystemExit) as stop:
         main([config, *extra])
     assert stop.value.code == 2
+
+
+def test_gated_models_have_columns_of_their_own(tmp_path, capsys):
+    config, target = tmp_path / "gated.py", tmp_path / "stats.json"
+    config.write_text(f"model = {SEGMENTORS.example('ReuseGated')!r}\n")
+    assert main([str(config), "--shape", "40", "56", "--reuse-rate", "0.25", "--json", str(target)]) == 0
+    found, said = json.loads(target.read_text()), " ".join(capsys.readouterr().out.split())
+    kinds = ("first", "full", "reuse", "copy", "update", "ungated")
+    assert all(kind in said for kind in kinds) and found["macs_g"] == found["macs_g_full"]
+    assert found["macs_g_copy"] < found["macs_g_reuse"] < found["macs_g_full"] < found["macs_g_update"]
+    assert found["macs_g_ungated"] < found["macs_g_full"]
+    mean = 0.75 * found["macs_g_full"] + 0.25 * found["macs_g_reuse"]
+    assert found["macs_g_mean"] == pytest.approx(mean)
+    assert found["speedup_by_work"] == pytest.approx(found["macs_g_ungated"] / mean)
+    assert f"at a reuse rate of 0.25: {mean:.2f} GMACs per frame" in said
+
+
+@pytest.mark.parametrize("name, rate, message", [("FRTM", "0.5", "it has no reuse gate"),
+                                                 ("ReuseGated", "-0.5", "must lie in 0..1")])
+def test_rates_that_mean_nothing(tmp_path, capsys, name, rate, message):
+    (tmp_path / "m.py").write_text(f"model = {SEGMENTORS.example(name)!r}\n")
+    assert main([str(tmp_path / "m.py"), "--shape", "40", "56", "--reuse-rate", rate]) == 2
+    assert message in capsys.readouterr().err

@@ -14,6 +14,7 @@ from vosplug.utils.images import write_image
 from vosplug.utils.masks import read_mask, write_mask
 
 KEYS = {"J&F-Mean", "J-Mean", "J-Recall", "J-Decay", "F-Mean", "F-Recall", "F-Decay"}
+TIMES = {"fps", "fps_mean", "first_frame_ms"}
 
 
 @pytest.fixture
@@ -50,7 +51,7 @@ def test_a_model_on_the_data_set_of_its_config(model, davis, tmp_path, capsys):
                    "--show-dir", str(tmp_path / "show"), "--device", "cpu", "--flip", "--amp"])
     assert status == 0
     numbers = json.loads((tmp_path / "r.json").read_text())
-    assert set(numbers) == KEYS | {"fps", "frames"} and numbers["frames"] == 5
+    assert set(numbers) == KEYS | TIMES | {"frames"} and numbers["frames"] == 5
     assert f"{numbers['J-Mean']:.3f}" in capsys.readouterr().out
     assert len(list((tmp_path / "out" / "one").iterdir())) == 5
     assert (tmp_path / "show" / "one.mp4").is_file()
@@ -111,7 +112,7 @@ def test_youtube_vos(shared, tmp_path):
     command = ["--baseline", "copy", "--eval", "youtube_vos", "--data-root", str(shared / "data" / "ytvos_mini")]
     assert main([*command, "--json", str(tmp_path / "r.json")]) == 0
     numbers = json.loads((tmp_path / "r.json").read_text())
-    assert set(numbers) == {"G", "J_seen", "J_unseen", "F_seen", "F_unseen", "fps", "frames"}
+    assert set(numbers) == {"G", "J_seen", "J_unseen", "F_seen", "F_unseen", "frames"} | TIMES
     assert numbers["G"] == pytest.approx(sum(numbers[k] for k in ("J_seen", "J_unseen", "F_seen", "F_unseen")) / 4)
 
 
@@ -137,3 +138,22 @@ def test_bad_input_is_one_line(model, davis, capsys, arguments, message):
     assert main([names.get(a, a) for a in arguments]) == 2
     error = capsys.readouterr().err.strip().splitlines()[-1]
     assert error.startswith("error: ") and message in error
+
+
+def test_gated_models_report_what_they_did(davis, tmp_path, capsys):
+    from vosplug.registry import SEGMENTORS
+    from vosplug.utils.configs import load_config
+
+    config = tmp_path / "gated.py"
+    config.write_text(f"model = {SEGMENTORS.example('ReuseGated', tau=0.5)!r}\n")
+    save_checkpoint_file({"state_dict": build_segmentor(load_config(config), seed=0).state_dict()}, tmp_path / "g.pth")
+    command = [str(config), str(tmp_path / "g.pth"), "--eval", "davis", "--data-root", str(davis), "--device", "cpu",
+               "--json", str(tmp_path / "r.json"), "--cfg-options"]
+    found = {}
+    for tau in (0.0, 1.0):
+        assert main([*command, f"model.tau={tau}"]) == 0
+        found[tau] = json.loads((tmp_path / "r.json").read_text())
+        assert f"one: reuse rate {1 - tau:.4f}, macs g " in capsys.readouterr().out
+    assert (found[0.0]["reuse_rate"], found[1.0]["reuse_rate"]) == (1, 0)  # the first frame is not counted
+    assert 0 < found[0.0]["macs_g"] < found[1.0]["macs_g"]
+    assert found[0.0]["videos"] == {"one": {"reuse_rate": 1, "macs_g": found[0.0]["macs_g"]}}

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from tests.cli.test_efficientvis_commands import MODEL
-from tests.models.tracklets.helpers import need_compiled_mmcv, tiny_model
+from tests.models.tracklets.helpers import tiny_model
 from vosplug.cli import benchmark, model_stats, plot_memory
 from vosplug.evaluation.complexity import measure_clip
 from vosplug.inference import VISSession
@@ -16,7 +16,6 @@ from vosplug.inference.measuring import measure
 
 @pytest.fixture
 def config(tmp_path):
-    need_compiled_mmcv()
     (tmp_path / "tiny.py").write_text(MODEL)
     return str(tmp_path / "tiny.py")
 

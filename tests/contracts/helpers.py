@@ -103,7 +103,7 @@ def boxes(count: int, size: tuple[int, int]) -> torch.Tensor:
 
 
 def track(model, frames: torch.Tensor, prompts: dict[int, tuple[tuple[int, ...], torch.Tensor]] | None = None,
-          removed: dict[int, list[int]] | None = None, state=None) -> list[torch.Tensor]:
+          removed: dict[int, list[int]] | None = None, state=None, correct: bool = False) -> list[torch.Tensor]:
     """Step through a clip; returns the unpadded logits (1, O+1, H, W) of each frame."""
     state = state or model.init_state()
     outputs = []
@@ -111,15 +111,17 @@ def track(model, frames: torch.Tensor, prompts: dict[int, tuple[tuple[int, ...],
         for t, frame in enumerate(frames):
             if removed and t in removed:
                 model.remove_objects(state, removed[t])
-            outputs.append(advance(model, state, frame, (prompts or {}).get(t)))
+            outputs.append(advance(model, state, frame, (prompts or {}).get(t), correct))
     return outputs
 
 
-def advance(model, state, frame: torch.Tensor, prompt: tuple[tuple[int, ...], torch.Tensor] | None):
+def advance(model, state, frame: torch.Tensor, prompt: tuple[tuple[int, ...], torch.Tensor] | None,
+            correct: bool = False):
     """One frame through preprocessing, ``step()`` and unpadding."""
     x, geometry = model.data_preprocessor.frames(frame[None])
     if prompt is not None:
-        prompt = Prompt(ids=prompt[0], masks=model.data_preprocessor.masks(prompt[1], geometry), native=prompt[1])
+        prompt = Prompt(ids=prompt[0], masks=model.data_preprocessor.masks(prompt[1], geometry), native=prompt[1],
+                        correct=correct)
     return model.data_preprocessor.restore(model.step(state, x, prompt, geometry=geometry).logits, geometry)
 
 

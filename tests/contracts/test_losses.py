@@ -3,13 +3,23 @@
 import pytest
 import torch
 
-from tests.models.tracklets.helpers import moving_squares, need_compiled_mmcv
+from tests.models.tracklets.helpers import moving_squares
 from vosplug.models.losses import ReferenceLoss
 from vosplug.models.losses.base import ClipLoss, NoteLoss, PixelLoss, WorkLoss
+from vosplug.models.losses.pair import PairLoss
 from vosplug.models.losses.tracklet_matching import TrackletTargets
 from vosplug.models.tracklets import InteractionOutput
 from vosplug.registry import LOSSES, SEGMENTORS, TASKS, VIS_SEGMENTORS
-from vosplug.structures import ClipRecord, Decision, ReferencePrediction, RowLogits, ScoreChange, Work
+from vosplug.structures import (
+    ClipRecord,
+    Decision,
+    MaskTransition,
+    ReferencePrediction,
+    RowLogits,
+    ScoreChange,
+    TemplateMask,
+    Work,
+)
 
 from .helpers import build_model, training_batch
 from .parts import cases, is_ours, record_of, rows_of
@@ -79,12 +89,14 @@ def clip_with_notes():
     labels[:, 1:5, 1:4], labels[:, 4:7, 5:7] = 1, 2
     truth = torch.stack([labels[0] == 1, labels[0] == 2]).float()[:, None]
     share, probability = torch.tensor(0.9), torch.tensor([0.2, 0.9])
-    single, delta, whole = (torch.randn(*size, 8, 8, generator=draw) for size in ((2, 1), (2, 1), (1, 3)))
-    learnt = [x.requires_grad_() for x in (share, probability, single, delta, whole)]
+    single, delta, whole, change = (torch.randn(*size, 8, 8, generator=draw)
+                                    for size in ((2, 1), (2, 1), (1, 3), (2, 2)))
+    learnt = [x.requires_grad_() for x in (share, probability, single, delta, whole, change)]
     yes, no = torch.ones(2, dtype=torch.bool), torch.zeros(2, dtype=torch.bool)
     notes = [Work("layer", 10, 0, 100, chosen=share * 100, decided=100), RowLogits(rows, single),
              Decision(rows.keys, reused=yes, probability=probability, forced=no, iou=torch.tensor([0.8, float("nan")])),
-             ScoreChange(rows, delta, score=truth.roll(1, -1), truth=truth),
+             ScoreChange(rows, delta, score=truth.roll(1, -1), truth=truth), TemplateMask(rows, single),
+             MaskTransition(rows, change[..., ::2, ::2], before=truth[..., ::2, ::2].roll(1, -1)),
              ReferencePrediction(whole, clips=torch.tensor([True]))]
     return record_of(torch.randn(1, 3, 8, 8, generator=draw), labels, notes), learnt
 
@@ -113,9 +125,61 @@ def test_losses_on_work_rise_with_the_work_above_the_target(part):
     assert float(loss.numbers(work_of(0.5))["density"]) == pytest.approx(0.5)
 
 
+def features_for(loss, seed=0):
+    """What a loss between two models compares: cells of other widths where it takes them, logits of two clips."""
+    draw = torch.Generator().manual_seed(seed)
+    if loss.reads == "logits":
+        logits = torch.randn(4, 4, 3, 5, generator=draw)
+        logits[1, 3] = float("-inf")
+        return logits
+    cells = torch.randn(4, 15, 6 if loss.columns in ("keys", "channels") else 6 + seed, generator=draw)
+    return cells.softmax(dim=-1) if loss.columns == "keys" else cells
+
+
+@pytest.mark.parametrize("part", cases(LOSSES, "pair"))
+def test_losses_between_two_models_teach_the_student_alone(part):
+    loss = part.build()
+    assert isinstance(loss, PairLoss) and loss.name and isinstance(loss.weight, float)
+    assert loss.reads in ("cells", "logits") and loss.columns in ("any", "keys", "channels", "fixed")
+    assert LOSSES.build({**part.config, "weight": 0.25}).weight == 0.25
+    student, teacher = features_for(loss).requires_grad_(), features_for(loss, seed=1).requires_grad_()
+    loss.prepare(student.detach(), teacher.detach())
+    value, again = loss(student, teacher), loss(student, teacher)
+    assert value.shape == () and value.dtype == torch.float32 and torch.equal(value, again)
+    value.backward()
+    assert torch.isfinite(student.grad).all() and student.grad.abs().sum() > 0 and teacher.grad is None
+    assert all(p.grad is not None and torch.isfinite(p.grad).all() for p in loss.parameters())
+    with torch.autocast("cpu", torch.bfloat16):
+        half = loss(student.detach().bfloat16(), teacher.detach().bfloat16())
+    assert half.dtype == torch.float32 and torch.isfinite(half)
+    assert float(half.detach()) == pytest.approx(float(value.detach()), rel=0.05, abs=0.02)
+
+
+@pytest.mark.parametrize("part", cases(LOSSES, "pair"))
+def test_losses_between_two_models_fall_as_the_student_comes_near(part):
+    loss = part.build()
+    student, teacher = features_for(loss), features_for(loss, seed=1)
+    if student.shape != teacher.shape:
+        teacher = features_for(loss)[..., :6] + 0.5 * torch.randn(4, 15, 6, generator=torch.Generator().manual_seed(7))
+    loss.prepare(student, teacher)
+    if loss.columns == "fixed":  # what is projected has to be learnt first
+        optimizer = torch.optim.Adam(loss.parameters(), 0.05)
+        values = []
+        for _ in range(30):
+            optimizer.zero_grad()
+            value = loss(student, teacher)
+            value.backward()
+            optimizer.step()
+            values.append(float(value.detach()))
+        assert values[-1] < 0.8 * values[0]
+        return
+    mixed = [torch.where(teacher.isneginf(), teacher, (1 - a) * student + a * teacher) for a in (0.0, 0.5, 0.8, 1.0)]
+    values = [float(loss(x, teacher)) for x in mixed]
+    assert values == sorted(values, reverse=True) and values[0] > values[-1]
+
+
 @pytest.mark.parametrize("part", cases(LOSSES, "tracklets"))
 def test_losses_of_tracklets_match_instances_with_them(part):
-    need_compiled_mmcv()
     criterion = part.build()
     target = TrackletTargets.of(moving_squares()[1], torch.device("cpu"))
     boxes = torch.tensor([30.0, 20, 60, 45]).repeat(1, 3, 4, 1)
@@ -155,7 +219,6 @@ def test_tasks_give_the_losses_of_clips(part):
 
 @pytest.mark.parametrize("part", cases(TASKS, "tracklets"))
 def test_tasks_give_the_losses_of_clips_with_tracklets(part):
-    need_compiled_mmcv()
     torch.manual_seed(0)
     model = VIS_SEGMENTORS.build(VIS_SEGMENTORS.example("EfficientVIS")).train()
     pictures, sample = moving_squares()

@@ -83,6 +83,32 @@ def test_id_is_never_used_twice(model):
         track(model, frames, {0: ((3,), masks), 2: ((3,), masks)}, removed={1: [3]})
 
 
+def test_a_correction_is_certain_and_counts_from_there_on(config, model):
+    """Masks of two frames: the second one moves object 3, beside object 6 that starts there."""
+    size = (40, 56)
+    frames, masks, other = random_frames(6, size), boxes(3, size), boxes(3, size).roll(7, dims=-2)
+    begin, second = ((3, 5), masks[:, :2]), ((3, 6), torch.stack([other[:, 0], masks[:, 2]], dim=1))
+    plain = track(model, frames, {0: begin, 3: ((6,), masks[:, 2:])})
+    state, memory = model.init_state(), []
+    with torch.no_grad():
+        for t, frame in enumerate(frames):
+            logits = advance(model, state, frame, {0: begin, 3: second}.get(t), correct=True)
+            memory.append(0 if state.memory is None else state.memory.tokens)
+            if t < 3:
+                assert torch.equal(logits, plain[t])
+            if t == 3:
+                found = logits.argmax(dim=1)
+                assert torch.equal(found == 1, other[:, 0].bool() & ~masks[:, 2].bool())
+                assert torch.equal(found == 3, masks[:, 2].bool())
+                assert logits.shape == plain[3].shape
+            if t > 3:
+                assert torch.isfinite(logits).all()
+                assert config.get("sparse") or not torch.equal(logits, plain[t])  # random gates may reuse everything
+    assert state.ids.ids == (3, 5, 6) and (state.memory is None or memory[3] >= memory[2] > 0)
+    again = track(model, frames, {0: begin, 3: second}, correct=True)
+    assert torch.equal(again[-1], logits)
+
+
 def test_frame_of_another_size_is_refused(model):
     state = model.init_state()
     advance(model, state, random_frames(1, (48, 64))[0], None)

@@ -33,7 +33,8 @@ def test_pixel_embeddings_publish_their_channels(part):
     features = encoder(torch.randn(2, 3, *FRAME))
     grid = tuple(s // encoder.stride for s in FRAME)
     assert features.embedding.shape == (2, encoder.out_channels, *grid) and (features.embedding >= 0).all()
-    assert features.pyramid[encoder.low_level].shape == (2, encoder.low_channels, *grid)
+    fine = tuple(s // LEVELS[encoder.low_level].stride for s in FRAME)
+    assert features.pyramid[encoder.low_level].shape == (2, encoder.low_channels, *fine)
     assert encoder.deep(features) is features
 
 
@@ -86,7 +87,9 @@ def test_decoders_of_slots_give_two_logits_per_row_whatever_their_number(part):
     with torch.no_grad():
         five = decoder(x, vector, low, rows_of(table))
         one = decoder(x[4:], vector[4:], low[1:], rows_of([[True]]))
+        finer = decoder(x, vector, torch.rand(2, 3, 17, 25), rows_of(table))
     assert five.shape == (5, 2, 9, 13) and torch.allclose(five[4:], one, atol=1e-4)
+    assert finer.shape == (5, 2, 17, 25)
 
 
 @pytest.mark.parametrize("chosen", [[True, False, True, False], [False, True, True, True]], ids=["some", "objects"])

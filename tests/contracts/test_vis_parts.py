@@ -5,7 +5,7 @@ import copy
 import pytest
 import torch
 
-from tests.models.tracklets.helpers import moving_squares, need_compiled_mmcv
+from tests.models.tracklets.helpers import moving_squares
 from vosplug import registry
 from vosplug.models.tracklets.linking import ClipTracks
 from vosplug.structures import Level, VideoState
@@ -35,7 +35,6 @@ def test_necks_publish_their_levels(part):
 
 @pytest.mark.parametrize("part", cases(registry.ROI_EXTRACTORS))
 def test_roi_extractors_crop_each_box_by_itself(part):
-    need_compiled_mmcv()
     roi = part.build(strides=STRIDES, size=5)
     torch.manual_seed(1)
     features = [torch.randn(2, C, FRAME[0] // s + 1, FRAME[1] // s + 1, requires_grad=True) for s in STRIDES]
@@ -171,7 +170,6 @@ def test_linkers_keep_videos_apart(part):
 
 
 def segmentor(part):
-    need_compiled_mmcv()
     return part.build().eval()
 
 

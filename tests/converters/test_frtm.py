@@ -1,6 +1,7 @@
 """Converters of FRTM and of the reuse gate, and the command on files as they are published."""
 
 import json
+import os
 
 import pytest
 import torch
@@ -63,23 +64,49 @@ def test_command_asks_for_the_backbone(shared, tmp_path, capsys, family, manifes
 
 
 @pytest.mark.shared
-def test_another_family_is_refused(shared, tmp_path, capsys):
-    own, backbone = files(tmp_path, source(shared, "reuse_fast_2obj"))
-    assert main(["frtm", own, str(tmp_path / "out.pth"), "--backbone", backbone]) == 2
-    assert "is not a frtm checkpoint" in capsys.readouterr().err
+@pytest.mark.parametrize("family, manifest, config, message", [
+    ("frtm", "reuse_fast_2obj", "frtm_fast_r18", "is not a frtm checkpoint"),
+    ("reuse_vos", "frtm_fast_2obj", "g_frtm_fast_r18", "missing (matching.")])
+def test_another_family_is_refused(shared, tmp_path, capsys, family, manifest, config, message):
+    own, backbone = files(tmp_path, source(shared, manifest))
+    assert main([family, own, str(tmp_path / "out.pth"), "--backbone", backbone, "--config", config]) == 2
+    error = capsys.readouterr().err
+    assert message in error and error.count("\n") == 1
 
 
 @pytest.mark.shared
-def test_pickled_objects_are_refused_and_not_executed(shared, tmp_path, capsys):
+@pytest.mark.parametrize("family, manifest, config", [("frtm", "frtm_fast_2obj", "frtm_fast_r18"),
+                                                      ("reuse_vos", "reuse_fast_2obj", "g_frtm_fast_r18")])
+def test_pickled_objects_stay_inert(shared, tmp_path, capsys, family, manifest, config):
     class Statistics:
         def __reduce__(self):
             return open, (str(tmp_path / "executed"), "w")
-    own, backbone = files(tmp_path, source(shared, "frtm_fast_2obj"))
-    torch.save({"model": load_checkpoint_file(own)["model"], "stats": Statistics()}, own)
-    assert main(["frtm", own, str(tmp_path / "out.pth"), "--backbone", backbone]) == 2
-    error = capsys.readouterr().err
-    assert "save it again with plain tensors only" in error and error.count("\n") == 1
+    own, backbone = files(tmp_path, source(shared, manifest))
+    target, weights = str(tmp_path / "out.pth"), load_checkpoint_file(own)["model"]
+    torch.save({"model": weights, "stats": Statistics()}, own)
+    assert main([family, own, target, "--backbone", backbone, "--config", config]) == 0
+    assert set(load_checkpoint_file(target)) == {"state_dict", "meta"}
     assert not (tmp_path / "executed").exists()
+    torch.save({"model": {**weights, "refiner.x": Statistics()}}, own)
+    assert main([family, own, target, "--backbone", backbone, "--config", config]) == 2
+    assert "its entry 'refiner.x' is a Stranger, a tensor was expected" in capsys.readouterr().err
+    assert not (tmp_path / "executed").exists()
+
+
+@pytest.mark.shared
+def test_what_cannot_be_read_inertly_is_refused_and_not_executed(shared, tmp_path, capsys):
+    """Functions of the system, and files of the old format."""
+    class Statistics:
+        def __reduce__(self):
+            return os.mkdir, (str(tmp_path / "executed"),)
+    own, backbone = files(tmp_path, source(shared, "frtm_fast_2obj"))
+    weights = load_checkpoint_file(own)["model"]
+    for zipped in (True, False):
+        torch.save({"model": weights, "stats": Statistics()}, own, _use_new_zipfile_serialization=zipped)
+        assert main(["frtm", own, str(tmp_path / "out.pth"), "--backbone", backbone]) == 2
+        error = capsys.readouterr().err
+        assert "save it again with plain tensors only, where you trust it: torch.save({'state_dict'" in error
+        assert error.count("\n") == 1 and not (tmp_path / "executed").exists()
 
 
 def test_backbone_is_refused_where_there_is_one():

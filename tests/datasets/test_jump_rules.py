@@ -7,7 +7,9 @@ from vosplug.datasets.jump_rules import (
     JUMP_RULES,
     anywhere_frames,
     aot_frames,
+    cfbi_frames,
     distinct_frames,
+    neighbour_frames,
     reflected,
     stcn_frames,
 )
@@ -22,7 +24,7 @@ def test_frames_exist_and_are_in_order(seed, count, length, jump):
         frames = rule(np.random.default_rng(seed), count, length, jump)
         assert len(frames) == length
         assert min(frames) >= 0 and max(frames) < count
-        assert rule in (aot_frames, anywhere_frames) or frames == sorted(frames)
+        assert rule in (aot_frames, anywhere_frames, cfbi_frames) or frames == sorted(frames)
 
 
 @given(**CASES)
@@ -36,6 +38,13 @@ def test_distinct_frames_are_distinct_and_near(seed, count, length, jump):
     frames = distinct_frames(np.random.default_rng(seed), count, length, jump)
     assert len(set(frames)) == min(length, count)
     assert all(b - a <= jump for a, b in zip(frames, frames[1:], strict=False))
+
+
+@given(**CASES)
+def test_neighbours_follow_one_another_and_stop_at_the_end(seed, count, length, jump):
+    frames = neighbour_frames(np.random.default_rng(seed), count, length, jump)
+    assert frames == [min(frames[0] + k, count - 1) for k in range(length)]
+    assert length > count or frames[-1] == frames[0] + length - 1
 
 
 @pytest.mark.parametrize("rule", JUMP_RULES.values())
@@ -54,6 +63,24 @@ def test_three_frames_are_distributed_as_published(count, jump):
     for column, expected in enumerate((start, second, third)):
         difference = np.bincount(ours[:, column], minlength=count) - np.bincount(expected, minlength=count)
         assert np.abs(difference).max() < 500
+
+
+@given(**CASES)
+def test_cfbi_draws_a_reference_anywhere_and_then_frames_as_aot(seed, count, length, jump):
+    reference, *others = cfbi_frames(np.random.default_rng(seed), count, length, jump)
+    rng = np.random.default_rng(seed)
+    assert reference == rng.integers(count)
+    assert others == (aot_frames(rng, count, length - 1, jump) if length > 1 else [])
+
+
+def test_gaps_of_cfbi_are_uniform_and_reflected_at_the_end():
+    rng = np.random.default_rng(0)
+    gaps = np.concatenate([np.diff(cfbi_frames(rng, 10_000, 5, 3)[1:]) for _ in range(2000)])
+    inside = gaps[gaps > 0]
+    assert set(np.unique(inside)) == {1, 2, 3} and np.abs(np.bincount(inside)[1:] / len(inside) - 1 / 3).max() < 0.02
+    short = [cfbi_frames(rng, 4, 5, 3)[1:] for _ in range(200)]
+    assert any(b < a for frames in short for a, b in zip(frames, frames[1:], strict=False))
+    assert max(map(max, short)) == 3
 
 
 @given(**CASES)

@@ -14,8 +14,10 @@ FILES = {
     "DUTS": ("DUTS-TR-Image/{}.jpg", "DUTS-TR-Mask/{}.png"),
     "ECSSD": ("images/{}.jpg", "ground_truth_mask/{}.png"),
     "FSS-1000": ("cat/{}.jpg", "cat/{}.png"),
+    "HKU-IS": ("imgs/{}.png", "gt/{}.png"),
     "HRSOD": ("HRSOD_train/{}.jpg", "HRSOD_train_mask/{}.png"),
     "BIG": ("{}_im.jpg", "{}_gt.png"),
+    "folders": ("images/{}.jpg", "masks/{}.png"),
     "flat": ("{}.jpg", "{}.png"),
 }
 
@@ -47,6 +49,24 @@ def test_layouts(tmp_path, layout):
 
 def test_flat_pairs_stand_for_any_layout(tmp_path):
     assert len(static(tree(tmp_path, "flat"), "DUTS")) == 3
+
+
+def test_ids_are_objects(tmp_path):
+    """Three objects, of which one is small; 255 stays void."""
+    labels = np.zeros((60, 80), np.uint8)
+    labels[5:30, 5:30], labels[5:30, 45:75], labels[40:42, 40:42], labels[50:, :] = 3, 9, 4, 255
+    put_image(tmp_path / "images" / "a.jpg", np.full((60, 80, 3), 90, np.uint8))
+    (tmp_path / "masks").mkdir()
+    picture = Image.fromarray(labels)
+    picture.putpalette([0, 0, 0, *[v for v in range(255) for _ in range(3)]])
+    picture.save(tmp_path / "masks" / "a.png")
+    options = dict(transforms=[], ids=True)
+    data = static(tmp_path, "folders", max_objects=3, min_pixels=20, **options)
+    samples = [data[ClipRequest(0, seed, length=2)]["data_samples"] for seed in range(8)]
+    assert {frozenset(sample.ids) for sample in samples} == {frozenset((3, 9))}
+    assert all(set(np.unique(sample.labels)) == {0, 1, 2, 255} for sample in samples)
+    one = static(tmp_path, "folders", **options)
+    assert {one[ClipRequest(0, seed, length=2)]["data_samples"].ids for seed in range(20)} == {(3,), (4,), (9,)}
 
 
 def test_views_differ_and_requests_repeat(tmp_path):

@@ -151,6 +151,16 @@ def test_time_runs_backwards_if_asked(root):
             assert names == sorted(names)[::order]
 
 
+def test_the_reference_of_cfbi_stays_first_when_time_runs_backwards(root):
+    ways = {}
+    for reverse in (0.0, 1.0):
+        data = clips(root, transforms=PLAIN, reverse=reverse, jump_rule="cfbi", retries=1)
+        ways[reverse] = [data[ClipRequest(0, seed, length=4, max_skip=1)]["data_samples"].frame_names
+                         for seed in range(20)]
+    assert all(back == (ahead[0], *ahead[1:][::-1]) for ahead, back in zip(ways[0.0], ways[1.0], strict=True))
+    assert len({ahead[0] for ahead in ways[0.0]}) > 3 and any(ahead[0] > ahead[1] for ahead in ways[0.0])
+
+
 def test_the_skip_unit_divides_the_distance(tmp_path):
     data = clips(**{**late_tree(tmp_path), "jump_rule": "distinct"})
     for seed in range(10):

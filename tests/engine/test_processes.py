@@ -102,8 +102,11 @@ def test_devices():
     assert pick_device("cpu").type == "cpu"
     with pytest.raises(ConfigError, match="unknown device 'gpu'"):
         pick_device("gpu")
-    with pytest.raises(ConfigError, match="cpu or cuda"):
+    with pytest.raises(ConfigError, match="cpu, cuda or mps"):
         pick_device("meta")
+    if not torch.backends.mps.is_available():
+        with pytest.raises(ConfigError, match="no Apple GPU"):
+            pick_device("mps")
     if not torch.cuda.is_available():
         with pytest.raises(ConfigError, match="0 usable CUDA devices"):
             pick_device("cuda")

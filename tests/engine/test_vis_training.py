@@ -12,7 +12,7 @@ import torch
 from mmengine.config import Config
 
 from tests.cli.test_efficientvis_commands import MODEL, write_split
-from tests.models.tracklets.helpers import moving_squares, need_compiled_mmcv, tiny_model
+from tests.models.tracklets.helpers import moving_squares, tiny_model
 from vosplug.engine import run_training
 from vosplug.utils.checkpoint import load_checkpoint_file
 
@@ -22,7 +22,6 @@ PLAIN = {"val_dataset": None, "optim_wrapper.accumulative_counts": 1, "train_cfg
 
 @pytest.fixture
 def place(tmp_path):
-    need_compiled_mmcv()
     for split in ("train", "valid"):
         write_split(tmp_path / "data", split, gone=None)
     (tmp_path / "tiny.py").write_text(MODEL.replace('"data"', repr(str(tmp_path / "data"))))

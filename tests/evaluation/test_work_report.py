@@ -4,12 +4,14 @@ import json
 
 import pytest
 import torch
+from torch.utils.flop_counter import FlopCounterMode
 
-from tests.contracts.helpers import CONFIGS, TINY_R50, boxes, build_tiny, random_frames, sparse, track
+from tests.contracts.helpers import CONFIGS, TINY_R50, boxes, build_model, build_tiny, random_frames, sparse, track
 from vosplug.cli.model_stats import main
 from vosplug.evaluation.complexity import measure_frames
 from vosplug.evaluation.work_report import WorkReport, adjustable_parts, set_density
 from vosplug.inference.baselines import Baseline
+from vosplug.registry import SEGMENTORS
 from vosplug.structures import Decision, Work
 from vosplug.utils.configs import load_config
 from vosplug.utils.errors import InputError
@@ -77,17 +79,42 @@ def test_a_model_without_such_parts_has_nothing_to_tell():
 
 def test_reuse_gates_are_summed_like_layers():
     reports = []
-    for reused in ([True, False], [True, True], [False]):
+    for video, frames in {"a": ([True, False], [True, True]), "b": ([False],)}.items():
         reports.append(WorkReport())
-        forced = torch.zeros(len(reused), dtype=torch.bool)
-        forced[-1] = not reused[-1]
-        reports[-1].add([Decision(keys=tuple(range(len(reused))), reused=torch.tensor(reused), forced=forced),
-                         Work("decode_coarse", 10, 0, 2, torch.tensor([[[1, 2]]], dtype=torch.uint8))])
+        reports[-1].video = video
+        for reused in frames:
+            forced = torch.zeros(len(reused), dtype=torch.bool)
+            forced[-1] = not reused[-1]
+            reports[-1].add([Decision(keys=tuple((0, i) for i in range(len(reused))), reused=torch.tensor(reused),
+                                      forced=forced),
+                             Work("decode_coarse", 10, 0, 2, torch.tensor([[[1, 2]]], dtype=torch.uint8))])
     whole = WorkReport.merged(reports)
-    assert whole.as_json()["reuse"] == {"rows": 5, "free": 3, "reused": 3, "rate": 0.6}
-    assert whole.numbers() == {"density": 0.5, "reuse_rate": 0.6}
-    assert whole.lines()[1] == "reuse rate 0.6000: share of the objects, frame by frame, whose features were reused"
+    rate = (1 + 0.5 + 0) / 3  # the mean over three objects, not over five frames of objects
+    assert whole.as_json()["reuse"] == {"frames": 5, "free": 3, "reused": 3, "rate": rate}
+    assert whole.numbers() == {"density": 0.5, "reuse_rate": rate}
+    assert whole.reuse.rate("a") == 0.75 and whole.reuse.rate("b") == 0 and whole.reuse.rate("c") is None
+    assert whole.lines()[1].startswith("reuse rate 0.5000: share of the frames after its first")
     assert "reuse" not in WorkReport().as_json()
+
+
+def test_work_is_counted_frame_by_frame_and_video_by_video():
+    model = build_model(SEGMENTORS.example("ReuseGated", tau=0.0))
+    report = WorkReport()
+    frames, prompts = random_frames(4, SIZE), {0: ((1,), boxes(1, SIZE))}
+    with report.watch(model, count=True):
+        for report.video in ("a", "b"):
+            track(model, frames, prompts)
+    counted = [0.0, 0.0]
+    for place, tau in enumerate((1.0, 0.0)):  # the same frames, each counted alone
+        model.tau = tau
+        with FlopCounterMode(display=False) as counter:
+            track(model, frames, prompts)
+        counted[place] = counter.get_total_flops() / 2 / 4 / 1e9
+    assert report.macs_g() == report.macs_g("a") == pytest.approx(counted[1]) and counted[1] < counted[0]
+    assert report.by_video() == {name: {"reuse_rate": 1.0, "macs_g": report.macs_g("a")} for name in ("a", "b")}
+    assert report.numbers()["macs_g"] == report.macs_g() and report.video_lines()[1].startswith("b: reuse rate 1.0000")
+    both = WorkReport.merged([report, report])
+    assert both.videos["a"] == (8, 2 * report.videos["a"][1])
 
 
 @pytest.mark.parametrize("density", [0.0, 0.1, 0.5, 1.0])

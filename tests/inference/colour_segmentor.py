@@ -31,8 +31,8 @@ class ColourSegmentor(VOSSegmentor):
 
     def memorize(self, state, features, masks, rows, run):
         self.calls.append(("last", run.last))
-        started = rows.select(~state.objects.has("colour", rows))
-        if len(started):
+        started = run.started
+        if started is not None and len(started):
             mask = started.gather(masks)
             colour = (features * mask[:, None]).sum(dim=(2, 3)) / mask.sum(dim=(1, 2)).clamp(min=1e-6)[:, None]
             state.objects.write("colour", started, colour)

@@ -44,6 +44,17 @@ def test_objects_come_and_go(name):
 
 
 @pytest.mark.parametrize("name", ["copy", "flow"])
+def test_a_correction_replaces_what_was_there(name):
+    session = Baseline(name).new_session()
+    session.step(*CLIP[0])
+    session.step(CLIP[1][0])
+    moved = np.where(np.roll(CLIP[2][1], 30, axis=0) == 1, 1, 0)
+    result = session.step(CLIP[2][0], moved, correct=True)
+    np.testing.assert_array_equal(result == 1, moved == 1)
+    assert session.ids == (1, 2) and (result == 2).any()
+
+
+@pytest.mark.parametrize("name", ["copy", "flow"])
 def test_the_same_input_is_refused_as_by_a_model(name):
     session = Baseline(name).new_session()
     session.step(*CLIP[0])

@@ -130,6 +130,11 @@ def test_ids_that_are_tracked_already(clip):
         list(segment.stream(FolderReader(clip / "images"), both))
     results = [labels for _, labels in segment.stream(clip / "images", both, known_ids="skip")]
     np.testing.assert_array_equal(results[5], expected(5))
+    turned = {0: CLIP[0][1], 3: np.array([0, 2, 1], np.uint8)[CLIP[3][1]]}  # from frame 3 on, 1 is what 2 was
+    results = [labels for _, labels in segment.stream(clip / "images", turned, known_ids="correct")]
+    np.testing.assert_array_equal(results[2], CLIP[2][1])
+    for t in (3, 5):
+        np.testing.assert_array_equal(results[t], np.array([0, 2, 1], np.uint8)[CLIP[t][1]])
     with pytest.raises(InputError, match="known_ids"):
         MaskSource(both, known_ids="maybe")
 

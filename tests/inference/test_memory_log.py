@@ -8,9 +8,10 @@ import pytest
 import torch
 
 from vosplug.inference.measuring import PeakMemory
-from vosplug.inference.memory_log import MemoryLog, resident_mib
+from vosplug.inference.memory_log import MemoryLog
 from vosplug.inference.synthetic_frames import WanderingDiscs
 from vosplug.utils.errors import InputError
+from vosplug.utils.process_memory import resident_mib
 
 
 def test_resident_memory_sees_what_is_used():

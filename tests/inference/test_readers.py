@@ -7,9 +7,10 @@ import cv2
 import numpy as np
 import pytest
 
-from vosplug.inference import FolderReader, IterableReader, PrefetchReader, VideoReader, open_reader, video_decoders
+from vosplug.inference import FolderReader, IterableReader, PrefetchReader, VideoReader, open_reader
 from vosplug.inference.readers import Frame, FrameReader, LimitedReader
 from vosplug.registry import READERS
+from vosplug.utils import video_decoding
 from vosplug.utils.errors import ConfigError, DataError, InputError
 from vosplug.utils.images import write_image
 
@@ -60,7 +61,7 @@ def test_video_files(tmp_path, name, code):
 def test_pyav_reads_what_opencv_reads(tmp_path):
     pytest.importorskip("av")
     path = write_video(tmp_path / "v.mp4")
-    decoder = video_decoders.PyAVDecoder(path)
+    decoder = video_decoding.PyAVDecoder(path)
     ours = list(decoder.images())
     assert (decoder.fps, decoder.num_frames) == (10.0, 12)
     for image, frame in zip(ours, VideoReader(path), strict=True):
@@ -70,9 +71,9 @@ def test_pyav_reads_what_opencv_reads(tmp_path):
 def test_pyav_takes_over_where_opencv_fails(tmp_path, monkeypatch):
     pytest.importorskip("av")
     path = write_video(tmp_path / "v.mp4")
-    monkeypatch.setattr(video_decoders.OpenCVDecoder, "is_open", lambda self: False)
-    assert isinstance(VideoReader(path).decoder, video_decoders.PyAVDecoder)
-    monkeypatch.setattr(video_decoders.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(video_decoding.OpenCVDecoder, "is_open", lambda self: False)
+    assert isinstance(VideoReader(path).decoder, video_decoding.PyAVDecoder)
+    monkeypatch.setattr(video_decoding.importlib.util, "find_spec", lambda name: None)
     with pytest.raises(DataError, match="pip install av"):
         VideoReader(path)
 

@@ -66,6 +66,33 @@ def test_removed_objects_are_gone_and_their_ids_stay_unused():
     assert not session.step(CLIP[3][0]).any()
 
 
+def test_an_object_that_changes_is_lost_until_it_is_corrected():
+    """It takes another colour at frame 2, and its mask is given again at frame 3."""
+    changed = [(image if t < 2 else np.where((labels == 1)[..., None], (30, 30, 200), image).astype(np.uint8), labels)
+               for t, (image, labels) in enumerate(CLIP)]
+    lost = run(VOSSession(ColourSegmentor()), changed)
+    assert not (lost[5] == 1).any()
+    session = VOSSession(ColourSegmentor())
+    results = [session.step(image, labels if t in (0, 3) else None, [1] if t == 3 else None, correct=True)
+               for t, (image, labels) in enumerate(changed)]
+    assert not (results[2] == 1).any()
+    for t in (3, 4, 5):
+        np.testing.assert_array_equal(results[t], changed[t][1])
+    assert session.ids == (1, 2)
+
+
+@pytest.mark.parametrize("options", [{}, {"flip": True, "max_short_side": 24}])
+def test_a_correction_is_exact_at_native_size(options):
+    session = VOSSession(ColourSegmentor(), **options)
+    session.step(*CLIP[0])
+    session.step(CLIP[1][0])
+    moved = np.where(np.roll(CLIP[2][1], 9, axis=0) == 2, 2, 0).astype(np.uint8)
+    result = session.step(CLIP[2][0], moved, correct=True)
+    np.testing.assert_array_equal(result == 2, moved == 2)
+    with pytest.raises(InputError, match="already tracked"):
+        session.step(CLIP[3][0], moved)
+
+
 @pytest.mark.parametrize("options", [{}, {"flip": True, "scales": (1.0, 1.5)}, {"max_short_side": 24}])
 def test_interleaved_sessions_do_not_influence_each_other(options):
     model = ColourSegmentor(smear=3.0)

@@ -27,27 +27,41 @@ def build(size=(5, 7), grid=(2, 3), channels=4, heads=2, depth=3, groups=2, batc
     st.sampled_from([(1, 1), (2, 2), (3, 1)]),
     st.sampled_from([None, 0, 1, 3]),
     st.booleans(),
+    st.sampled_from([None, 1.0, 0.5]),
     st.sampled_from([(torch.float64, 1e-10), (torch.float32, 1e-4)]),
 )
-def test_deformable_matches_the_equations(size, grid, heads_groups, radius, gated, kind):
+def test_deformable_matches_the_equations(size, grid, heads_groups, radius, biased, gated, kind):
     heads, groups = heads_groups
     tensors, gate = build(size, grid, 6, heads, 3, groups, dtype=kind[0])
-    gate = gate if gated else None
-    got = ops.deformable_attention(*tensors, heads=heads, radius=radius, gate=gate)
+    gate = None if gated is None else gate[:, : int(gated * gate.shape[1])]
+    bias = None
+    if radius is not None and biased:
+        bias = torch.randn(2, heads * (2 * radius + 1) ** 2, *size, dtype=kind[0])
+    got = ops.deformable_attention(*tensors, heads=heads, radius=radius, bias=bias, gate=gate)
     up = [t.double() for t in tensors]
-    want = ops.deformable_attention_reference(
-        *up, heads=heads, radius=radius, gate=None if gate is None else gate.double()
-    )
+    bias, gate = (None if x is None else x.double() for x in (bias, gate))
+    want = ops.deformable_attention_reference(*up, heads=heads, radius=radius, bias=bias, gate=gate)
     assert got.dtype == kind[0]
     torch.testing.assert_close(got.double(), want, rtol=0, atol=kind[1] * max(1.0, float(want.abs().max())))
 
 
-def test_gradcheck():
+@pytest.mark.parametrize("radius", [None, 2])
+def test_gradcheck(radius):
     tensors, gate = build(batch=1)
+    bias = None if radius is None else torch.randn(1, 2 * 25, 5, 7, dtype=torch.float64, requires_grad=True)
     leaves = [t.requires_grad_() for t in (*tensors, gate)]
     assert torch.autograd.gradcheck(
-        lambda *a: ops.deformable_attention(*a[:-1], heads=2, radius=2, gate=a[-1]), leaves, atol=1e-4
+        lambda bias, *a: ops.deformable_attention(*a[:-1], heads=2, radius=radius, bias=bias, gate=a[-1]),
+        [bias, *leaves], atol=1e-4
     )
+
+
+def test_a_bias_needs_a_window_of_its_size():
+    tensors, _ = build()
+    with pytest.raises(ValueError, match="bias: needs the radius of a window"):
+        ops.deformable_attention(*tensors, heads=2, bias=torch.zeros(2, 18, 5, 7))
+    with pytest.raises(ValueError, match=r"bias: expected shape \(B, heads\*\(2\*radius\+1\)\^2, H, W\)"):
+        ops.deformable_attention(*tensors, heads=2, radius=2, bias=torch.zeros(2, 18, 5, 7, dtype=torch.float64))
 
 
 def test_zero_offsets_on_the_full_grid_sample_the_map_itself():
@@ -72,34 +86,17 @@ def test_many_queries_and_flops():
     want = ops.deformable_attention_reference(*(t.double() for t in tensors), heads=2, gate=gate.double())
     got = ops.deformable_attention(*tensors, heads=2, gate=gate)
     torch.testing.assert_close(got.double(), want, rtol=0, atol=1e-4)
-    if ops.has_extension():
-        q, k, v = torch.randn(1, 5, 6), torch.randn(1, 7, 6), torch.randn(1, 7, 4)
-        opcheck(torch.ops.vosplug.dense_attention.default, (q, k, v, 2, 0.5))
-        with FlopCounterMode(display=False) as counter:
-            torch.ops.vosplug.dense_attention(q, k, v, 2, 0.5)
-        assert counter.get_total_flops() == 2 * 5 * 7 * (6 + 4)
 
 
-def test_compile_fullgraph():
-    tensors, gate = build(dtype=torch.float32)
-    run = lambda *a: ops.deformable_attention(*a, heads=2, gate=gate)  # noqa: E731
-    torch.testing.assert_close(torch.compile(run, fullgraph=True, backend="aot_eager")(*tensors), run(*tensors))
-
-
-@pytest.mark.parametrize(
-    ("position", "value", "word"),
-    [
-        (0, torch.zeros(2, 6, 5), "q: expected 4 dimensions"),
-        (1, torch.zeros(2, 4, 6, 7, dtype=torch.float64), "x: expected shape"),
-        (2, torch.zeros(2, 3, 2, 2, 3, dtype=torch.float64), "offsets: expected a number of groups"),
-        (2, torch.zeros(2, 2, 3, 2, 3, dtype=torch.float64), "offsets: expected shape"),
-        (3, torch.zeros(6, 5, dtype=torch.float64), "key_weight: expected shape"),
-    ],
-)
-def test_wrong_arguments_are_named(position, value, word):
-    tensors, _ = build()
-    tensors[position] = value
-    with pytest.raises(ValueError, match=word):
-        ops.deformable_attention(*tensors, heads=2)
-    with pytest.raises(ValueError, match="heads: expected a divisor"):
-        ops.deformable_attention(*build()[0], heads=4)
+@pytest.mark.skipif(not ops.has_extension(), reason="needs the compiled extension: python ops/build.py")
+def test_the_compiled_attention_reads_frames_as_one():
+    q, frames = torch.randn(2, 5, 6), (7, 3, 400)
+    k, v = ([torch.randn(2, count, channels) for count in frames] for channels in (6, 4))
+    opcheck(torch.ops.vosplug.dense_attention.default, (q, k, v, 2, 0.5))
+    with FlopCounterMode(display=False) as counter:
+        got = torch.ops.vosplug.dense_attention(q, k, v, 2, 0.5)
+    assert counter.get_total_flops() == 2 * 2 * 5 * sum(frames) * (6 + 4)
+    joined = (q, torch.cat(k, 1), torch.cat(v, 1))
+    query, key, value = (x.double().unflatten(2, (2, -1)).transpose(1, 2) for x in joined)
+    want = (query @ key.transpose(2, 3) * 0.5).softmax(-1) @ value
+    torch.testing.assert_close(got.double(), want.transpose(1, 2).flatten(2), rtol=0, atol=1e-5)

@@ -37,7 +37,7 @@ def changed(manifest, **spec):
 @pytest.mark.parametrize("name", SMALL)
 def test_every_tensor_of_a_small_manifest(shared, name):
     manifest = read(shared, name)
-    rows = check(manifest, None, torch.float64)
+    rows = check(manifest, None, torch.float64).rows
     assert {row.name for row in rows} == {*manifest.spec["outputs"], *manifest.expected}
     assert [row for row in rows if row.fault] == []
 
@@ -76,7 +76,7 @@ def test_a_training_step_to_the_last_digit(shared):
 @pytest.mark.parametrize("name", ALL)
 def test_every_tensor_of_the_manifest(shared, name):
     manifest = read(shared, name)
-    rows = check(manifest, None, torch.float64)
+    rows = check(manifest, None, torch.float64).rows
     assert {row.name for row in rows} == set(manifest.spec["outputs"])
     assert [row for row in rows if row.fault] == []
 
@@ -144,5 +144,5 @@ def test_a_wrong_size_is_told(shared, capsys, monkeypatch):
     manifest = read(shared, "aot_preprocess")
     spec = {**manifest.spec, "sizes": [{**manifest.spec["sizes"][0], "output": [480, 848]}]}
     table = Manifest(manifest.path, spec, {**manifest.expected, "sizes": np.array([[480, 848]])}, manifest.inputs)
-    faults = [row.name for row in check(table, None, torch.float64) if row.fault]
+    faults = [row.name for row in check(table, None, torch.float64).rows if row.fault]
     assert faults == ["sizes"]

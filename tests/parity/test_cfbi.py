@@ -20,7 +20,7 @@ def changed(manifest, **settings):
 
 def test_the_decoder_alone_for_any_number_of_slots(shared):
     manifest = Manifest.read(shared / "golden" / "cfbi_ensembler_sst.json")
-    rows = check(manifest, None, torch.float64)
+    rows = check(manifest, None, torch.float64).rows
     assert {row.name for row in rows} == {f"logits_{count}obj" for count in (0, 1, 2, 11)}
     assert [row for row in rows if row.fault] == []
 
@@ -56,6 +56,6 @@ def test_unknown_modes_and_unused_weights_are_refused(shared):
 @pytest.mark.parametrize("name", NAMES)
 def test_every_tensor_of_the_manifest(shared, name):
     manifest = Manifest.read(shared / "golden" / f"{name}.json")
-    rows = check(manifest, None, torch.float64)
+    rows = check(manifest, None, torch.float64).rows
     assert {row.name for row in rows} == set(manifest.spec["outputs"]) and len(rows) >= 10
     assert [row for row in rows if row.fault] == []

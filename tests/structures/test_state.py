@@ -59,6 +59,18 @@ class TestVideoState:
             state.start_objects(prompt((6, 5), 2))
         assert state.ids.ids == (5,) and state.active.shape == (2, 1)  # a refused prompt leaves no trace
 
+    def test_a_correction_may_name_objects_that_are_tracked_but_none_that_was_removed(self):
+        state = VideoState(batch_size=2)
+        state.start_objects(prompt((5, 7), 2, [[True, True], [False, True]]))
+        again = prompt((5, 9), 2)
+        again.correct = True
+        assert state.tracked_keys(again) == {(0, 5)}
+        state.start_objects(again)
+        assert state.ids.ids == (5, 7, 9) and state.active.all()
+        state.drop_objects([5])
+        with pytest.raises(InputError, match="removed earlier"):
+            state.start_objects(again)
+
     def test_removed_ids_are_refused(self):
         state = VideoState()
         state.start_objects(prompt((5, 6)))

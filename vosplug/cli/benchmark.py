@@ -42,6 +42,9 @@ def build_parser() -> argparse.ArgumentParser:
                         help="the sparse model of the two gets the weights of its dense twin; gates keep theirs")
     parser.add_argument("--density", type=float, metavar="D",
                         help="sparse convolutions compute this share of the sites (0..1), in clusters")
+    parser.add_argument("--reuse-rate", type=float, metavar="R",
+                        help="models with a reuse gate reuse this share of the frames (0..1), evenly spread, whatever "
+                             "the gate says; it runs all the same")
     parser.add_argument("--video", metavar="PATH", help="video file or folder of images (default: synthetic frames)")
     parser.add_argument("--mask", metavar="PNG", help="objects of the first frame of --video (default: discs)")
     parser.add_argument("--size", type=positive_int, nargs=2, metavar=("H", "W"),
@@ -94,6 +97,7 @@ def main(argv: list[str] | None = None) -> int:
         candidates = [build(options, family, *given, device) for given in
                       zip(names, configs, (options.checkpoint, options.checkpoint2), lengths, strict=False)]
         prepare_sparse(candidates, options)
+        prepare_gated(candidates, options)
         rounds = options.rounds or (ROUNDS if options.compare else 1)
         ratios = run(candidates, frames, labels, rounds=rounds, warm_up=options.warm_up, device=device,
                      clock=clock_of(options, device))
@@ -147,11 +151,11 @@ def build(options: argparse.Namespace, family: Any, name: str, config: Any, chec
           device: Any) -> Candidate:
     """Build one model, and measure how much memory its weights take."""
     from ..inference.measuring import Measurement
-    from ..inference.memory_log import resident_mib
     from ..inference.model_loading import build_segmentor
+    from ..utils.process_memory import resident_mib
 
     before = resident_mib()
-    model = build_segmentor(config, checkpoint, device=device, seed=0)
+    model = build_segmentor(config, checkpoint, device=device, seed=0, pretrained=False)
     weights = 0.0 if device.type == "cuda" else max(0.0, resident_mib() - before)
     session = {**session_options(options, config), **family.quiet,
                **(family.at_random if checkpoint is None else {})}
@@ -173,6 +177,21 @@ def prepare_sparse(candidates: list[Candidate], options: argparse.Namespace) -> 
         load_dense_weights(sparse[0].model, dense[0].state_dict())
     for candidate in sparse if options.density is not None else ():
         set_density(candidate.model, options.density, f"--density, the model of {candidate.name}")
+
+
+def prepare_gated(candidates: list[Candidate], options: argparse.Namespace) -> None:
+    """Force the rate of reuse that is asked for on all models with a reuse gate."""
+    from ..models.segmentors import ReuseGated
+
+    if options.reuse_rate is None:
+        return
+    if not 0 <= options.reuse_rate <= 1:
+        raise InputError(f"--reuse-rate must lie in 0..1, got {options.reuse_rate}")
+    gated = [candidate.model for candidate in candidates if isinstance(candidate.model, ReuseGated)]
+    if not gated:
+        raise InputError(f"--reuse-rate, the model of {candidates[0].name}: it has no reuse gate")
+    for model in gated:
+        model.force_rate(options.reuse_rate)
 
 
 def run(candidates: list[Candidate], frames: list, labels: Any, *, rounds: int, warm_up: int,
@@ -259,7 +278,7 @@ def report_of(candidates: list[Candidate], ratios: list[float], frames: list, la
     result["measured"] = {
         "size": [height, width], **clip, "objects": len(object_ids(labels)),
         "frames": first.measurement.frames * len(first.measurement.seconds) // rounds, "rounds": rounds,
-        "density": options.density, "same_weights": options.same_weights,
+        "density": options.density, "reuse_rate": options.reuse_rate, "same_weights": options.same_weights,
         "warm_up": options.warm_up, "video": options.video, "weights": options.checkpoint or "random",
         "device": torch.cuda.get_device_name(device) if on_gpu else platform.processor() or platform.machine(),
         "threads": torch.get_num_threads(), "clock": "cpu" if options.cpu_time else "wall", "torch": torch.__version__,
@@ -272,7 +291,7 @@ def print_report(result: dict, candidates: list[Candidate]) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    keys = ("fps", "latency_ms_p50", "latency_ms_p95", "peak_mem_mib")
+    keys = ("fps", "latency_ms_p50", "latency_ms_p95", "first_frame_ms", "peak_mem_mib")
     table = Table("model", *keys)
     for candidate in candidates:
         numbers = candidate.measurement.numbers()

@@ -149,6 +149,14 @@ def add_model_arguments(parser: argparse.ArgumentParser, weights: str | None = N
     parser.add_argument("checkpoint", help="weights" if weights is None else f"weights; {weights} without", **optional)
 
 
+def choose_shipped(options: argparse.Namespace) -> None:
+    """Where no config is named, take the model that comes with vosplug."""
+    from ..weights import VOS
+
+    if options.config is None and options.checkpoint is None:
+        options.config, options.checkpoint = VOS.config, VOS.path
+
+
 def open_config(options: argparse.Namespace, **changes: str | None) -> "Config":
     """The config of the command line with its ``--cfg-options``, after its plugins.
 

@@ -7,7 +7,7 @@ from rich.console import Console
 
 from ..inference.model_loading import build_segmentor
 from ..registry import CONVERTERS
-from ..utils.checkpoint import load_checkpoint_file, load_weights, model_state, save_checkpoint_file
+from ..utils.checkpoint import load_checkpoint_file, load_weights, model_state, save_checkpoint_file, with_new_parts
 from ..utils.errors import CheckpointError, InputError, did_you_mean
 from .common import check_targets, command, load_config, new_parser
 
@@ -20,7 +20,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("target", help="where the converted checkpoint is written")
     parser.add_argument("--config", help="config whose model has to accept the weights (default: the family's own)")
     parser.add_argument("--backbone", metavar="RESNET.pth",
-                        help="weights of the backbone, for families whose published files lack them (frtm, reuse_vos)")
+                        help="weights of the backbone, if the published file lacks them (frtm, reuse_vos)")
     return parser
 
 
@@ -41,15 +41,18 @@ def main(argv: list[str] | None = None) -> None:
     if Path(args.target).resolve() == Path(args.source).resolve():
         raise InputError(f"{args.target} is the source, which would be overwritten: choose another target")
     backbone = args.backbone and model_state(load_checkpoint_file(args.backbone))
-    own = converter.weights_of(load_checkpoint_file(args.source))
+    # Files of trainings hold statistics and the like beside the weights.
+    own = converter.weights_of(load_checkpoint_file(args.source, strangers=True))
     result = converter.convert(converter.with_backbone(own, backbone))
     if result.unknown:
         raise CheckpointError(f"{args.source} is not a {args.family} checkpoint, or a variant that is not known: "
                               f"{result.coverage()}")
     config = args.config or converter.model_config
-    model = build_segmentor(load_config(config), seed=0)
+    model = build_segmentor(load_config(config), seed=0, pretrained=False)
     result = converter.fit(result, model)
-    load_weights(model, result.state)
-    save_checkpoint_file({"state_dict": result.state, "meta": {"family": args.family, "config": config}}, args.target)
+    state, new = with_new_parts(model, result.state)
+    load_weights(model, state)
+    save_checkpoint_file({"state_dict": state, "meta": {"family": args.family, "config": config}}, args.target)
     origin = f" ({len(own)} from {args.source}, {len(backbone)} from {args.backbone})" if backbone else ""
-    Console().print(f"{result.coverage()}{origin}; they fit {config}; written to {args.target}", soft_wrap=True)
+    anew = f"; {len(new)} more start anew ({', '.join(new)})" if new else ""
+    Console().print(f"{result.coverage()}{origin}; they fit {config}{anew}; written to {args.target}", soft_wrap=True)

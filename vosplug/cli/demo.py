@@ -8,18 +8,23 @@ from typing import Any
 
 from ..utils.errors import InputError
 from ..utils.progress import progress_bar
-from .common import add_model_arguments, check_targets, command, new_parser, open_config, positive_int
+from .common import check_targets, choose_shipped, command, new_parser, open_config, positive_int
 from .session_options import VIEWS, add_segmenting_options, refuse_unused, session_options
 
-OF_SOME = ("mask", "binary_mask", "skip_known_ids", *VIEWS, "min_score", "clip_length", "classes")
+OF_SOME = ("mask", "binary_mask", "skip_known_ids", "correct", "show_gate", *VIEWS, "min_score", "clip_length",
+           "classes")
 """Options that not every family of models uses."""
 
 
 def build_parser() -> argparse.ArgumentParser:
     """The options of the command."""
     parser = new_parser(__doc__)
-    add_model_arguments(parser)
-    parser.add_argument("input", help="video file, folder of images, or number of a camera")
+    parser.set_defaults(config=None, checkpoint=None, input=None)  # of what is given, see read_arguments
+    parser.usage = "%(prog)s [CONFIG CHECKPOINT] INPUT --out PATH [options]"
+    parser.add_argument("given", nargs="+", metavar="[CONFIG CHECKPOINT] INPUT",
+                        help="INPUT: video file, folder of images, or number of a camera. CONFIG (a file, or the name "
+                             "of one that comes with vosplug) and its weights before it; without them the model that "
+                             "comes with vosplug is used")
     parser.add_argument("--out", required=True, action="append", metavar="PATH",
                         help="overlay video (.mp4), folder (palette PNGs) or .json (run-length codes); may be repeated")
     parser.add_argument("--max-frames", type=positive_int, metavar="N", help="stop after N frames")
@@ -32,8 +37,13 @@ def build_parser() -> argparse.ArgumentParser:
     group.add_argument("--mask", help="PNG for the first frame, or folder of PNGs named like the frames in which "
                                       "objects start; needed")
     group.add_argument("--binary-mask", action="store_true", help="masks are 0/255 foreground masks of one object")
-    group.add_argument("--skip-known-ids", action="store_true",
+    known = group.add_mutually_exclusive_group()
+    known.add_argument("--skip-known-ids", action="store_true",
                        help="ignore ids of later masks that are tracked already, instead of refusing them")
+    known.add_argument("--correct", action="store_true",
+                       help="later masks of ids that are tracked already replace what was predicted, from there on")
+    group.add_argument("--show-gate", action="store_true",
+                       help="write into the overlay video which objects a reuse gate reused on each frame")
     group = parser.add_argument_group("methods that find instances (EfficientVIS)")
     group.add_argument("--min-score", type=float, metavar="S",
                        help="show tracks whose mean class score is at least this (default 0.3)")
@@ -48,7 +58,7 @@ def build_parser() -> argparse.ArgumentParser:
 @command
 def main(argv: list[str] | None = None) -> int:
     """Segment the video; say at the end what was written and how fast."""
-    options = build_parser().parse_args(argv)
+    options = read_arguments(argv)
     if options.prefetch < 0:
         raise InputError(f"--prefetch must be at least 0, got {options.prefetch}")
     check_targets(options.memory_log)
@@ -71,10 +81,26 @@ def main(argv: list[str] | None = None) -> int:
             if log is not None:
                 log.record(frame.index)
 
-        summary = segment(reader, out=options.out, prefetch=options.prefetch, on_frame=on_frame,
+        out = outputs(segment, reader, options, stack)
+        summary = segment(reader, out=out, prefetch=options.prefetch, on_frame=on_frame,
                           **call_options(options, family))
     print_summary(summary, options)
     return 0
+
+
+def read_arguments(argv: list[str] | None) -> argparse.Namespace:
+    """The options, with ``config``, ``checkpoint`` and ``input``, wherever they stand among the others.
+
+    Raises:
+        InputError: neither INPUT alone nor all three are given.
+    """
+    options = build_parser().parse_intermixed_args(argv)
+    if len(options.given) not in (1, 3):
+        raise InputError("INPUT is needed, or CONFIG CHECKPOINT INPUT; got "
+                         f"{len(options.given)} arguments: {' '.join(options.given)}")
+    options.config, options.checkpoint, options.input = (*[None] * 2, *options.given)[-3:]
+    choose_shipped(options)
+    return options
 
 
 def check_options(options: argparse.Namespace, config: Any, family: Any) -> None:
@@ -87,6 +113,21 @@ def check_options(options: argparse.Namespace, config: Any, family: Any) -> None
     for name, reason in family.needed.items():
         if getattr(options, name) is None:
             raise InputError(f"--{name} is needed: {reason.format(method=method_of(config))}")
+
+
+def outputs(segment: Any, reader: Any, options: argparse.Namespace, stack: contextlib.ExitStack) -> list:
+    """Where results go; overlay videos show what the gate does, if that is asked for."""
+    if not options.show_gate:
+        return options.out
+    from ..inference.gate_marks import gate_marks
+    from ..inference.video_writer import SUFFIXES, OverlayVideoWriter
+
+    videos = [path for path in options.out if Path(path).suffix.lower() in SUFFIXES]
+    if not videos:
+        raise InputError(f"--show-gate needs an overlay video: --out with one of {', '.join(SUFFIXES)}")
+    marks = stack.enter_context(gate_marks(segment.model))
+    return [OverlayVideoWriter(path, fps=reader.fps, decorate=marks.draw) if path in videos else path
+            for path in options.out]
 
 
 def limited_reader(options: argparse.Namespace) -> Any:
@@ -110,7 +151,7 @@ def build_inferencer(config: Any, options: argparse.Namespace, family: Any) -> C
 def call_options(options: argparse.Namespace, family: Any) -> dict[str, Any]:
     """What the inferencer of the family is called with: the options that were given."""
     given = {"mask": options.mask, "binary": options.binary_mask or None, "min_score": options.min_score,
-             "known_ids": "skip" if options.skip_known_ids else None}
+             "known_ids": "skip" if options.skip_known_ids else "correct" if options.correct else None}
     return {**family.brief, **{name: value for name, value in given.items() if value is not None}}
 
 

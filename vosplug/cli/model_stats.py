@@ -1,14 +1,18 @@
 """Parameters, MiB and multiply-accumulates of a model, in total and per module."""
 
 import argparse
+from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 
 from ..evaluation.complexity import Complexity
 from ..evaluation.families import family_of
+from ..evaluation.gated_complexity import ABOUT_SPEED, mean_of_rate
 from ..evaluation.work_report import WorkReport, set_density
 from ..inference.model_loading import build_segmentor, session_defaults
+from ..models.segmentors import ReuseGated
+from ..utils.errors import InputError
 from .common import (
     add_config_options,
     check_targets,
@@ -35,6 +39,9 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--frames", type=positive_int, metavar="T",
                         help="frames of a clip, for methods that work by clips (default: clip_length of the model)")
     parser.add_argument("--density", type=float, help="share of sites that sparse convolutions compute (0..1)")
+    parser.add_argument("--reuse-rate", type=float, metavar="R",
+                        help="of a model with a reuse gate: work of a mean frame at this rate (0..1), and the speed-up "
+                             "over the method without a gate that follows from work alone")
     parser.add_argument("--json", metavar="F", help="write the numbers as JSON")
     add_config_options(parser, data_root=False, work_dir=False)
     return parser
@@ -42,7 +49,9 @@ def build_parser() -> argparse.ArgumentParser:
 
 def table_of(result: Complexity, title: str) -> Table:
     """Table for people: a row per module, a column per kind of frame."""
-    table = Table("module", "params (M)", "MiB", *(heading(kind) for kind in result.macs), title=title,
+    many = len(result.macs) > 3  # then the title says what is counted
+    heads = list(result.macs) if many else [heading(kind) for kind in result.macs]
+    table = Table("module", "params (M)", "MiB", *heads, title=f"{title}; GMACs per frame" if many else title,
                   title_justify="left")
     for column in table.columns[1:]:
         column.justify = "right"
@@ -87,18 +96,31 @@ def main(argv: list[str] | None = None) -> None:
     cfg = open_config(args)
     family = family_of(cfg)
     refuse_unused(args, family, cfg, ("frames", "objects", "memory_frames", "density"))
-    model = build_segmentor(cfg, seed=0)
+    model = build_segmentor(cfg, seed=0, pretrained=False)
+    check_reuse_rate(args, model)
     if args.density is not None:
         set_density(model, args.density, f"--density, the model of {args.config}")
     given = {name: getattr(args, name) for name in ("objects", "memory_frames", "frames")}
     shape = tuple(args.shape or session_defaults(cfg).get("size") or family.size)
     result = family.statistics(model, size=shape, **{k: value for k, value in given.items() if value is not None})
-    write_numbers(args.json, result.as_json())
+    mean = {} if args.reuse_rate is None else mean_of_rate(result, args.reuse_rate, model.mode)
+    write_numbers(args.json, {**result.as_json(), **mean})
     console = Console()
     shape, padded = ("x".join(map(str, result.settings[name])) for name in ("shape", "padded_shape"))
     console.print(table_of(result, f"{args.config}: {shape} (padded to {padded}), {result.about}"))
     query = result.work.get("query")
     if query is not None and query.layers:
         console.print(density_line(query, args.density is not None), soft_wrap=True)
-    if query is not None and query.reuse.rows:
-        console.print(f"query frame: {query.reuse.reused} of {query.reuse.rows} object(s) reused by the gate")
+    if mean:
+        console.print(f"at a reuse rate of {args.reuse_rate:g}: {mean['macs_g_mean']:.2f} GMACs per frame, by work "
+                      f"{mean['speedup_by_work']:.2f} x as fast as without the gate ({ABOUT_SPEED})", soft_wrap=True)
+
+
+def check_reuse_rate(args: argparse.Namespace, model: Any) -> None:
+    """Raise :class:`InputError` if ``--reuse-rate`` has no meaning."""
+    if args.reuse_rate is None:
+        return
+    if not isinstance(model, ReuseGated):
+        raise InputError(f"--reuse-rate, the model of {args.config}: it has no reuse gate")
+    if not 0 <= args.reuse_rate <= 1:
+        raise InputError(f"--reuse-rate must lie in 0..1, got {args.reuse_rate}")

@@ -1,16 +1,20 @@
-"""The whole tour in one command: synthetic data, a short training, scores beside two baselines, an overlay video."""
+"""The whole tour in one command: synthetic videos, two baselines, the model of vosplug, a short training."""
 
 import argparse
 import json
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 from ..utils.errors import VosplugError
+from ..weights import VOS
 from .common import command, new_parser, positive_int
 from .main import run_verb
 
-CONFIG = "stcn_small_demo"
+CONFIG = "stcn_lite_demo"
 SIZE = (240, 432)
+NAMES = {"copy": "copy the first mask", "flow": "warp it by DIS optical flow",
+         "shipped": "the model that comes with vosplug", "trained": "the same network, just trained"}
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -40,20 +44,26 @@ def main(argv: list[str] | None = None) -> None:
     out, data = args.out, args.out / "data"
     run("synthetic", data, "--videos", args.videos, "--val", args.videos, "--size", *SIZE, "--seed",
         args.seed + 1000, "--overwrite")
-    options = ["--cfg-options", f"train_cfg.max_iters={args.iterations}"] if args.iterations else []
-    run("train", CONFIG, "--work-dir", out / "train", "--seed", args.seed, "--overwrite", *options)
-    weights = out / "train" / "final.pth"
     test = ("--eval", "davis", "--data-root", data / "davis")
+    shown = ["copy", "flow", *(["shipped"] if VOS.is_here else [])]
     run("test", "--baseline", "copy", *test, "--json", out / "copy.json")
     run("test", "--baseline", "flow", *test, "--json", out / "flow.json")
-    run("test", CONFIG, weights, *test, "--json", out / "model.json", "--out", out / "masks",
-        "--show-dir", out / "overlays")
-    picture(out, data / "davis")
-    report(out, time.time() - start)
+    if VOS.is_here:
+        run("test", *test, "--json", out / "shipped.json", "--out", out / "masks" / "shipped", "--show-dir",
+            out / "overlays" / "shipped")
+        picture(out, data / "davis", "shipped")
+    report(out, shown, time.time() - start)
+    options = ["--cfg-options", f"train_cfg.max_iters={args.iterations}"] if args.iterations else []
+    run("train", CONFIG, "--work-dir", out / "train", "--seed", args.seed, "--overwrite", *options)
+    run("test", CONFIG, out / "train" / "final.pth", *test, "--json", out / "trained.json", "--out",
+        out / "masks" / "trained", "--show-dir", out / "overlays" / "trained")
+    if not VOS.is_here:
+        picture(out, data / "davis", "trained")
+    report(out, [*shown, "trained"], time.time() - start)
 
 
-def picture(out: Path, root: Path) -> None:
-    """Write ``result.png``: some frames of the best-scored videos with the predicted masks."""
+def picture(out: Path, root: Path, model: str) -> None:
+    """Write ``result.png``: some frames of the first videos with the masks that a model predicted."""
     import numpy as np
 
     from ..datasets import DavisDataset
@@ -64,25 +74,24 @@ def picture(out: Path, root: Path) -> None:
     rows = []
     for video in DavisDataset(root, split="val").videos()[:3]:
         places = np.linspace(0, len(video) - 1, 4).round().astype(int)
-        rows.append(np.concatenate([
-            draw_overlay(video.read_frame(i), read_mask(out / "masks" / video.name / f"{video.frame_name(i)}.png"))
-            for i in places], axis=1))
+        masks = out / "masks" / model / video.name
+        rows.append(np.concatenate([draw_overlay(video.read_frame(i), read_mask(masks / f"{video.frame_name(i)}.png"))
+                                    for i in places], axis=1))
     write_image(out / "result.png", np.concatenate(rows))
 
 
-def report(out: Path, seconds: float) -> None:
-    """Print the final table and write it to ``summary.json``."""
+def report(out: Path, rows: Sequence[str], seconds: float) -> None:
+    """Print the table of what has been tested so far, and write it to ``summary.json``."""
     from rich.console import Console
     from rich.table import Table
 
     from ..utils.files import write_json
 
-    names = {"copy": "copy the first mask", "flow": "warp it by DIS optical flow", "model": "small STCN, just trained"}
-    scores = {key: json.loads((out / f"{key}.json").read_text()) for key in names}
+    scores = {key: json.loads((out / f"{key}.json").read_text()) for key in rows}
     table = Table("method", "J&F", "J", "F", "frames/s", title="Held-out synthetic videos", title_justify="left")
-    for key, name in names.items():
+    for key in rows:
         numbers = [f"{100 * scores[key][k]:.1f}" for k in ("J&F-Mean", "J-Mean", "F-Mean")]
-        table.add_row(name, *numbers, f"{scores[key]['fps']:.1f}", style="bold" if key == "model" else "")
+        table.add_row(NAMES[key], *numbers, f"{scores[key]['fps']:.1f}", style="bold" if key == rows[-1] else "")
     console = Console()
     console.print()
     console.print(table)

@@ -26,7 +26,7 @@ def add_session_options(parser: argparse.ArgumentParser) -> None:
                        help="mixed precision (without a value auto: what the device computes in; "
                             "none switches that of the config off)")
     group.add_argument("--channels-last", action="store_true", help="memory format of the network")
-    group.add_argument("--device", help="cpu, cuda or cuda:N (default: a GPU if there is one)")
+    group.add_argument("--device", help="cpu, cuda, cuda:N or mps (default: a CUDA GPU if there is one)")
 
 
 def add_segmenting_options(parser: argparse.ArgumentParser) -> None:
@@ -40,7 +40,7 @@ def open_model(options: argparse.Namespace, config: Mapping[str, Any]) -> Any:
     from ..engine.processes import pick_device
     from ..inference.model_loading import build_segmentor
 
-    return build_segmentor(config, options.checkpoint, device=pick_device(options.device), seed=0)
+    return build_segmentor(config, options.checkpoint, device=pick_device(options.device), seed=0, pretrained=False)
 
 
 def session_options(options: argparse.Namespace, config: Mapping[str, Any]) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from ..utils.errors import ConfigError, DataError, InputError
-from .common import add_config_options, check_targets, command, new_parser, open_config, write_numbers
+from .common import add_config_options, check_targets, choose_shipped, command, new_parser, open_config, write_numbers
 from .session_options import VIEWS, add_session_options, open_model, refuse_unused, session_options
 
 KINDS = {"davis": "DavisMetric", "youtube_vos": "YouTubeVOSMetric", "youtube_vis": "YouTubeVISMetric"}
@@ -16,7 +16,8 @@ DATASETS_OF_KINDS = {"davis": "DavisDataset", "youtube_vos": "YouTubeVOSDataset"
 def build_parser() -> argparse.ArgumentParser:
     """The options of the command."""
     parser = new_parser(__doc__)
-    parser.add_argument("config", nargs="?", help="config file, or the name of one that comes with vosplug")
+    parser.add_argument("config", nargs="?", help="config file, or the name of one that comes with vosplug; without it "
+                                                  "the model that comes with vosplug is tested")
     parser.add_argument("checkpoint", nargs="?", help="weights")
     parser.add_argument("--baseline", choices=("copy", "flow"),
                         help="instead of a model: copy the first mask, or warp it by optical flow (no CHECKPOINT then)")
@@ -66,13 +67,15 @@ def run(model: Any, session: dict, dataset: Any, metric: Any, options: argparse.
     """Segment and score; the first process reports."""
     from ..evaluation.evaluator import gather, rank_and_size
     from ..evaluation.families import family_of
-    from ..evaluation.work_report import WorkReport
+    from ..evaluation.work_report import WorkReport, is_gated
 
     show = {} if options.show_score is None else {"show_score": options.show_score}
     show |= {"by_number": True} if options.class_numbers else {}
     evaluator = family_of(model).evaluator(model, session_options=session, out_dir=options.out,
                                            show_dir=options.show_dir, **show)
-    with WorkReport().watch(model) as work:
+    work = WorkReport()
+    evaluator.on_video = lambda video: setattr(work, "video", video.name)
+    with work.watch(model, count=is_gated(model)):
         scores = evaluator.run(dataset, metric)
     work = WorkReport.merged(gather(work))
     if rank_and_size()[0] == 0:
@@ -94,12 +97,19 @@ def report(scores: dict | None, evaluator: Any, dataset: Any, metric: Any, optio
             path = write_submission(dataset, metric, options)
             console.print(f"Submission for the server, checked: {path}", soft_wrap=True)
     console.print(f"{evaluator.frames} frames, {evaluator.fps:.2f} frames per second and process")
-    for line in work.lines():
+    if evaluator.first_frame_ms is not None:
+        console.print(f"{evaluator.fps_mean:.2f} as a mean over videos; a first frame takes "
+                      f"{evaluator.first_frame_ms:.0f} ms", soft_wrap=True)
+    for line in [*work.lines(), *work.video_lines()]:
         console.print(line, soft_wrap=True)
     for name, folder in (("masks", options.out), ("overlay videos", options.show_dir)):
         if folder is not None:
             console.print(f"{name}: {folder}", soft_wrap=True)
-    write_numbers(options.json, {**(scores or {}), "fps": evaluator.fps, "frames": evaluator.frames, **work.numbers()})
+    videos = {"videos": work.by_video()} if work.videos else {}
+    times = {} if evaluator.first_frame_ms is None else {"fps_mean": evaluator.fps_mean,
+                                                         "first_frame_ms": evaluator.first_frame_ms}
+    write_numbers(options.json, {**(scores or {}), "fps": evaluator.fps, **times, "frames": evaluator.frames,
+                                 **work.numbers(), **videos})
 
 
 def write_submission(dataset: Any, metric: Any, options: argparse.Namespace) -> Path:
@@ -125,8 +135,10 @@ def check_arguments(options: argparse.Namespace) -> None:
         if used:
             name = used[0].replace("_", "-")
             raise InputError(f"--{name} has no effect on --baseline {options.baseline}: leave it out")
-    elif options.checkpoint is None:
-        raise InputError("test needs CONFIG and CHECKPOINT (or --baseline copy|flow)")
+    else:
+        choose_shipped(options)
+        if options.checkpoint is None:
+            raise InputError("test needs CONFIG and CHECKPOINT, or neither, or --baseline copy|flow")
     if options.show_score is not None and (options.show_dir is None or not 0 <= options.show_score <= 1):
         raise InputError(f"--show-score needs --show-dir, and a number in 0..1, got {options.show_score}")
 

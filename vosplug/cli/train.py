@@ -19,7 +19,7 @@ def build_parser() -> argparse.ArgumentParser:
     group.add_argument("--amp", nargs="?", const=AUTO, choices=("bf16", "fp16", AUTO), metavar="bf16|fp16|auto",
                        help="mixed precision; without a value auto: what the device computes in")
     group.add_argument("--seed", type=int, help="seed of the run, instead of seed of the config (default 0)")
-    group.add_argument("--device", help="cpu, cuda or cuda:N; by default a GPU if there is one")
+    group.add_argument("--device", help="cpu, cuda, cuda:N or mps; by default a CUDA GPU if there is one")
     group.add_argument("--launcher", default="none", metavar="none|pytorch",
                        help="pytorch if torchrun starts the processes")
     return parser

@@ -8,8 +8,9 @@ from .frtm import FRTMConverter
 from .queryinst import MaskRCNNConverter, QueryInstConverter, SparseRCNNConverter
 from .reuse_vos import ReuseVOSConverter
 from .stcn import STCNConverter
+from .ttvos import TTVOSConverter
 from .xmem import XMemConverter
 
 __all__ = ["AOTConverter", "CFBIConverter", "Conversion", "Converter", "DeAOTConverter", "EfficientVISConverter",
            "FRTMConverter", "MaskRCNNConverter", "QueryInstConverter", "ReuseVOSConverter", "STCNConverter",
-           "SparseRCNNConverter", "XMemConverter"]
+           "SparseRCNNConverter", "TTVOSConverter", "XMemConverter"]

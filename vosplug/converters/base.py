@@ -121,3 +121,11 @@ class Converter:
             if match:
                 return match.expand(target)
         return None
+
+
+def keep_counters(result: Conversion, model: nn.Module) -> Conversion:
+    """Counters of batch norms, which old files of backbones lack and nothing uses, are the model's own."""
+    for name, value in model.state_dict().items():
+        if name.endswith("num_batches_tracked") and name not in result.state:
+            result.state[name], result.kept[name] = value, "counters of batch norms that the file lacks"
+    return result

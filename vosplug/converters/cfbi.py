@@ -6,6 +6,7 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor
 
+from ..models.necks.deeplab import PUBLIC_NAMES
 from ..registry import CONVERTERS
 from ..utils.errors import CheckpointError, ConfigError
 from .base import Conversion, Converter
@@ -36,16 +37,7 @@ class CFBIConverter(Converter):
 
     rules = (
         (r"feature_extracter\.(backbone\..*)", r"encoder.\1"),
-        *numbered(NECK + r"aspp\.aspp#\.atrous_conv\.(.*)", r"encoder.neck.aspp.branches.#.conv.\1", range(1, 5)),
-        *numbered(NECK + r"aspp\.aspp#\.bn\.(.*)", r"encoder.neck.aspp.branches.#.norm.\1", range(1, 5)),
-        (NECK + r"aspp\.global_avg_pool\.1\.(.*)", r"encoder.neck.aspp.pooled.conv.\1"),
-        (NECK + r"aspp\.global_avg_pool\.2\.(.*)", r"encoder.neck.aspp.pooled.norm.\1"),
-        (NECK + r"aspp\.conv1\.(.*)", r"encoder.neck.aspp.project.conv.\1"),
-        (NECK + r"aspp\.bn1\.(.*)", r"encoder.neck.aspp.project.norm.\1"),
-        (NECK + r"decoder\.conv1\.(.*)", r"encoder.neck.low.conv.\1"),
-        (NECK + r"decoder\.bn1\.(.*)", r"encoder.neck.low.norm.\1"),
-        *((rf"{NECK}decoder\.last_conv\.{theirs}\.(.*)", rf"encoder.neck.refine.{ours}.\1")
-          for theirs, ours in ((0, "0.conv"), (1, "0.norm"), (4, "1.conv"), (5, "1.norm"))),
+        *((NECK + theirs, f"encoder.neck.{ours}") for theirs, ours in PUBLIC_NAMES),
         (r"seperate_conv\.(.*)", r"encoder.depthwise.\1"),
         (r"bn1\.(.*)", r"encoder.depthwise_norm.\1"),
         (r"embedding_conv\.(.*)", r"encoder.pointwise.\1"),

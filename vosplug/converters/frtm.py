@@ -3,7 +3,7 @@
 from torch import nn
 
 from ..registry import CONVERTERS
-from .base import Conversion, Converter
+from .base import Conversion, Converter, keep_counters
 
 LEVEL, OURS = r"(?P<level>layer[2-5])", r"decoder.levels.\g<level>"
 BLOCK = (("conv1x1", "proj"), (r"bblock\.0", "conv1"), (r"bblock\.1", "norm"), (r"bblock\.3", "conv2"))
@@ -37,11 +37,8 @@ class FRTMConverter(Converter):
     backbone_prefix = "feature_extractor."
 
     def fit(self, result: Conversion, model: nn.Module) -> Conversion:
-        """Counters of batch norms, which old files of backbones lack and nothing uses, are the model's own."""
-        for name, value in model.state_dict().items():
-            if name.endswith("num_batches_tracked") and name not in result.state:
-                result.state[name], result.kept[name] = value, "counters of batch norms that the file lacks"
-        return result
+        """Add what old files of backbones lack."""
+        return keep_counters(result, model)
 
     def rename(self, name: str) -> str | None:
         """Our name for a source name: stages are levels ``c2`` to ``c5``."""

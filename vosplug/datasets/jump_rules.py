@@ -55,10 +55,23 @@ def aot_frames(rng: np.random.Generator, count: int, length: int, jump: int) -> 
     return [reflected(frame, count) for frame in frames]
 
 
+def neighbour_frames(rng: np.random.Generator, count: int, length: int, jump: int) -> list[int]:
+    """Frames that follow one another, whatever ``jump`` says (TTVOS); a short video stops at its last frame."""
+    first = int(rng.integers(max(1, count - length + 1)))
+    return [min(first + k, count - 1) for k in range(length)]
+
+
+def cfbi_frames(rng: np.random.Generator, count: int, length: int, jump: int) -> list[int]:
+    """A reference frame from anywhere, then frames as AOT draws them, which begin anywhere too (CFBI's training)."""
+    return [int(rng.integers(count)), *aot_frames(rng, count, max(1, length - 1), jump)][:length]
+
+
 def reflected(frame: int, count: int) -> int:
     """The frame of a video of ``count`` that is played to and fro without an end."""
     turn = frame % max(1, 2 * (count - 1))
     return min(turn, 2 * (count - 1) - turn)
 
 
-JUMP_RULES = {"stcn": stcn_frames, "distinct": distinct_frames, "anywhere": anywhere_frames, "aot": aot_frames}
+JUMP_RULES = {"stcn": stcn_frames, "distinct": distinct_frames, "anywhere": anywhere_frames, "aot": aot_frames,
+              "neighbours": neighbour_frames, "cfbi": cfbi_frames}
+STAY_FIRST = {"cfbi": 1}  # so many frames stay first where time is reversed

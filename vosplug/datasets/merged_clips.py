@@ -38,6 +38,19 @@ class MergedClips:
         self.probability, self.max_objects, self.min_pixels = probability, max_objects, min_pixels
         self.source_ranges = getattr(self.dataset, "source_ranges", None)
 
+    @property
+    def label_free(self) -> bool:
+        """Clips are pasted by the masks of every frame: only where time stands still are those the masks of the first.
+
+        See :class:`~.static_image_clips.StaticImageClips`.
+        """
+        return bool(getattr(self.dataset, "stills", False))
+
+    @property
+    def opens_masks(self) -> bool:
+        """Whether the data set does."""
+        return getattr(self.dataset, "opens_masks", True)
+
     def __len__(self) -> int:
         return len(self.dataset)
 

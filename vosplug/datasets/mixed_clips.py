@@ -41,6 +41,21 @@ class MixedClips:
             self.source_ranges.append((begin, begin + len(dataset)))
             self._ends.append(begin + len(dataset) * repeat)
 
+    @property
+    def label_free(self) -> bool:
+        """Whether all of the data sets are, see :class:`~.static_image_clips.StaticImageClips`."""
+        return all(getattr(dataset, "label_free", True) for dataset in self.datasets)
+
+    @property
+    def opens_masks(self) -> bool:
+        """Whether any of the data sets does."""
+        return any(getattr(dataset, "opens_masks", False) for dataset in self.datasets)
+
+    @property
+    def stills(self) -> bool:
+        """Whether all of the data sets are of still images."""
+        return all(getattr(dataset, "stills", False) for dataset in self.datasets)
+
     def __len__(self) -> int:
         return self._ends[-1]
 

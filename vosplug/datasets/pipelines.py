@@ -1,7 +1,8 @@
 """Augmentations by name, and building of transforms.
 
 ``stcn`` (Cheng et al., NeurIPS 2021) is used by XMem and SpVOS too; ``aot`` and ``deaot`` (Yang et al., 2021; Yang and
-Yang, 2022) differ in colour: none in videos and a little in images, or much of it per frame.
+Yang, 2022) differ in colour: none in videos and a little in images, or much of it per frame. ``cfbi`` (Yang et al.,
+2020), which SST takes over, is the older form of ``aot``.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -83,6 +84,12 @@ def aot_video_transforms(size: int | tuple[int, int] = AOT_CROP) -> list[dict]:
     ]
 
 
+def cfbi_video_transforms(size: int | tuple[int, int] = AOT_CROP) -> list[dict]:
+    """CFBI for clips of videos: AOT's, never smaller than the base size."""
+    scale, *others = aot_video_transforms(size)
+    return [{**scale, "scale": (1.0, 1.3)}, *others]
+
+
 def deaot_video_transforms(size: int | tuple[int, int] = AOT_CROP) -> list[dict]:
     """DeAOT for clips of videos: AOT's, and strong colour."""
     return [*aot_video_transforms(size), *STRONG_COLOUR]
@@ -110,5 +117,6 @@ def deaot_static_transforms(size: int = AOT_CROP) -> list[dict]:
     return [*aot_static_geometry(size), *STRONG_COLOUR]
 
 
-VIDEO_PIPELINES = {"stcn": video_transforms, "aot": aot_video_transforms, "deaot": deaot_video_transforms}
+VIDEO_PIPELINES = {"stcn": video_transforms, "aot": aot_video_transforms, "deaot": deaot_video_transforms,
+                   "cfbi": cfbi_video_transforms}
 STATIC_PIPELINES = {"stcn": static_transforms, "aot": aot_static_transforms, "deaot": deaot_static_transforms}

@@ -45,6 +45,17 @@ def _ecssd(root: Path) -> tuple[dict[str, Path], dict[str, Path]]:
     return (_pictures(folder) if folder.is_dir() else {}), masks_in(root / "ground_truth_mask")
 
 
+def _folders(root: Path) -> tuple[dict[str, Path], dict[str, Path]]:
+    """``images/X.jpg`` and ``masks/X.png``."""
+    folder = root / "images"
+    return (_pictures(folder) if folder.is_dir() else {}), masks_in(root / "masks")
+
+
+def _hku_is(root: Path) -> tuple[dict[str, Path], dict[str, Path]]:
+    folder = root / "imgs"
+    return (_pictures(folder) if folder.is_dir() else {}), masks_in(root / "gt")
+
+
 def _hrsod(root: Path) -> tuple[dict[str, Path], dict[str, Path]]:
     return _two_folders(root, "", "_mask")
 
@@ -84,7 +95,9 @@ STATIC_LAYOUTS: dict[str, tuple[Callable[[Path], tuple[dict[str, Path], dict[str
     "DUTS": (_duts, "DUTS-TR-Image/X.jpg and DUTS-TR-Mask/X.png"),
     "ECSSD": (_ecssd, "images/X.jpg and ground_truth_mask/X.png"),
     "FSS-1000": (_fss, "<class>/X.jpg beside <class>/X.png"),
+    "HKU-IS": (_hku_is, "imgs/X.png and gt/X.png"),
     "HRSOD": (_hrsod, "HRSOD_train/X.jpg and HRSOD_train_mask/X.png"),
     "BIG": (_big, "X_im.jpg (or .png) beside X_gt.png"),
+    "folders": (_folders, "images/X.jpg and masks/X.png"),
     "flat": (_flat, "X.jpg beside X.png"),
 }

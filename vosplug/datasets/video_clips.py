@@ -10,7 +10,7 @@ from ..structures import Video
 from ..utils.errors import ConfigError, DataError, InputError
 from ..utils.masks import VOID
 from .frame_reader import FrameReader
-from .jump_rules import JUMP_RULES
+from .jump_rules import JUMP_RULES, STAY_FIRST
 from .layout import check_choice
 from .pipelines import VIDEO_PIPELINES, build_transforms
 from .sampling import ClipRequest
@@ -32,15 +32,16 @@ class VideoClips:
         videos: config of the video data set (or the object). Videos without reference masks (``has_reference``) and
             frames without a mask are left out.
         transforms: configs of clip transforms, or the name of a pipeline of :mod:`vosplug.datasets.pipelines`:
-            ``stcn``, ``aot`` or ``deaot``.
+            ``stcn``, ``aot``, ``deaot`` or ``cfbi``.
         size: (H, W) of the clip, or one number for a square: of the pipeline (384 for ``stcn``, 465 for the others if
             not given), and checked after given transforms.
         max_objects: largest number of slots.
         skip_unit: how many frames lie between two annotated ones; ``max_skip`` of a request is divided by it. 5 for
             YouTube-VOS, so that a distance means the same time in all sets.
         jump_rule: ``stcn``; ``distinct`` (no frame twice), for clips that are long beside their videos; ``anywhere``:
-            frames of the whole video in random order; ``aot``.
-        reverse: probability of reversed time.
+            frames of the whole video in random order; ``aot``; ``neighbours``: frames that follow one another;
+            ``cfbi``: a frame from anywhere, then as ``aot``.
+        reverse: probability of reversed time; the frame from anywhere stays the first.
         retries: how many choices of frames are tried per video.
         late_objects: objects that appear after the first frame may be chosen too; they have ``first_frames > 0``.
         merge_objects: all objects of a video count as one, as in DAVIS 2016.
@@ -56,6 +57,8 @@ class VideoClips:
         InputError: a request is out of range.
         DataError: a file is missing or wrong, or no video that was tried shows an object.
     """
+
+    opens_masks = True
 
     def __init__(self, videos: Any, transforms: Sequence[Any] | str = "stcn",
                  size: int | tuple[int, int] | None = None, max_objects: int = 2, skip_unit: int = 1,
@@ -79,11 +82,16 @@ class VideoClips:
         self.size = (size, size) if isinstance(size, int) else size and tuple(size)
         self.transforms = build_transforms(transforms, VIDEO_PIPELINES, self.size)
         self.max_objects, self.skip_unit = max_objects, skip_unit
-        self.choose_frames = JUMP_RULES[jump_rule]
+        self.choose_frames, self.stay_first = JUMP_RULES[jump_rule], STAY_FIRST.get(jump_rule, 0)
         self.reverse, self.retries = reverse, retries
         self.late_objects, self.merge_objects, self.min_pixels = late_objects, merge_objects, min_pixels
         self.complete_first, self.first_pixels = complete_first, first_pixels
         self._reader = FrameReader(cache_mib, decode_reduction)
+
+    @property
+    def label_free(self) -> bool:
+        """Whether pictures and first labels of a clip are the same whatever the labels of later frames are."""
+        return not (self.late_objects or self.complete_first)
 
     def __len__(self) -> int:
         return len(self._videos)
@@ -108,7 +116,9 @@ class VideoClips:
     def _frames(self, frames: list[int], request: ClipRequest, rng: np.random.Generator) -> list[int]:
         jump = max(1, request.max_skip // self.skip_unit)
         chosen = self.choose_frames(rng, len(frames), request.length, jump)
-        return [frames[k] for k in (chosen[::-1] if rng.random() < self.reverse else chosen)]
+        if rng.random() < self.reverse:
+            chosen = chosen[: self.stay_first] + chosen[self.stay_first :][::-1]
+        return [frames[k] for k in chosen]
 
     def _attempt(self, video: Video, frames: list[int], complete: bool, rng: np.random.Generator) -> dict | None:
         labels = [self._labels(video, index) for index in frames]

@@ -16,7 +16,9 @@ TIMEOUT_MINUTES = 60
 
 
 def pick_device(name: str | None = None) -> torch.device:
-    """Device of this process: ``name``, or the GPU of its local rank, or the CPU where there is no GPU.
+    """Device of this process: ``name``, or the CUDA GPU of its local rank, or the CPU where there is none.
+
+    Apple's GPU (``mps``) is taken only where it is asked for.
 
     Raises:
         ConfigError: the device is unknown, or is not there.
@@ -26,9 +28,11 @@ def pick_device(name: str | None = None) -> torch.device:
     try:
         device = torch.device(name)
     except RuntimeError as error:
-        raise ConfigError(f"unknown device {name!r}: expected cpu, cuda or cuda:N") from error
-    if device.type not in ("cpu", "cuda"):
-        raise ConfigError(f"training runs on cpu or cuda, not on {name!r}")
+        raise ConfigError(f"unknown device {name!r}: expected cpu, cuda, cuda:N or mps") from error
+    if device.type not in ("cpu", "cuda", "mps"):
+        raise ConfigError(f"vosplug runs on cpu, cuda or mps, not on {name!r}")
+    if device.type == "mps" and not torch.backends.mps.is_available():
+        raise ConfigError("device mps: this machine or this build of torch has no Apple GPU; use --device cpu")
     if device.type == "cuda":
         index = int(os.environ.get("LOCAL_RANK", 0)) if device.index is None else device.index
         if index >= torch.cuda.device_count():

@@ -4,6 +4,7 @@ import logging
 import time
 import warnings
 from collections.abc import Mapping
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -18,14 +19,25 @@ from mmengine.runner import BaseLoop, Runner
 from torch import nn
 
 from .. import __version__
+from ..models.backbones.pretrained import weights_follow
+from ..models.segmentors.task_model import task_parts
 from ..registry import HOOKS, LOOPS, MODELS, RUNNERS, SCOPE, TASKS
-from ..utils.checkpoint import classes_of, load_checkpoint_file, load_weights, save_checkpoint_file, unwrapped
+from ..utils.checkpoint import (
+    classes_of,
+    load_checkpoint_file,
+    load_weights,
+    model_state,
+    save_checkpoint_file,
+    unwrapped,
+    with_new_parts,
+)
 from ..utils.errors import CheckpointError, ConfigError, TrainingError
 from ..utils.notices import warn
 from ..utils.safe_loading import refuse_files_in_model, safe_loading
 from .data import build_train_loader
 from .hooks.defaults import choose_hooks
 from .optim import build_optim_wrapper, build_schedulers, in_mmengine
+from .random_backbones import warn_of_random_backbones
 from .stages import Stage, split_stages
 
 
@@ -35,8 +47,9 @@ class VOSRunner(Runner):
 
     A checkpoint is a dict of tensors and plain values: ``state_dict`` (the weights to use: averaged ones with EMA),
     ``train_state_dict`` (with EMA: the weights that training goes on with), ``optimizer`` (with the loss scale),
-    ``param_schedulers``, ``ema`` and ``meta`` (iteration, stage, seed, processes, config, best score, class
-    names). No state of random numbers is needed: every iteration seeds itself, and a clip is a function of its request.
+    ``param_schedulers``, ``task_state_dict`` (where a task trains weights beside the model), ``ema`` and ``meta``
+    (iteration, stage, seed, processes, config, best score, class names). No state of random numbers is needed: every
+    iteration seeds itself, and a clip is a function of its request.
 
     Args:
         stage: the stage.
@@ -129,7 +142,12 @@ class VOSRunner(Runner):
 
     def build_model(self, model: nn.Module | dict) -> nn.Module:
         """Build the model, with errors in one line, and the task by which it is trained if the config names one."""
-        model = model if isinstance(model, nn.Module) else MODELS.build(model)
+        if not isinstance(model, nn.Module):
+            begins = self.resume_from is None and self.init_from is None
+            with nullcontext() if begins else weights_follow():
+                model = MODELS.build(model)
+            if begins:
+                warn_of_random_backbones(model)
         if self.cfg.get("task"):
             model.use_task(TASKS.build(self.cfg.task))
         return model
@@ -145,6 +163,8 @@ class VOSRunner(Runner):
         if self.cfg.get("channels_last", False):
             model = model.to(memory_format=torch.channels_last)
         model = model.to(self.device)
+        if hasattr(getattr(model, "task", None), "prepare"):
+            model.task.prepare(model)
         if not self.distributed:
             return revert_sync_batchnorm(model)
         if self.cfg.get("sync_bn"):
@@ -161,6 +181,8 @@ class VOSRunner(Runner):
             return loop
         loader = build_train_loader(self._train_dataloader, seed=self.stage.data_seed, clip=self.cfg.get("clip"),
                                     pin_memory=self.device.type == "cuda")
+        if hasattr(self._task, "check_data"):
+            self._task.check_data(loader.dataset.dataset)
         return LOOPS.build({"type": "ClipTrainLoop", **loop, "runner": self, "dataloader": loader})
 
     def build_val_loop(self, loop: BaseLoop | dict) -> BaseLoop:
@@ -175,8 +197,23 @@ class VOSRunner(Runner):
 
     def build_optim_wrapper(self, optim_wrapper: Any) -> Any:
         """Build the optimiser; see :func:`vosplug.engine.optim.build_optim_wrapper`."""
-        built = not isinstance(optim_wrapper, Mapping)
-        return optim_wrapper if built else build_optim_wrapper(self.model, optim_wrapper)
+        if not isinstance(optim_wrapper, Mapping):
+            return optim_wrapper
+        wrapper = build_optim_wrapper(self.model, optim_wrapper)
+        beside = list(self._parts.parameters())
+        if beside:
+            wrapper.optimizer.add_param_group(dict(params=beside))
+        return wrapper
+
+    @property
+    def _task(self) -> Any:
+        """The task by which the model is trained."""
+        return getattr(unwrapped(self.model), "task", None)
+
+    @property
+    def _parts(self) -> nn.ModuleList:
+        """What the task trains beside the model."""
+        return task_parts(self._task)
 
     def build_param_scheduler(self, scheduler: Any) -> list:
         """Build the schedules; see :func:`vosplug.engine.optim.build_schedulers`."""
@@ -215,17 +252,18 @@ class VOSRunner(Runner):
         self._has_loaded = True
 
     def load_checkpoint(self, filename: str | Path, map_location: Any = "cpu", strict: bool = True, **_: Any) -> dict:
-        """Copy the weights of a checkpoint into the model."""
+        """Copy the weights of a checkpoint into the model; parts that may be put into a trained model can lack them."""
         checkpoint = load_checkpoint_file(filename, map_location)
         try:
-            load_weights(self.model, checkpoint, strict)
+            weights, new = with_new_parts(self.model, model_state(checkpoint))
+            load_weights(self.model, weights, strict)
         except CheckpointError as error:
             raise CheckpointError(f"{filename}: {error}") from error
         trained, classes = classes_of(checkpoint), self._class_names()
         if trained is not None and classes is not None and trained != classes:
             warn(f"the classes of {filename} are not those of the training set, or in another order: what its "
                  "classifier has learnt means something else here")
-        self.logger.info(f"weights of {filename}")
+        self.logger.info(f"weights of {filename}" + (f"; these start anew: {', '.join(new)}" if new else ""))
         return checkpoint
 
     def resume(self, filename: str | Path, **_: Any) -> None:
@@ -240,6 +278,8 @@ class VOSRunner(Runner):
         weights = checkpoint.get("train_state_dict", checkpoint["state_dict"])
         try:
             load_weights(self.model, weights)
+            if self._parts.state_dict():
+                load_weights(self._parts, checkpoint.get("task_state_dict", {}))
             self.optim_wrapper.load_state_dict(checkpoint["optimizer"])
             for scheduler, state in zip(self.param_schedulers or [], checkpoint["param_schedulers"], strict=True):
                 scheduler.load_state_dict(state)
@@ -300,6 +340,8 @@ class VOSRunner(Runner):
         meta = dict(self._meta(), validation_pending=self.train_loop.validation_pending)
         checkpoint = dict(state_dict=state, optimizer=self.optim_wrapper.state_dict(), meta=meta,
                           param_schedulers=[s.state_dict() for s in self.param_schedulers or []])
+        if self._parts.state_dict():
+            checkpoint["task_state_dict"] = self._parts.state_dict()
         self.call_hook("before_save_checkpoint", checkpoint=checkpoint)
         save_checkpoint_file(checkpoint, Path(out_dir) / filename)
 

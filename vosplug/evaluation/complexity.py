@@ -28,6 +28,9 @@ class Complexity:
         settings: size of the frame, objects, frames in memory, frames of a clip.
         about: what was measured, for people.
         work: kind of frame -> what its sparse layers and gates did; empty for a model without any.
+        main_kind: the kind that the totals are of; by default ``query``, or else ``clip``.
+        attention: what attention over frames in memory costs by the count of a paper, beside what is done; empty for a
+            model that says nothing of it.
     """
 
     params: int
@@ -38,26 +41,29 @@ class Complexity:
     settings: dict[str, object] = field(default_factory=dict)
     about: str = ""
     work: dict[str, WorkReport] = field(default_factory=dict)
-
-    @property
-    def main_kind(self) -> str:
-        """The kind that the totals are of."""
-        return "query" if "query" in self.macs else "clip"
+    main_kind: str | None = None
+    attention: dict[str, object] = field(default_factory=dict)
 
     def total(self, kind: str | None = None) -> float:
         """Multiply-accumulates of one frame of a kind, by default of the main one."""
-        return sum(self.macs[kind or self.main_kind].values())
+        return sum(self.macs[kind or self.of].values())
+
+    @property
+    def of(self) -> str:
+        """The kind that the totals are of."""
+        return self.main_kind or ("query" if "query" in self.macs else "clip")
 
     def as_json(self) -> dict:
         """Stable keys: ``params``, ``state_mib``, ``macs_g`` (one query frame, or clip) and the same per module."""
         modules = {}
         for name in self.module_params:
             modules[name] = {"params": self.module_params[name], "state_mib": self.module_mib[name],
-                             "macs_g": self.macs[self.main_kind].get(name, 0) / 1e9}
+                             "macs_g": self.macs[self.of].get(name, 0) / 1e9}
             modules[name].update({f"macs_g_{kind}": self.macs[kind].get(name, 0) / 1e9 for kind in self.macs})
         return {"params": self.params, "state_mib": self.state_mib, "macs_g": self.total() / 1e9,
                 **{f"macs_g_{kind}": self.total(kind) / 1e9 for kind in self.macs}, "modules": modules, **self.settings,
-                **({"sparse": {kind: report.as_json() for kind, report in self.work.items()}} if self.work else {})}
+                **({"sparse": {kind: report.as_json() for kind, report in self.work.items()}} if self.work else {}),
+                **({"attention": self.attention} if self.attention else {})}
 
 
 def state_mib(module: nn.Module) -> float:
@@ -102,6 +108,8 @@ def measure_frames(model: nn.Module, size: tuple[int, int] = (480, 854), objects
     video.run(memory_frames)
     if "query" not in result.macs:  # every frame is kept but the last one of a video
         video.run(memory_frames, ends=True)
+    if hasattr(model, "attention_costs"):
+        result.attention = model.attention_costs(tuple(frame.shape[-2:]), memory_frames + 1)
     return result
 
 

@@ -1,9 +1,10 @@
 """The one evaluation loop: videos of a data set through sessions, into a metric and into files."""
 
 import contextlib
+import statistics
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -25,12 +26,14 @@ class Share:
     Attributes:
         results: per-video results of the metric.
         frames, seconds: frames segmented and the time that this took.
+        videos: name -> (frames, seconds, seconds of the first frame) of each video, where there are such times.
         error: the exception that ended the work, if any.
     """
 
     results: dict
     frames: int = 0
     seconds: float = 0.0
+    videos: dict[str, tuple[int, float, float]] = field(default_factory=dict)
     error: Exception | None = None
 
 
@@ -48,8 +51,11 @@ class Evaluator(ABC):
         progress: show a progress bar.
 
     Attributes:
+        on_video: called with each video before its first frame.
         frames: number of frames segmented, by all processes.
         fps: frames per second of one process, reading and writing not counted; None before a run.
+        fps_mean: mean over the videos of their frames per second; None where single videos have no time.
+        first_frame_ms: mean time of a first frame, on which a method may learn for a while; None likewise.
     """
 
     def __init__(self, model: Any, *, session_options: Mapping[str, Any] | None = None,
@@ -59,8 +65,11 @@ class Evaluator(ABC):
         self.out_dir = None if out_dir is None else Path(out_dir)
         self.show_dir = None if show_dir is None else Path(show_dir)
         self.progress = progress
+        self.on_video: Callable[[Any], None] = lambda video: None
         self.frames = 0
         self.fps: float | None = None
+        self.fps_mean: float | None = None
+        self.first_frame_ms: float | None = None
 
     # What a family of models says --------------------------------------------------------------------------------
 
@@ -151,6 +160,7 @@ class Evaluator(ABC):
         try:
             with progress_bar("segmenting", total, "frames", shown=shown) as advance:
                 for video in videos:
+                    self.on_video(video)
                     result = self.segment(video, dataset, None if video.name in left_out else metric, share, advance)
                     if result is not None:
                         share.results[video.name] = result
@@ -163,6 +173,10 @@ class Evaluator(ABC):
         self.frames = sum(share.frames for share in shares)
         seconds = sum(share.seconds for share in shares)
         self.fps = self.frames / seconds if seconds else None
+        times = [times for share in shares for times in share.videos.values() if times[1]]
+        if times:
+            self.fps_mean = statistics.fmean(frames / seconds for frames, seconds, _ in times)
+            self.first_frame_ms = 1000 * statistics.fmean(first for _, _, first in times)
 
 
 def share_of(videos: Sequence[Any], rank: int, size: int) -> list[Any]:

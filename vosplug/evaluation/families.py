@@ -18,8 +18,9 @@ from ..inference.vis_inferencer import VISInferencer
 from ..inference.vis_session import VISSession
 from ..utils.checkpoint import unwrapped
 from ..utils.errors import InputError
-from .complexity import Complexity, measure_clip, measure_frames
+from .complexity import Complexity, measure_clip
 from .evaluator import Evaluator
+from .gated_complexity import measure
 from .metrics.video_metric import VideoMetric
 from .vis_evaluator import VISEvaluator
 from .vos_evaluator import VOSEvaluator
@@ -105,7 +106,7 @@ class VOSFamily(Family):
 
     def statistics(self, model: Any, **options) -> Complexity:
         """Of the kinds of frames."""
-        return measure_frames(model, **options)
+        return measure(model, **options)
 
 
 class VISFamily(Family):
@@ -118,7 +119,8 @@ class VISFamily(Family):
     quiet: ClassVar = {"keep_masks": False}
     at_random: ClassVar = {"min_score": 0.0}  # the masks of all tracklets are made, of which no score is high
     brief: ClassVar = {"keep_masks": False}
-    unused: ClassVar = {**dict.fromkeys(("mask", "binary_mask", "skip_known_ids", "add_at", "remove_at"), FINDS),
+    unused: ClassVar = {**dict.fromkeys(("mask", "binary_mask", "skip_known_ids", "correct", "show_gate", "add_at",
+                                         "remove_at"), FINDS),
                         **dict.fromkeys(("max_short_side", "max_long_side", "scales", "flip"), FITS),
                         **dict.fromkeys(("objects", "memory_frames", "density"), BY_CLIPS)}
 

@@ -7,7 +7,8 @@ from contextlib import contextmanager
 import torch
 from torch import nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
-from torch.utils.flop_counter import FlopCounterMode
+
+from .flop_mode import FlopMode
 
 
 class StageCounter:
@@ -28,13 +29,13 @@ class StageCounter:
     @contextmanager
     def count(self) -> Iterator[None]:
         """Count everything that runs inside; what no part does is counted as ``other``."""
-        counter = FlopCounterMode(display=False)
+        counter = FlopMode()
         handles = []
         for name, module in ((n, m) for n, parts in self.parts.items() for part in parts for m in part.modules()):
             handles.append(module.register_forward_pre_hook(
-                lambda _m, _i: self._calls.append([counter.get_total_flops(), 0])))
+                lambda _m, _i: self._calls.append([counter.flops, 0])))
             handles.append(module.register_forward_hook(
-                lambda _m, _i, _o, name=name: self.leave(name, counter.get_total_flops())))
+                lambda _m, _i, _o, name=name: self.leave(name, counter.flops)))
         before = sum(self.counts.values())
         try:
             with counter:
@@ -42,7 +43,7 @@ class StageCounter:
         finally:
             for handle in handles:
                 handle.remove()
-        self.counts["other"] += counter.get_total_flops() // 2 - (sum(self.counts.values()) - before)
+        self.counts["other"] += counter.flops // 2 - (sum(self.counts.values()) - before)
 
     def leave(self, name: str, flops: int) -> None:
         """Book what a module of a part has done itself."""

@@ -74,8 +74,11 @@ class VOSEvaluator(Evaluator):
                 begin = time.perf_counter()
                 with naming(video):
                     labels = session.step(frame.image, prompt, ids, last=frame.index == final)
-                share.seconds += time.perf_counter() - begin
+                seconds = time.perf_counter() - begin
+                share.seconds += seconds
                 share.frames += 1
+                count, spent, first = share.videos.get(video.name, (0, 0.0, seconds))
+                share.videos[video.name] = count + 1, spent + seconds, first
                 yield frame, labels
 
     def _writers(self, video: Video, stack: contextlib.ExitStack) -> tuple[FrameWriter | None, FrameWriter | None]:

@@ -1,14 +1,18 @@
 """What parts of a model really did: sparse layers and reuse gates alike, over the frames of a video."""
 
+import statistics
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
 from torch import nn
 
+from ..models.gates import Gate
 from ..structures import Decision, StepOutput, Work
+from ..structures.rows import Key
 from ..utils.errors import InputError
+from .flop_mode import FlopMode
 
 
 class Counts:
@@ -64,34 +68,58 @@ class LayerCounts(Counts):
 
 
 @dataclass
-class ReuseCounts(Counts):
-    """Rows (objects, ...) that a reuse gate decided about, frame by frame.
+class RowCounts(Counts):
+    """Frames of a row (an object, ...) after the one on which it starts.
 
     Attributes:
-        rows: seen in all frames.
+        frames: all of them.
         free: those that left a choice.
-        reused: those for which the frame was not computed.
+        reused: those that were not computed for it.
     """
 
-    rows: int = 0
+    frames: int = 0
     free: int = 0
     reused: int = 0
 
-    def add(self, decision: Decision) -> None:
-        """Add a frame."""
-        rows = len(decision.reused)
-        self.rows += rows
-        self.free += rows - (0 if decision.forced is None else int(decision.forced.sum()))
-        self.reused += int(decision.reused.sum())
 
-    @property
-    def rate(self) -> float | None:
-        """Share of the rows that were reused; None without one."""
-        return self.reused / self.rows if self.rows else None
+class ReuseCounts:
+    """What reuse gates decided about the rows of videos.
+
+    Attributes:
+        rows: (video, key of the row) -> its counts; the video is None where nobody named it.
+    """
+
+    def __init__(self):
+        self.rows: dict[tuple[str | None, Key], RowCounts] = {}
+
+    def add(self, video: str | None, decision: Decision) -> None:
+        """Add a frame."""
+        forced = [False] * len(decision.keys) if decision.forced is None else decision.forced.tolist()
+        for key, reused, held in zip(decision.keys, decision.reused.tolist(), forced, strict=True):
+            counts = self.rows.setdefault((video, key), RowCounts())
+            counts.include(RowCounts(1, int(not held), int(reused)))
+
+    def include(self, other: "ReuseCounts") -> None:
+        """Add what another counted."""
+        for name, counts in other.rows.items():
+            self.rows.setdefault(name, RowCounts()).include(counts)
+
+    def total(self) -> RowCounts:
+        """Sums over all rows."""
+        result = RowCounts()
+        for counts in self.rows.values():
+            result.include(counts)
+        return result
+
+    def rate(self, video: str | None = None) -> float | None:
+        """Mean over the rows (of a video) of the share of their frames that was reused; None without one."""
+        shares = [counts.reused / counts.frames for (name, _), counts in self.rows.items()
+                  if video is None or name == video]
+        return statistics.fmean(shares) if shares else None
 
     def as_json(self) -> dict:
-        """Rows, and the share of them that was reused."""
-        return {**vars(self), "rate": self.rate}
+        """Sums, and the rate."""
+        return {**vars(self.total()), "rate": self.rate()}
 
 
 class WorkReport:
@@ -101,10 +129,14 @@ class WorkReport:
         frames: seen.
         layers: what each layer (or other part that notes its :class:`Work`) did.
         reuse: what reuse gates decided.
+        video: name of the video that frames are of from here on.
+        videos: name -> (frames, multiply-accumulates really done), where these are counted.
     """
 
     def __init__(self):
         self.frames = 0
+        self.video: str | None = None
+        self.videos: dict[str | None, tuple[int, int]] = {}
         self.layers: dict[str, LayerCounts] = {}
         self.reuse = ReuseCounts()
 
@@ -115,13 +147,33 @@ class WorkReport:
             if isinstance(note, Work):
                 self.layers.setdefault(note.layer, LayerCounts()).add(note)
             elif isinstance(note, Decision):
-                self.reuse.add(note)
+                self.reuse.add(self.video, note)
 
     @contextmanager
-    def watch(self, model: Any) -> Iterator["WorkReport"]:
-        """Add all frames that ``model`` segments inside."""
-        with observing(model, lambda output: self.add(output.notes)):
+    def watch(self, model: Any, count: bool = False) -> Iterator["WorkReport"]:
+        """Add all frames that ``model`` segments inside.
+
+        Args:
+            count: multiply-accumulates of each frame too, which makes small models slower by a tenth or two.
+        """
+        counter, before = FlopMode(), 0
+
+        def see(output: StepOutput) -> None:
+            nonlocal before
+            self.add(output.notes)
+            if count:
+                frames, macs = self.videos.get(self.video, (0, 0))
+                self.videos[self.video] = frames + 1, macs + (counter.flops - before) // 2
+                before = counter.flops
+
+        with observing(model, see), counter if count else nullcontext():
             yield self
+
+    def macs_g(self, video: str | None = None) -> float | None:
+        """Multiply-accumulates per frame (of a video) in billions; None where they were not counted."""
+        chosen = [counts for name, counts in self.videos.items() if video is None or name == video]
+        frames = sum(count for count, _ in chosen)
+        return sum(macs for _, macs in chosen) / frames / 1e9 if frames else None
 
     @classmethod
     def merged(cls, reports: Iterable["WorkReport"]) -> "WorkReport":
@@ -130,6 +182,9 @@ class WorkReport:
         for report in reports:
             result.frames += report.frames
             result.reuse.include(report.reuse)
+            for name, (frames, macs) in report.videos.items():
+                before = result.videos.get(name, (0, 0))
+                result.videos[name] = before[0] + frames, before[1] + macs
             for name, counts in report.layers.items():
                 result.layers.setdefault(name, LayerCounts()).include(counts)
         return result
@@ -151,14 +206,26 @@ class WorkReport:
         return done / whole if whole else None
 
     def numbers(self) -> dict[str, float | None]:
-        """The shares: ``density`` of the work of layers, ``reuse_rate`` of gates; of what the model has."""
+        """``density`` of the work of layers, ``reuse_rate`` of gates, ``macs_g`` per frame; of what there is."""
         return {**({"density": self.density()} if self.layers else {}),
-                **({"reuse_rate": self.reuse.rate} if self.reuse.rows else {})}
+                **({"reuse_rate": self.reuse.rate()} if self.reuse.rows else {}),
+                **({"macs_g": self.macs_g()} if self.videos else {})}
+
+    def by_video(self) -> dict[str, dict[str, float | None]]:
+        """``reuse_rate`` and ``macs_g`` of each video whose multiply-accumulates were counted."""
+        return {name: {"reuse_rate": self.reuse.rate(name), "macs_g": self.macs_g(name)} for name in self.videos
+                if name is not None}
+
+    def video_lines(self) -> list[str]:
+        """What :meth:`by_video` gives, for people."""
+        return [f"{name}: " + ", ".join(f"{key.replace('_', ' ')} {value:.4f}" for key, value in numbers.items()
+                                        if value is not None) for name, numbers in self.by_video().items()]
 
     def lines(self) -> list[str]:
         """The same for people."""
         meanings = {"density": "share of the multiply-accumulates that gated layers did on sparse frames",
-                    "reuse_rate": "share of the objects, frame by frame, whose features were reused"}
+                    "reuse_rate": "share of the frames after its first that an object reuses, mean over objects",
+                    "macs_g": "billions of multiply-accumulates per frame, really done"}
         return [f"{name.replace('_', ' ')} {value:.4f}: {meanings[name]}" for name, value in self.numbers().items()
                 if value is not None]
 
@@ -182,6 +249,11 @@ def observing(model: Any, observer: Callable[[StepOutput], None]) -> Iterator[No
         yield
     finally:
         observers.remove(observer)
+
+
+def is_gated(model: Any) -> bool:
+    """Whether a reuse gate decides what a model does on a frame."""
+    return any(isinstance(module, Gate) for module in model.modules()) if isinstance(model, nn.Module) else False
 
 
 def adjustable_parts(model: nn.Module) -> list[nn.Module]:

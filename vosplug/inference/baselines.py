@@ -24,13 +24,14 @@ class BaselineSession(PromptedSession):
         self.labels: np.ndarray | None = None
 
     def step(self, image: np.ndarray, prompt: np.ndarray | None = None, ids: Iterable[int] | None = None,
-             last: bool = False) -> np.ndarray:
+             last: bool = False, correct: bool = False) -> np.ndarray:
         """See :meth:`PromptedSession.step`."""
-        given = self.accept(image, prompt, ids)
+        given = self.accept(image, prompt, ids, correct)
         labels = np.zeros(self.size, np.uint8) if self.labels is None else self.propagate(image, self.labels)
         if given is not None:
             self.tracked = self.tracked.add(given.ids)
-            labels = np.where(given.labels > 0, given.labels, labels)
+            labels = np.where(np.isin(labels, given.ids), 0, labels)  # of objects that are corrected
+            labels = np.where(given.labels > 0, given.labels, labels).astype(np.uint8)
         self.remember(image, labels)
         self.labels = labels
         self.frame_index += 1

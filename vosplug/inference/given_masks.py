@@ -20,10 +20,12 @@ class GivenMasks:
     Attributes:
         ids: ids of the objects, ascending.
         labels: (H, W) uint8 of the size of the frame; 0 where none of ``ids`` is.
+        correct: objects that are tracked already may be among them.
     """
 
     ids: tuple[int, ...]
     labels: np.ndarray
+    correct: bool = False
 
     def one_hot(self) -> np.ndarray:
         """(K, H, W) float32 masks, 1 inside the object and 0 outside."""
@@ -45,7 +47,7 @@ def check_image(image: np.ndarray, size: tuple[int, int] | None, index: int) -> 
 
 
 def check_prompt(labels: np.ndarray, ids: Iterable[int] | None, *, size: tuple[int, int], tracked: ObjectIds,
-                 allow_empty: bool, index: int) -> GivenMasks | None:
+                 allow_empty: bool, index: int, correct: bool = False) -> GivenMasks | None:
     """Check the masks that are given for a frame.
 
     Args:
@@ -56,6 +58,7 @@ def check_prompt(labels: np.ndarray, ids: Iterable[int] | None, *, size: tuple[i
         allow_empty: masks without an object are no error: they start nothing, or, if named in ``ids``, objects
             without pixels.
         index: index of the frame, for messages.
+        correct: masks of ids that are tracked already replace what was predicted.
 
     Returns:
         The given masks, or None if nothing starts.
@@ -72,11 +75,13 @@ def check_prompt(labels: np.ndarray, ids: Iterable[int] | None, *, size: tuple[i
     if not wanted or (missing and not allow_empty):
         raise InputError(empty_message(labels, missing, found, index))
     repeated = [value for value in wanted if value in tracked]
-    if repeated:
+    if repeated and not correct:
         raise InputError(f"the mask for frame {index} starts object id {repeated[0]}, which is already tracked "
-                         f"(tracked: {list(tracked)}): give a new object a new id, or remove the old one first")
+                         f"(tracked: {list(tracked)}): give a new object a new id, or say that the old one is to be "
+                         "corrected (correct=True, --correct)")
     tracked.add(wanted)
-    return GivenMasks(tuple(wanted), np.where(np.isin(labels, wanted), labels, 0).astype(np.uint8))
+    labels = np.where(np.isin(labels, wanted), labels, 0).astype(np.uint8)
+    return GivenMasks(tuple(wanted), labels, correct)
 
 
 def check_labels(labels: np.ndarray, index: int) -> np.ndarray:

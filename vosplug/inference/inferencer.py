@@ -13,6 +13,7 @@ import numpy as np
 from ..utils.checkpoint import unwrapped
 from ..utils.errors import ConfigError, InputError
 from ..utils.listing import number_of
+from ..weights import VOS, ShippedModel
 from .mask_source import MaskSource
 from .model_loading import as_config, build_segmentor, method_of, model_type, session_defaults
 from .opening import open_reader, open_writer
@@ -46,20 +47,27 @@ class Inferencer:
     """What segments videos with one model.
 
     Args:
-        config: path or name of a config, a loaded config, or a model (or baseline) that is ready.
-        checkpoint: weights; needed unless a model is given.
+        config: path or name of a config, a loaded config, or a model (or baseline) that is ready; None for the model
+            that comes with vosplug, where there is one.
+        checkpoint: weights; needed with a config.
         device: device of the model; by default a GPU if there is one.
         session_options: options of the session, over those that the config states.
 
     Raises:
         ConfigError, CheckpointError: the model cannot be built or loaded, or is of another family.
-        InputError: no checkpoint is given.
+        InputError: no checkpoint is given, or no model comes with vosplug.
+
+    Attributes:
+        shipped: the model that comes with vosplug.
     """
 
     family: ClassVar[str]
+    shipped: ClassVar[ShippedModel | None] = None
 
-    def __init__(self, config: Any, checkpoint: str | os.PathLike | None = None, *, device: Any = None,
+    def __init__(self, config: Any = None, checkpoint: str | os.PathLike | None = None, *, device: Any = None,
                  session_options: Mapping[str, Any] | None = None):
+        if config is None:
+            config, checkpoint = self._default(checkpoint)
         if isinstance(config, (str, os.PathLike, Mapping)) or hasattr(config, "filename"):
             if checkpoint is None:
                 raise InputError(f"{type(self).__name__} needs a checkpoint: the weights of a fresh model are random")
@@ -77,6 +85,15 @@ class Inferencer:
             defaults = {} if device is None else {"device": device}
         self.session_options = {**defaults, **(session_options or {})}
 
+    def _default(self, checkpoint: Any) -> tuple[str, Path]:
+        """Config and weights of the model that comes with vosplug."""
+        name = type(self).__name__
+        if checkpoint is not None:
+            raise InputError(f"{name} was given a checkpoint without its config")
+        if self.shipped is None:
+            raise InputError(f"{name} needs a config and a checkpoint: no such model comes with vosplug")
+        return self.shipped.config, self.shipped.path
+
     def _check_family(self, model: Any, name: str) -> None:
         family = getattr(model, "family", self.family)
         if family != self.family:
@@ -86,13 +103,14 @@ class Inferencer:
 class VOSInferencer(Inferencer):
     """Follows the objects whose first masks are given, with one model; see :class:`Inferencer` for the arguments.
 
-    >>> segment = VOSInferencer("stcn_r50", "stcn.pth")  # doctest: +SKIP
+    >>> segment = VOSInferencer()  # doctest: +SKIP
     >>> segment("dog.mp4", "first_mask.png", out="dog_overlay.mp4")  # doctest: +SKIP
 
     ``session_options`` are those of :class:`VOSSession`: ``max_short_side``, ``scales``, ``flip``, ``amp``, ...
     """
 
     family = "vos"
+    shipped = VOS
 
     def __call__(self, source: Any, mask: Any, *, out: Any, prefetch: int = 4, binary: bool = False,
                  known_ids: str = "refuse", on_frame: Callable[[Frame, np.ndarray], None] | None = None) -> Summary:
@@ -141,7 +159,7 @@ class VOSInferencer(Inferencer):
             last = reader.named and frame.index + 1 == reader.num_frames
             labels, ids = masks.get(frame, session.ids, named=reader.named) or (None, None)
             begin = time.perf_counter()
-            result = session.step(frame.image, labels, ids, last=last)
+            result = session.step(frame.image, labels, ids, last=last, correct=masks.corrects)
             summary.seconds += time.perf_counter() - begin
             summary.frames += 1
             summary.size, summary.ids = session.size, session.ids

@@ -13,6 +13,8 @@ from ..utils.masks import object_ids, read_first_mask
 from ..utils.notices import warn
 from .readers import Frame
 
+KNOWN_IDS = ("refuse", "skip", "correct")
+
 
 class MaskSource:
     """Gives the mask of a frame, or None.
@@ -21,8 +23,11 @@ class MaskSource:
         source: one mask (path of a PNG, or an array (H, W)) for the first frame; a folder of PNGs named like their
             frames; a dict whose keys are indices (int) or names (str) of frames and whose values are paths or arrays.
         binary: masks are 0/255 foreground masks: they become object 1.
-        known_ids: what to do with ids that are tracked already: ``refuse`` them (InputError), or ``skip`` them, for
-            folders in which every mask shows all objects.
+        known_ids: what to do with ids that are tracked already: ``refuse`` them (InputError), ``skip`` them, for
+            folders in which every mask shows all objects, or ``correct`` them: the masks replace what was predicted.
+
+    Attributes:
+        corrects: ids that are tracked are corrected.
 
     Raises:
         DataError: a file or folder is missing or has no masks.
@@ -30,10 +35,11 @@ class MaskSource:
     """
 
     def __init__(self, source: Any, *, binary: bool = False, known_ids: str = "refuse"):
-        if known_ids not in ("refuse", "skip"):
-            raise InputError(f"known_ids must be 'refuse' or 'skip', got {known_ids!r}")
+        if known_ids not in KNOWN_IDS:
+            raise InputError(f"known_ids must be one of {', '.join(KNOWN_IDS)}, got {known_ids!r}")
         self.binary = binary
         self.skip_known = known_ids == "skip"
+        self.corrects = known_ids == "correct"
         self.masks = as_dict(source)
         self.used: set = set()
 

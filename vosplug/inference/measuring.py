@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from .memory_log import MIB, resident_mib
+from ..utils.process_memory import MIB, high_water_mib, resident_mib
 
 
 @dataclass
@@ -23,21 +23,25 @@ class Measurement:
 
     Attributes:
         seconds: of each measured frame, or clip.
+        first: of the first frame, or clip, of each run, on which a method may learn for a while.
         frames: frames that such a time is of.
         peak_mib: largest memory in use so far: resident memory above that before the model was built (CPU), or memory
             that torch allocated on the GPU, weights included in both.
     """
 
     seconds: list[float] = field(default_factory=list)
+    first: list[float] = field(default_factory=list)
     peak_mib: float = 0.0
     frames: int = 1
 
     def numbers(self) -> dict[str, float]:
-        """``fps``, ``latency_ms_p50``, ``latency_ms_p95``, ``peak_mem_mib``."""
+        """``fps``, ``latency_ms_p50``, ``latency_ms_p95``, ``first_frame_ms``, ``peak_mem_mib``."""
         times = np.array(self.seconds)
         return {"fps": float(self.frames * len(times) / times.sum()),
                 "latency_ms_p50": float(1000 * np.percentile(times, 50)),
-                "latency_ms_p95": float(1000 * np.percentile(times, 95)), "peak_mem_mib": float(self.peak_mib)}
+                "latency_ms_p95": float(1000 * np.percentile(times, 95)),
+                "first_frame_ms": float(1000 * np.median(self.first)) if self.first else 0.0,
+                "peak_mem_mib": float(self.peak_mib)}
 
 
 class PeakMemory:
@@ -103,6 +107,8 @@ def measure(feed: Callable[[int, np.ndarray], Any], frames: Iterable[np.ndarray]
         spent += clock() - begin
         clips, rest = divmod(index + 1, length)
         if rest == 0:
+            if clips == 1:
+                result.first.append(spent)
             if clips > untimed:
                 result.seconds.append(spent)
             spent = 0.0
@@ -124,11 +130,3 @@ def reset_high_water() -> bool:
     except (OSError, ValueError):
         return False
     return before - resident_mib() < 16
-
-
-def high_water_mib() -> float:
-    """The kernel's high-water mark of resident memory in MiB."""
-    for line in Path("/proc/self/status").read_text().splitlines():
-        if line.startswith("VmHWM:"):
-            return int(line.split()[1]) / 1024
-    raise ValueError("this system keeps no high-water mark")

@@ -3,26 +3,12 @@
 import contextlib
 import csv
 import io
-import os
-import sys
 from pathlib import Path
 
 from ..utils.errors import InputError
 from ..utils.files import write_json, write_text, write_via
-
-MIB = 2**20
-
-
-def resident_mib() -> float:
-    """Resident memory of this process in MiB."""
-    if sys.platform == "linux":
-        pages = int(Path("/proc/self/statm").read_text().split()[1])
-        return pages * os.sysconf("SC_PAGE_SIZE") / MIB
-    import resource
-
-    # Elsewhere only the high-water mark can be had without further packages; macOS gives bytes.
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak / MIB if sys.platform == "darwin" else peak / 1024
+from ..utils.process_memory import resident_mib
+from ..visualization.figures import need_matplotlib, new_figure
 
 
 class MemoryLog:
@@ -82,21 +68,9 @@ class MemoryLog:
             self.save()
 
     def _plot(self, name: str) -> None:
-        from matplotlib.backends.backend_agg import FigureCanvasAgg
-        from matplotlib.figure import Figure
-
-        figure = Figure(figsize=(8, 4), dpi=120, layout="constrained")
-        FigureCanvasAgg(figure)
+        figure = new_figure(8, 4)
         axes = figure.add_subplot()
         axes.plot(self.frames, self.values, linewidth=1)
         axes.set(xlabel="frame", ylabel="resident memory (MiB)", ylim=(0, 1.1 * max(self.values, default=1)))
         axes.grid(alpha=0.3)
         figure.savefig(name)
-
-
-def need_matplotlib() -> None:
-    """Raise :class:`InputError` if plots cannot be drawn."""
-    try:
-        import matplotlib  # noqa: F401
-    except ImportError as error:
-        raise InputError("a plot needs matplotlib (`pip install matplotlib`); or write .csv") from error

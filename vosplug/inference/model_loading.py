@@ -2,12 +2,14 @@
 
 import os
 from collections.abc import Mapping
+from contextlib import nullcontext
 from typing import Any
 
 import torch
 from mmengine.config import Config, ConfigDict
 from torch import nn
 
+from ..models.backbones.pretrained import weights_follow
 from ..registry import SEGMENTORS, VIS_SEGMENTORS
 from ..utils.checkpoint import classes_of, load_weights
 from ..utils.config_check import find_type
@@ -18,12 +20,14 @@ SESSION_KEY = "test_session"
 
 
 def build_segmentor(config: str | os.PathLike | Mapping[str, Any], checkpoint: str | os.PathLike | None = None, *,
-                    device: str | torch.device | None = None, seed: int | None = None) -> nn.Module:
+                    device: str | torch.device | None = None, seed: int | None = None,
+                    pretrained: bool = True) -> nn.Module:
     """Build the model of a config and load its weights.
 
     Args:
         config: path or name of a config, a loaded one, or a dict with ``model``.
         checkpoint: weights, which have to fit exactly; None leaves what the constructors chose.
+        pretrained: without a checkpoint, backbones load the weights that the config says they start from.
         device: where to put the model.
         seed: of the random weights.
 
@@ -39,7 +43,8 @@ def build_segmentor(config: str | os.PathLike | Mapping[str, Any], checkpoint: s
     settings = config["model"]
     members = VIS_SEGMENTORS.members().values()
     kind = VIS_SEGMENTORS if model_type(config) in members else SEGMENTORS
-    model = kind.build(ConfigDict(settings) if isinstance(settings, Mapping) else settings)
+    with nullcontext() if pretrained and checkpoint is None else weights_follow():
+        model = kind.build(ConfigDict(settings) if isinstance(settings, Mapping) else settings)
     if checkpoint is not None:
         names = classes_of(load_weights(model, checkpoint))
         if names is not None and hasattr(model, "class_names"):

@@ -36,7 +36,7 @@ class PromptedSession(ABC):
 
     @abstractmethod
     def step(self, image: np.ndarray, prompt: np.ndarray | None = None, ids: Iterable[int] | None = None,
-             last: bool = False) -> np.ndarray:
+             last: bool = False, correct: bool = False) -> np.ndarray:
         """Segment the next frame.
 
         Args:
@@ -44,6 +44,8 @@ class PromptedSession(ABC):
             prompt: (H, W) labels of objects that start at this frame; 0 elsewhere, and 255 (void) counts as 0.
             ids: which ids of ``prompt`` start here; all by default.
             last: no frame follows, so nothing need be memorised.
+            correct: ids of ``prompt`` that are tracked already are no error: their masks replace what was predicted,
+                and the method begins with them as with new objects.
 
         Returns:
             (H, W) uint8 labels.
@@ -61,12 +63,13 @@ class PromptedSession(ABC):
             InputError: an id is not tracked.
         """
 
-    def accept(self, image: np.ndarray, prompt: np.ndarray | None, ids: Iterable[int] | None) -> GivenMasks | None:
+    def accept(self, image: np.ndarray, prompt: np.ndarray | None, ids: Iterable[int] | None,
+               correct: bool = False) -> GivenMasks | None:
         """Check what :meth:`step` is given, and take the size of the frame; the masks that start here, if any."""
         size, given = check_image(image, self.size, self.frame_index), None
         if prompt is not None:
             given = check_prompt(prompt, ids, size=size, tracked=self.tracked, allow_empty=self.allow_empty,
-                                 index=self.frame_index)
+                                 index=self.frame_index, correct=correct)
         elif ids is not None:
             raise InputError(f"frame {self.frame_index}: ids are given without a mask")
         self.size = size

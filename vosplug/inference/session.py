@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ..models.layers.aggregate import write_prompt
+from ..models.layers.aggregate import winners, write_prompt
 from ..structures import ObjectIds, Prompt
 from ..utils.amp import AMP_NAMES, autocast_type
 from ..utils.checkpoint import unwrapped
@@ -41,7 +41,7 @@ class Prediction:
     def labels(self) -> np.ndarray:
         """(H, W) uint8: the id of the most probable object, 0 for background."""
         table = torch.tensor([0, *self.ids], dtype=torch.uint8, device=self.logits.device)
-        return table[self.logits.argmax(dim=0)].cpu().numpy()
+        return table[winners(self.logits[None])[0].long()].cpu().numpy()
 
 
 class VOSSession(PromptedSession):
@@ -89,18 +89,18 @@ class VOSSession(PromptedSession):
         return self.views[0].state.ids
 
     def step(self, image: np.ndarray, prompt: np.ndarray | None = None, ids: Iterable[int] | None = None,
-             last: bool = False) -> np.ndarray:
+             last: bool = False, correct: bool = False) -> np.ndarray:
         """See :meth:`PromptedSession.step`."""
-        return self.predict(image, prompt, ids, last).labels
+        return self.predict(image, prompt, ids, last, correct).labels
 
     @torch.no_grad()
     def predict(self, image: np.ndarray, prompt: np.ndarray | None = None, ids: Iterable[int] | None = None,
-                last: bool = False) -> Prediction:
+                last: bool = False, correct: bool = False) -> Prediction:
         """As :meth:`step`, but return logits and probabilities too.
 
         There are no gradients, but a method may ask for them by ``torch.enable_grad()``, to optimise as it goes.
         """
-        given = self.accept(image, prompt, ids)
+        given = self.accept(image, prompt, ids, correct)
         if given is None and not self.ids and not self.tracked.retired:
             logits = torch.zeros(1, *self.size, device=self.device)
         else:

@@ -4,6 +4,7 @@ import contextlib
 import importlib.util
 import os
 import tempfile
+from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
 
@@ -34,13 +35,15 @@ class OverlayVideoWriter(FrameWriter):
         out: the file (.mp4, .mov, .mkv, .avi, .m4v).
         fps: frames per second; None means 24.
         alpha: weight of the colour of an object.
+        decorate: called with each finished picture (H, W, 3) uint8 RGB; gives the one to write.
 
     Raises:
         InputError: the suffix is not that of a video.
         OutputError: the file cannot be written.
     """
 
-    def __init__(self, out: str | Path, fps: float | None = None, alpha: float = 0.5):
+    def __init__(self, out: str | Path, fps: float | None = None, alpha: float = 0.5,
+                 decorate: Callable[[np.ndarray], np.ndarray] | None = None):
         self.out = Path(out)
         if self.out.suffix.lower() not in SUFFIXES:
             raise InputError(f"{out}: the suffix of an overlay video must be one of {', '.join(SUFFIXES)}")
@@ -49,13 +52,15 @@ class OverlayVideoWriter(FrameWriter):
             raise OutputError(f"cannot write {out}: it is a folder")
         self.fps = fps or DEFAULT_FPS
         self.alpha = alpha
+        self.decorate = decorate
         self.frames = 0
         self._clock = Clock(self.fps)
         self._encoder: PyAVEncoder | OpenCVEncoder | None = None
         self._temporary = self._reserve()
 
     def write(self, frame: Frame, labels: np.ndarray) -> None:
-        self.add(draw_overlay(frame.image, labels, alpha=self.alpha), frame.time)
+        picture = draw_overlay(frame.image, labels, alpha=self.alpha)
+        self.add(picture if self.decorate is None else self.decorate(picture), frame.time)
 
     def add(self, image: np.ndarray, time: float | None = None) -> None:
         """Append a picture (H, W, 3) uint8 RGB as it is, shown at ``time`` (seconds); errors as :meth:`write`."""

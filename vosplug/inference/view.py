@@ -54,7 +54,7 @@ class View:
         if given is not None:
             native = torch.from_numpy(given.one_hot()).to(frame)[None]
             prompt = Prompt(ids=given.ids, masks=self._mirror(preprocessor.masks(native, upright)),
-                            native=self._mirror(native))
+                            native=self._mirror(native), correct=given.correct)
         if self.channels_last:
             frame = frame.contiguous(memory_format=torch.channels_last)
         logits = full_precision(model.step(self.state, frame, prompt, geometry=geometry, last=last).logits)

@@ -15,8 +15,8 @@ from . import (
     tasks,
     tracklets,
 )
-from .preprocessors import ResizingPreprocessor, VISPreprocessor, VOSPreprocessor
+from .preprocessors import ReflectingPreprocessor, ResizingPreprocessor, VISPreprocessor, VOSPreprocessor
 
-__all__ = ["ResizingPreprocessor", "VISPreprocessor", "VOSPreprocessor", "attentions", "backbones", "decoders",
-           "encoders", "gates", "layers", "losses", "matching_heads", "memories", "necks", "segmentors", "tasks",
-           "tracklets"]
+__all__ = ["ReflectingPreprocessor", "ResizingPreprocessor", "VISPreprocessor", "VOSPreprocessor", "attentions",
+           "backbones", "decoders", "encoders", "gates", "layers", "losses", "matching_heads", "memories", "necks",
+           "segmentors", "tasks", "tracklets"]

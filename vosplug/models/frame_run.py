@@ -1,14 +1,14 @@
 """The frame that is being worked on: what was decided for it, whose rows run, and what was done."""
 
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Collection, Iterable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from contextvars import ContextVar
 from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
 
-from ..structures import Prompt, Rows, VideoState
+from ..structures import Prompt, Rows, Tap, VideoState, joined_taps
 
 _current: ContextVar["FrameRun | None"] = ContextVar("frame_run", default=None)
 
@@ -28,6 +28,7 @@ class FrameRun:
         prompted: objects start at this frame.
         last: no frame follows.
         labels: (B, H, W) int64 true labels by channel, 255 void; in training only.
+        features: names of what is to be published of the inside of the network; None for all there is.
 
     Attributes:
         training: a batch of training clips is unrolled.
@@ -43,8 +44,9 @@ class FrameRun:
     """
 
     def __init__(self, state: VideoState, *, prompted: bool = False, last: bool = False,
-                 labels: Tensor | None = None):
+                 labels: Tensor | None = None, features: Collection[str] | None = ()):
         self.state, self.prompted, self.last = state, prompted, last
+        self.features = features
         self.training = state.training
         self.labels = labels
         self.plan: dict[str, Any] = {}
@@ -59,13 +61,13 @@ class FrameRun:
     @classmethod
     @contextmanager
     def begin(cls, state: VideoState, policies: Iterable[FramePolicy], *, prompted: bool, last: bool,
-              labels: Tensor | None = None) -> Iterator["FrameRun"]:
+              labels: Tensor | None = None, features: Collection[str] | None = ()) -> Iterator["FrameRun"]:
         """The run of a frame, with the decisions of ``policies``; within a run of the same video, that run."""
         outer = _current.get()
         if outer is not None and outer.state is state:
             yield outer
             return
-        run = cls(state, prompted=prompted, last=last, labels=labels)
+        run = cls(state, prompted=prompted, last=last, labels=labels, features=features)
         for policy in policies:
             run.plan.update(policy.decide(state, prompted, last))
         with run.working():
@@ -94,14 +96,55 @@ class FrameRun:
         """Tell what was done."""
         self.notes.append(note)
 
+    def asks(self, name: str) -> bool:
+        """Whether the feature ``name`` is to be published: what costs something is made only then."""
+        return self.features is None or name in self.features
+
+    def tap(self, name: str, tensor: Tensor, grid: tuple[int, int] | None = None, *, of_frame: bool = False) -> None:
+        """Publish a feature if it was asked for; of nobody's rows there is none.
+
+        Args:
+            name: of the feature.
+            tensor: see :class:`~vosplug.structures.Tap`.
+            grid: (h, w) of the cells of tokens (R, L, C).
+            of_frame: it belongs to the frame (R is B), not to the rows that run now.
+        """
+        if self.asks(name) and not self.nobody:
+            self.note(Tap(name, tensor, grid, None if of_frame else self.rows))
+
+    def tapped(self) -> dict[str, Tap]:
+        """The features that were published, by name, each of the whole batch; they are no notes any more."""
+        by_name: dict[str, list[Tap]] = {}
+        for note in self.notes:
+            if isinstance(note, Tap):
+                by_name.setdefault(note.name, []).append(note)
+        self.notes = [note for note in self.notes if not isinstance(note, Tap)]
+        return {name: joined_taps(taps) for name, taps in by_name.items()}
+
 
 def current_run() -> FrameRun | None:
     """The frame that is being worked on, None outside of a frame loop."""
     return _current.get()
 
 
+def working_on(rows: Rows) -> AbstractContextManager[None]:
+    """Say whose rows run inside, see :meth:`FrameRun.whose`; outside of a frame loop nobody asks."""
+    run = current_run()
+    return nullcontext() if run is None else run.whose(rows)
+
+
 def is_training(module: nn.Module) -> bool:
     """Whether ``module`` works on training clips: so says the frame loop, or, outside of one, the module's mode."""
-    # A compiler cannot look into a context variable; compiled modules go by their mode.
-    run = None if torch.compiler.is_compiling() else _current.get()
+    run = _visible_run()
     return module.training if run is None else run.training
+
+
+def is_nobodys() -> bool:
+    """Whether the rows that run are nobody's, so that nothing may be remembered of them."""
+    run = _visible_run()
+    return run is not None and run.nobody
+
+
+def _visible_run() -> FrameRun | None:
+    """The current run; None for a compiler, which cannot look into a context variable."""
+    return None if torch.compiler.is_compiling() else _current.get()

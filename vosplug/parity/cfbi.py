@@ -14,6 +14,8 @@ from ..utils.configs import load_config
 from ..utils.errors import CheckpointError, InputError, did_you_mean
 from .fill import fill_tensor
 from .manifest import Manifest
+from .recording import recorded
+from .run import ParityRun
 
 VOID_ROWS = 8  # of the current frame of a training clip
 GROUPS = ("encoder.backbone.", "encoder.neck.aspp.", ("encoder.neck.low.", "encoder.neck.refine."),
@@ -33,28 +35,15 @@ class Record:
 
     def watch_method(self, owner: object, method: str, name: str) -> None:
         """Keep everything that a method of one object returns."""
-        self.seen[name] = []
-        call = getattr(owner, method)
-
-        def recorded(*args, **kwargs):
-            self.seen[name].append(call(*args, **kwargs))
-            return self.seen[name][-1]
-
-        object.__setattr__(owner, method, recorded)
+        self.seen[name] = recorded(owner, method)
 
 
 @PARITY_RUNS.register_module(name="cfbi")
-class CFBIParity:
-    """Runs ``configs/cfbi_r101.py``, or its decoder, as a manifest says, with its weights, in float64.
-
-    Args:
-        manifest: of the family.
-        dtype: floating type of the run.
-    """
+class CFBIParity(ParityRun):
+    """Runs ``configs/cfbi_r101.py``, or its decoder, as a manifest says, with its weights, in float64."""
 
     def __init__(self, manifest: Manifest, dtype: torch.dtype = torch.float64):
-        self.manifest = manifest
-        self.dtype = dtype
+        super().__init__(manifest, dtype)
         self.settings = manifest.hyperparameters
         self.mode = self.settings.get("mode", "clip")
 
@@ -79,15 +68,13 @@ class CFBIParity:
     def build(self) -> nn.Module:
         """The model with the weights of the manifest, loaded strictly."""
         state, sizes = self.converted()
-        whole = load_config(CFBIConverter.model_config)
+        model = load_config(CFBIConverter.model_config).model
         radii = sorted(self.settings.get("multi_local_distance", (2, 4, 6, 8, 10, 12)))
-        whole.merge_from_dict({**{f"model.{place}": size for place, size in sizes.items()},
-                               "model.encoder.backbone.output_stride": self.settings["output_stride"],
-                               "model.encoder.neck.dropout": 0.0,
-                               "model.decoder.slots_per_pass": None,
-                               "model.matching_head.windows": (radii[-1], *radii[:-1]),
-                               "model.matching_head.global_stride": self.settings.get("global_atrous_rate", 1)})
-        model = SEGMENTORS.build(whole.model)
+        self.manifest.adapt(model, {**sizes, "encoder.backbone.output_stride": self.settings["output_stride"],
+                                    "encoder.neck.dropout": 0.0, "decoder.slots_per_pass": None,
+                                    "matching_head.windows": (radii[-1], *radii[:-1]),
+                                    "matching_head.global_stride": self.settings.get("global_atrous_rate", 1)})
+        model = SEGMENTORS.build(model)
         load_weights(model, state)
         return model.to(self.dtype).eval()
 

@@ -18,6 +18,7 @@ from ..utils.checkpoint import load_weights
 from ..utils.configs import load_config
 from ..utils.errors import CheckpointError, DataError
 from .manifest import Manifest
+from .run import ParityRun
 
 TARGET_PREFIX = "discriminator."
 DEPTHS = {"resnet18": 18, "resnet101": 101}
@@ -88,19 +89,13 @@ class FrameLog:
 
 
 @PARITY_RUNS.register_module(name="frtm-vos")
-class FRTMParity:
-    """Runs ``configs/frtm_r101.py`` with the values of a manifest on its clip, in float64.
-
-    Args:
-        manifest: of the family.
-        dtype: floating type of the run.
-    """
+class FRTMParity(ParityRun):
+    """Runs ``configs/frtm_r101.py`` with the values of a manifest on its clip, in float64."""
 
     config, converter = "frtm_r101.py", FRTMConverter
 
     def __init__(self, manifest: Manifest, dtype: torch.dtype = torch.float64):
-        self.manifest = manifest
-        self.dtype = dtype
+        super().__init__(manifest, dtype)
         self.options = manifest.hyperparameters
         self.labels = {0: manifest.label()} | {
             int(t): manifest.inputs[name] for t, name in manifest.spec["inputs"].get("late_labels", {}).items()}
@@ -113,19 +108,18 @@ class FRTMParity:
         if options["backbone"] not in DEPTHS:
             raise DataError(f"{self.manifest.path}: backbone {options['backbone']!r} is none of {', '.join(DEPTHS)}")
         cfg = load_config(self.config).model
-        inner = cfg.get("segmentor", cfg)
-        inner.backbone.stem_levels = True
-        inner.backbone.depth = DEPTHS[options["backbone"]]
-        inner.decoder.channels = options["refiner_channels"]
-        inner.memory.augmentation = dict(type="FixedSamples")
-        inner.memory.train = None
-        inner.memory.update(
+        prefix = "segmentor." if "segmentor" in cfg else ""
+        changes = dict(
             channels=options["c_channels"], init_iters=options["init_iters"],
             update_iters=options["update_iters"], update_every=options["train_skipping"],
             capacity=options["memory_size"], learning_rate=options["learning_rate"],
             filter_reg=options["filter_reg"], precond=options["precond"], forgetting=options["CG_forgetting_rate"],
             pixel_weighting=options["pixel_weighting"]["method"],
-            foreground_share=options["pixel_weighting"]["tf"])
+            foreground_share=options["pixel_weighting"]["tf"], augmentation=dict(type="FixedSamples"), train=None)
+        self.manifest.adapt(cfg, {
+            f"{prefix}backbone.stem_levels": True, f"{prefix}backbone.depth": DEPTHS[options["backbone"]],
+            f"{prefix}decoder.channels": options["refiner_channels"],
+            **{f"{prefix}memory.{name}": value for name, value in changes.items()}})
         return cfg
 
     def build(self) -> nn.Module:

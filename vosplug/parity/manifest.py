@@ -2,11 +2,15 @@
 
 import json
 import re
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import reduce
+from operator import getitem
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from mmengine.config import ConfigDict
 
 from ..utils.errors import DataError
 from .fill import checksum, fill_state_dict
@@ -28,12 +32,14 @@ class Manifest:
         spec: its content.
         expected: the stored outputs by name.
         inputs: arrays of the input file (``frames``, ``mask1``, ...).
+        taken: option of the shipped config that is not used as it stands -> its value there, and the one of the run.
     """
 
     path: Path
     spec: dict[str, Any]
     expected: dict[str, np.ndarray]
     inputs: dict[str, np.ndarray]
+    taken: dict[str, tuple[Any, Any]] = field(default_factory=dict)
 
     @classmethod
     def read(cls, path: str | Path) -> "Manifest":
@@ -88,6 +94,20 @@ class Manifest:
         """Hyper-parameters of the source's run."""
         return self.spec["hyperparameters"]
 
+    def adapt(self, model: ConfigDict, changes: Mapping[str, Any]) -> None:
+        """Give a shipped config the values of the source's run; what differs is noted in ``taken``.
+
+        Args:
+            model: the config's ``model``.
+            changes: dotted name of an option -> its value in the run.
+        """
+        for name, value in changes.items():
+            *parents, key = name.split(".")
+            node = reduce(getitem, parents, model)
+            shipped, node[key] = node.get(key), value
+            if plain(shipped) != plain(node[key]):
+                self.taken[name] = plain(shipped), plain(node[key])
+
     def frames(self) -> np.ndarray:
         """(T, H, W, 3) uint8 RGB."""
         return self.inputs["frames"][: self.hyperparameters["num_frames"]]
@@ -114,6 +134,13 @@ class Manifest:
         if found != fill["checksum"]:
             raise DataError(f"{self.path}: weights made by the rule have checksum {found}, expected {fill['checksum']}")
         return state
+
+
+def plain(value: Any) -> Any:
+    """A value of a config as JSON knows it, so that lists and tuples of the same values are equal."""
+    if isinstance(value, Mapping):
+        return {key: plain(item) for key, item in value.items()}
+    return [plain(item) for item in value] if isinstance(value, (list, tuple)) else value
 
 
 def is_of_model(spec: dict[str, Any]) -> bool:

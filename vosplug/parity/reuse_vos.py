@@ -23,9 +23,9 @@ class ReuseVOSParity(FRTMParity):
         """Config of the model with the values of the manifest."""
         cfg = super().model_options()
         options = self.options
-        cfg.tau = options["tau"]
-        cfg.matching.update(key_channels=options["template_key"], template_channels=options["template_value"],
-                            channels=options["template_out"])
+        self.manifest.adapt(cfg, {"tau": options["tau"], "matching.key_channels": options["template_key"],
+                                  "matching.template_channels": options["template_value"],
+                                  "matching.channels": options["template_out"]})
         return cfg
 
     def segmentor(self, model: nn.Module) -> nn.Module:

@@ -12,28 +12,23 @@ from ..utils.configs import load_config
 from ..utils.errors import CheckpointError
 from .manifest import Manifest
 from .recording import recorded
+from .run import ParityRun
 
 
 @PARITY_RUNS.register_module(name="stcn")
-class STCNParity:
-    """Runs ``configs/stcn_r50.py`` on the clip of a manifest, with its weights, in float64.
-
-    Args:
-        manifest: of the family.
-        dtype: floating type of the run.
-    """
+class STCNParity(ParityRun):
+    """Runs ``configs/stcn_r50.py`` on the clip of a manifest, with its weights, in float64."""
 
     def __init__(self, manifest: Manifest, dtype: torch.dtype = torch.float64):
-        self.manifest = manifest
-        self.dtype = dtype
+        super().__init__(manifest, dtype)
         self.seen: dict[str, list] = {}
 
     def build(self) -> nn.Module:
         """The model with the weights of the manifest, loaded strictly."""
         options = self.manifest.hyperparameters
         cfg = load_config(STCNConverter.model_config).model
-        cfg.matching_head.top_k = options["top_k"]
-        cfg.memory.update(every=options["mem_every"], include_last=options["include_last"], max_tokens=None)
+        self.manifest.adapt(cfg, {"matching_head.top_k": options["top_k"], "memory.every": options["mem_every"],
+                                  "memory.include_last": options["include_last"], "memory.max_tokens": None})
         model = SEGMENTORS.build(cfg)
         conversion = STCNConverter().convert({k: torch.from_numpy(v) for k, v in self.manifest.weights().items()})
         if conversion.unknown or conversion.dropped:

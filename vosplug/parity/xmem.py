@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from ..converters import XMemConverter
-from ..models.memories import FrameBank, LongTermMemory, LongTermMemoryState, MemoryEntry, Similarity
+from ..models.memories import LongTermMemory, LongTermMemoryState, MemoryEntry, Similarity
 from ..registry import PARITY_RUNS, SEGMENTORS
 from ..structures import Rows
 from ..utils.checkpoint import load_weights
@@ -79,15 +79,16 @@ class XMemParity(STCNParity):
         """The model with the weights of the manifest, loaded strictly."""
         options = self.manifest.hyperparameters["config"]
         cfg = load_config(XMemConverter.model_config).model
-        cfg.matching_head.top_k = options["top_k"]
-        cfg.deep_update_every = options["deep_update_every"]
+        memory = dict(type="FrameBank", every=options["mem_every"], since="kept", max_tokens=None)
+        if options["enable_long_term"]:
+            memory = dict(type="LongTermMemory", every=options["mem_every"],
+                          **{name: options[name] for name in BUDGET if name in options})
+        self.manifest.adapt(cfg, {"matching_head.top_k": options["top_k"],
+                                  "deep_update_every": options["deep_update_every"], "memory": memory})
         model = SEGMENTORS.build(cfg)
         self.record = Record()
         if options["enable_long_term"]:
-            model.memory = RecordedMemory(self.record, every=options["mem_every"],
-                                          **{name: options[name] for name in BUDGET if name in options})
-        else:
-            model.memory = FrameBank(every=options["mem_every"], since="kept", max_tokens=None)
+            model.memory = RecordedMemory(self.record, **{k: v for k, v in memory.items() if k != "type"})
         conversion = XMemConverter().convert({k: torch.from_numpy(v) for k, v in self.manifest.weights().items()})
         if conversion.unknown or conversion.dropped:
             raise CheckpointError(f"{self.manifest.path}: not all weights are used: {conversion.coverage()}")

@@ -1,7 +1,10 @@
 """What was done on a frame: read by losses, reports, distillers and statistics."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
+import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from .rows import Key, Rows
@@ -53,7 +56,8 @@ class Decision:
     """What a gate decided for the rows of a frame.
 
     Attributes:
-        keys: whose rows, see :class:`~vosplug.structures.Rows`.
+        keys: whose rows, see :class:`~vosplug.structures.Rows`; objects of a group of AOT's, ``(video, "group 0")``,
+            decide together.
         reused: (R,) bool on the CPU, rows for which the frame was not computed.
         probability: (R,) of reuse, differentiable in training; None for gates that have none.
         forced: (R,) bool on the CPU, rows that left no choice (objects that start, ...).
@@ -99,16 +103,71 @@ class RowLogits:
 
 
 @dataclass
+class MaskTransition:
+    """How the mask of each row was predicted to change since the frame before, in training.
+
+    Attributes:
+        rows: the R rows.
+        change: (R, 2, h, w) predicted change of background and object.
+        before: (R, 1, h, w) mask that was estimated for the frame before.
+    """
+
+    rows: Rows
+    change: Tensor
+    before: Tensor
+
+
+@dataclass
+class TemplateMask:
+    """What a template alone says of the mask of each row, in training.
+
+    Attributes:
+        rows: the R rows.
+        logits: (R, 1, h, w).
+    """
+
+    rows: Rows
+    logits: Tensor
+
+
+@dataclass
 class Tap:
     """A tensor that is published under a name, for losses between two models.
 
     Attributes:
         name: such as ``propagation.0.id.output``.
-        tensor: of any shape; which one the place that publishes it tells.
+        tensor: (R, L, C) of the cells of a grid, or (R, C, h, w); R is B where there are no ``rows``.
+        grid: (h, w) of the L cells, None for maps (R, C, h, w).
+        rows: whose R rows; None for what belongs to the frame.
+        slots: how many rows of a video may stand side by side in the channels.
     """
 
     name: str
     tensor: Tensor
+    grid: tuple[int, int] | None = None
+    rows: Rows | None = None
+    slots: int = 1
+
+
+def joined_taps(taps: Sequence[Tap]) -> Tap:
+    """Taps of one name, of a frame, as one of the whole batch.
+
+    Rows of a video stand side by side in the channels, zeros where there is none: (B, L, S C), or (B, S C, h, w) of
+    maps. Of attention weights (B, L, N) those of a shorter memory end with zeros.
+    """
+    first = taps[0]
+    if first.rows is None:
+        tensors = [tap.tensor for tap in taps]
+        return first if len(taps) == 1 else Tap(first.name, torch.cat(tensors, dim=-1), first.grid)
+    width = max(tap.tensor.shape[-1] for tap in taps)
+    tensor = torch.cat([F.pad(tap.tensor, (0, width - tap.tensor.shape[-1])) for tap in taps])
+    batch, slot = (torch.cat([getattr(tap.rows, name) for tap in taps]) for name in ("batch", "slot"))
+    order = (batch * first.rows.shape[1] + slot).argsort()
+    keys = [key for tap in taps for key in tap.rows.keys]
+    rows = Rows(batch[order], slot[order], tuple(keys[place] for place in order.tolist()), first.rows.shape)
+    table = rows.scatter(tensor if len(taps) == 1 else tensor[order])  # (B, S, L, C) or (B, S, C, h, w)
+    joined = table.flatten(1, 2) if first.grid is None else table.movedim(1, 2).flatten(2)
+    return Tap(first.name, joined, first.grid, slots=table.shape[1])
 
 
 @dataclass

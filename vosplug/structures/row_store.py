@@ -74,6 +74,14 @@ class RowStore:
                 index = torch.tensor(kept, dtype=torch.long, device=values.device)
                 self.held[name] = (tuple(own[place] for place in kept), values[index])
 
+    def forget(self, name: str, keys: Container[Key]) -> None:
+        """Forget one of the tensors of the rows whose keys are among ``keys``."""
+        own, _ = self.held.get(name, ((), None))
+        only = RowStore({name: self.held[name]} if own else {})
+        only.drop(keys)
+        self.held.pop(name, None)
+        self.held.update(only.held)
+
     def drop(self, keys: Container[Key]) -> None:
         """Forget the rows whose keys are among ``keys``."""
         self.keep({key for own, _ in self.held.values() for key in own if key not in keys})

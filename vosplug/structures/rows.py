@@ -76,6 +76,11 @@ class Rows:
         index = torch.tensor(kept, dtype=torch.long, device=self.batch.device)
         return Rows(self.batch[index], self.slot[index], tuple(self.keys[row] for row in kept), self.shape)
 
+    def at(self, places: Tensor) -> "Rows":
+        """The rows at ``places`` (M,) int64, in that order."""
+        keys = tuple(self.keys[place] for place in places.tolist())
+        return Rows(self.batch[places], self.slot[places], keys, self.shape)
+
     def having(self, keys: Container[Key]) -> "Rows":
         """The rows whose keys are among ``keys``."""
         return self.select([key in keys for key in self.keys])

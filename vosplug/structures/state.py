@@ -9,25 +9,28 @@ from torch import Tensor
 
 from ..utils.errors import InputError
 from .geometry import Geometry
+from .notes import Tap
 from .object_ids import ObjectIds
 from .row_store import RowStore
 
 
 @dataclass
 class Prompt:
-    """Masks that start objects at one frame.
+    """Masks that start objects at one frame, or correct them.
 
     Attributes:
         ids: K object ids.
         masks: (B, K, H, W), 1 inside the object and 0 outside, at the size of the frames that the network sees.
         valid: (B, K) bool on the CPU: the objects that start here, per video of the batch; None means all.
         native: the same masks at the size of the video, for methods that work with masks of that size.
+        correct: objects that are tracked already may be among them: what is given replaces what was predicted.
     """
 
     ids: tuple[int, ...]
     masks: Tensor
     valid: Tensor | None = None
     native: Tensor | None = None
+    correct: bool = False
 
     def __post_init__(self):
         if self.masks.ndim != 4 or self.masks.shape[1] != len(self.ids):
@@ -59,6 +62,7 @@ class StepOutput:
         known: (B, O) bool on the CPU: objects that were known before the frame, so that something was predicted; none
             of them on a frame whose masks were taken from labels.
         kind: ``"first"`` (starts objects), ``"memory"`` (kept by the memory), ``"query"`` (any other).
+        taps: by name, what was asked for of the inside of the network, see :meth:`features`.
     """
 
     logits: Tensor
@@ -66,6 +70,12 @@ class StepOutput:
     notes: list[Any] = field(default_factory=list)
     known: Tensor | None = None
     kind: str = "query"
+    taps: dict[str, Tap] = field(default_factory=dict)
+
+    @property
+    def features(self) -> dict[str, Tensor]:
+        """By name: (B, L, C) of cells, (B, L, N) weights of attention, (B, C, h, w) maps; empty unless asked for."""
+        return {name: tap.tensor for name, tap in self.taps.items()}
 
     @property
     def prob(self) -> Tensor:
@@ -147,16 +157,21 @@ class VideoState:
         self.frame_size, self.geometry = size, geometry or self.geometry
 
     def check_prompt(self, prompt: Prompt | None) -> None:
-        """Raise :class:`InputError` if an id of ``prompt`` is active where it starts it, or was removed before."""
+        """Raise :class:`InputError` if an id of ``prompt`` was removed, or is active and not to be corrected."""
         if prompt is None:
             return
         if prompt.masks.shape[0] != self.batch_size:
             raise InputError(f"prompt masks must be (B={self.batch_size}, K, H, W), got {tuple(prompt.masks.shape)}")
         self.ids.add(prompt.ids)
-        for column, value in enumerate(prompt.ids):
-            if value in self.ids and (self.active[:, self.ids.channel(value)] & prompt.valid[:, column]).any():
-                raise InputError(f"object id {value} is already tracked: a new object needs a new id "
-                                 "(remove the old one first if it has to be replaced)")
+        tracked = [] if prompt.correct else sorted(value for _, value in self.tracked_keys(prompt))
+        if tracked:
+            raise InputError(f"object id {tracked[0]} is already tracked: a new object needs a new id "
+                             "(correct=True replaces the mask of the old one)")
+
+    def tracked_keys(self, prompt: Prompt) -> set[tuple[int, int]]:
+        """(video, id) of the objects of ``prompt`` that are active already."""
+        return {(b, value) for b in range(self.batch_size) for column, value in enumerate(prompt.ids)
+                if value in self.ids and self.active[b, self.ids.channel(value)] and prompt.valid[b, column]}
 
     def start_objects(self, prompt: Prompt) -> None:
         """Make the objects of ``prompt`` active, adding channels for new ids.

@@ -27,10 +27,10 @@ def autocast_type(amp: str | None, device: torch.device | str) -> torch.dtype | 
 
 
 def computes_bf16(kind: str) -> bool:
-    """Whether devices of this type (``cpu``, ``cuda``) have instructions for bf16, and torch uses them."""
+    """Whether devices of this type have instructions for bf16, and torch uses them; False where that is not known."""
     if kind == "cuda":
         return torch.cuda.is_bf16_supported(including_emulation=False)
-    return has_dense_kernels(torch.bfloat16)
+    return kind == "cpu" and has_dense_kernels(torch.bfloat16)
 
 
 @functools.cache

@@ -25,8 +25,23 @@ PREFIXES = ("module.", "_orig_mod.", "model.")
 CONVERT_HINT = "convert it with tools/convert_checkpoint.py"
 
 
-def load_checkpoint_file(path: str | os.PathLike, map_location: Any = "cpu") -> dict:
+class Stranger:
+    """Stands for an object of a file that is not read: nothing of it is executed, and it holds nothing."""
+
+    def __init__(self, *args, **kwargs):
+        pass
+
+    def __setstate__(self, state: Any) -> None:
+        pass
+
+
+def load_checkpoint_file(path: str | os.PathLike, map_location: Any = "cpu", *, strangers: bool = False) -> dict:
     """Read a checkpoint without executing anything that it contains.
+
+    Args:
+        path: of the file.
+        map_location: see :func:`torch.load`.
+        strangers: objects of other classes, such as the statistics of a training, are read as :class:`Stranger`.
 
     Raises:
         CheckpointError: the file is missing, is damaged, or holds objects other than tensors and plain values.
@@ -39,12 +54,23 @@ def load_checkpoint_file(path: str | os.PathLike, map_location: Any = "cpu") -> 
     try:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", message="Detected pickle protocol")  # any protocol is read as safely
-            checkpoint = torch.load(path, map_location=map_location, weights_only=True)
+            inert = _strangers(path) if strangers else []
+            with torch.serialization.safe_globals(inert):
+                checkpoint = torch.load(path, map_location=map_location, weights_only=True)
     except Exception as error:
         raise CheckpointError(_reading_failed(path, error)) from error
     if not isinstance(checkpoint, Mapping):
         raise CheckpointError(f"{path} holds a {type(checkpoint).__name__}, a dict of weights was expected")
     return dict(checkpoint)
+
+
+def _strangers(path: Path) -> list[tuple[type, str]]:
+    """What stands for the classes and functions of a file that are not known to be harmless."""
+    try:
+        names = torch.serialization.get_unsafe_globals_in_checkpoint(path)
+    except ValueError:  # a file of an old format, of which torch lists none
+        return []
+    return [(Stranger, name) for name in names]
 
 
 def _reading_failed(path: Path, error: Exception) -> str:
@@ -55,7 +81,8 @@ def _reading_failed(path: Path, error: Exception) -> str:
         return f"checkpoint {path} cannot be read: permission denied"
     if "eights_only" in text and any(word in text for word in forbidden):
         return (f"checkpoint {path} is refused: it contains Python objects that would run code when loaded; save it "
-                "again with plain tensors only (its state_dict)")
+                "again with plain tensors only, where you trust it: torch.save({'state_dict': torch.load(FILE, "
+                "weights_only=False)[KEY]}, OTHER)")
     if _is_bare_pickle(path):
         return (f"checkpoint {path} is refused: it is a plain Python pickle, which could run code when loaded; save "
                 "its weights again by torch.save")
@@ -147,6 +174,22 @@ def classes_of(checkpoint: Mapping[str, Any]) -> tuple[str, ...] | None:
     meta = checkpoint.get("meta")
     names = meta.get("classes") if isinstance(meta, Mapping) else None
     return tuple(map(str, names)) if isinstance(names, (list, tuple)) and names else None
+
+
+def with_new_parts(model: nn.Module, state: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], list[str]]:
+    """Weights of a model that lacks parts of ``model``, completed by these as they are.
+
+    Only parts say so themselves (``starts_anew = True``) that may be put into a trained model, such as the offset
+    networks of deformable attention: before they are trained, they leave it what it is.
+
+    Returns:
+        The weights, and the names of those that were added.
+    """
+    own = unwrapped(model)
+    new = [f"{name}.{key}" for name, part in own.named_modules() if getattr(part, "starts_anew", False)
+           for key in part.state_dict() if f"{name}.{key}" not in state]
+    found = own.state_dict()
+    return {**state, **{name: found[name] for name in new}}, new
 
 
 def _faults(missing: list[str], unexpected: list[str], shapes: list[str]) -> list[str]:

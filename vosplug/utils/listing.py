@@ -87,13 +87,13 @@ def has_pictures(folder: str | os.PathLike, without: str = "") -> bool:
     return any(path.name.lower() != without.lower() for path in _files(Path(folder), IMAGE_SUFFIXES, complete=False))
 
 
-def by_stem(folder: str | os.PathLike, suffixes: Sequence[str]) -> dict[str, Path]:
+def by_stem(folder: str | os.PathLike, suffixes: Sequence[str], what: str = "pictures") -> dict[str, Path]:
     """Files in a folder with one of the suffixes, in whatever case, by name without suffix, in their order.
 
     Raises:
         DataError: two have one name, but for suffix or case; or a name cannot name a file of the results.
     """
-    return _by_stem(Path(folder), _files(Path(folder), suffixes, complete=False), "pictures")
+    return _by_stem(Path(folder), _files(Path(folder), suffixes, complete=False), what)
 
 
 def folders_in(folder: str | os.PathLike) -> list[str]:

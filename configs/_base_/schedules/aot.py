@@ -32,7 +32,7 @@ train_dataloader = dict(
     batch_size=4, num_workers=4)
 val_dataset = test_dataset = dict(split="val", **davis)
 val_evaluator = test_evaluator = dict(type="DavisMetric")
-test_session = dict(max_long_side=1040)
+test_session = dict(max_long_side=1040, channels_last=True)
 stages = [
     dict(name="static",
          model=dict(labels_in_memory=1.0,

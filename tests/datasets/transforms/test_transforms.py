@@ -22,7 +22,7 @@ from vosplug.datasets.transforms import (
     ThinPlateSpline,
 )
 from vosplug.datasets.transforms.color_jitter import jitter
-from vosplug.datasets.transforms.thin_plate_spline import spline_grid
+from vosplug.datasets.transforms.thin_plate_spline import box_of, spline_grid
 from vosplug.registry import TRANSFORMS
 from vosplug.utils.errors import ConfigError
 
@@ -178,6 +178,27 @@ def test_spline_without_moves_is_the_identity():
     source = clip()
     result = run(ThinPlateSpline(scale=0, probability=1), clip())
     assert all(np.array_equal(a, b) for a, b in zip(result.labels, source.labels, strict=True))
+
+
+def test_splines_within_an_object_move_what_is_near_it():
+    labels = np.zeros((80, 120), np.uint8)
+    labels[30:50, 60:90] = 2
+    transform = ThinPlateSpline(scale=0.1, points=5, probability=1, inside_object=True, keep_first=True)
+    for seed in range(8):
+        result = run(transform, Clip([np.zeros((80, 120, 3), np.uint8)] * 3, [labels] * 3), seed)
+        assert np.array_equal(result.labels[0], labels)
+        moved = [(x != labels).sum() for x in result.labels[1:]]
+        # Moves of at most a tenth of 30 and 20 pixels: a rim of the object changes.
+        assert 0 < max(moved) < 600 and set(np.unique(result.labels)) == {0, 2}
+    nothing = Clip([np.zeros((8, 8, 3), np.uint8)] * 2, [np.zeros((8, 8), np.uint8)] * 2)
+    assert run(transform, nothing) is nothing
+
+
+def test_a_box_is_that_of_objects_without_void():
+    labels = np.zeros((10, 20), np.uint8)
+    assert box_of(labels) is None
+    labels[2:4, 5:10], labels[9] = 7, 255
+    assert np.allclose(box_of(labels), [[0.25, 0.2], [0.5, 0.4]])
 
 
 @pytest.mark.parametrize("make", [

@@ -81,6 +81,18 @@ def test_norm_statistics_stay_if_frozen(name, freeze):
     assert all(same) if freeze else not any(same)
 
 
+@pytest.mark.parametrize("name", BACKBONES)
+def test_norm_statistics_of_frozen_stages_stay(name):
+    cls, options, *_ = BACKBONES[name]
+    model = cls(**options, freeze_norm_stats=False, frozen_stages=1)
+    frozen = {id(b) for stage in model.stages[:2] for m in stage for b in m.buffers()}
+    before = {n: b.clone() for n, b in model.named_buffers()}
+    model.eval().train()
+    model(torch.randn(2, 3, 40, 40) + 1)
+    same = {n: torch.equal(b, before[n]) for n, b in model.named_buffers()}
+    assert same == {n: id(b) in frozen for n, b in model.named_buffers()} and True in same.values()
+
+
 class TestWeights:
     """Files of weights, as they differ."""
 

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 
 from vosplug.models.backbones import MobileNetV2
-from vosplug.models.backbones.mobilenet_v2 import scaled
+from vosplug.models.backbones.inverted_residuals import scaled
 from vosplug.parity.manifest import Manifest
 from vosplug.structures import Level
 from vosplug.utils.checkpoint import load_weights

@@ -50,6 +50,15 @@ def test_the_stride_of_a_bottleneck_is_in_its_3x3():
     assert (block.conv1.stride, block.conv2.stride, block.conv3.stride) == ((1, 1), (2, 2), (1, 1))
 
 
+def test_a_half_dilated_block_dilates_its_second_convolution():
+    options = dict(blocks=(1, 1, 1, 2), stem_channels=4, widths=(4, 4, 4, 4), output_stride=16)
+    half, basic = (ResNet(None, block=block, **options).layer4 for block in ("half_dilated", "basic"))
+    assert [[conv.dilation[0] for conv in (b.conv1, b.conv2)] for b in half] == [[1, 1], [1, 2]]
+    assert [[conv.dilation[0] for conv in (b.conv1, b.conv2)] for b in basic] == [[1, 1], [2, 2]]
+    x = torch.randn(1, 4, 6, 7)
+    assert half(x).shape == basic(x).shape and half.state_dict().keys() == basic.state_dict().keys()
+
+
 @pytest.mark.parametrize("block, factor", [("basic", 1), ("bottleneck", 4)])
 @pytest.mark.parametrize("pool", [True, False])
 def test_pyramid_has_the_published_strides_and_channels(block, factor, pool):

@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from vosplug.models.layers.aggregate import EPSILON, full_precision, soft_aggregate, write_prompt
+from vosplug.models.layers.aggregate import EPSILON, full_precision, hard_masks, soft_aggregate, winners, write_prompt
 from vosplug.structures import Prompt, VideoState
 
 
@@ -115,3 +115,24 @@ def test_full_precision():
     assert full_precision(torch.zeros(1, dtype=torch.bfloat16)).dtype == torch.float32
     assert full_precision(torch.zeros(1, dtype=torch.float16)).dtype == torch.float32
     assert full_precision(torch.zeros(1, dtype=torch.float64)).dtype == torch.float64
+
+
+@pytest.mark.parametrize("objects", [0, 1, 3, 254, 255])
+def test_winners_are_the_first_of_the_largest(objects):
+    """255 objects do not fit into a byte."""
+    torch.manual_seed(objects)
+    logits = torch.randint(-3, 4, (2, objects + 1, 5, 4)).float()
+    logits[1, 1:2] = -math.inf
+    labels = winners(logits)
+    assert labels.dtype == (torch.uint8 if objects < 255 else torch.int64)
+    assert torch.equal(labels.long(), logits.argmax(dim=1))
+    masks = hard_masks(logits)
+    assert masks.shape == (2, objects, 5, 4) and masks.dtype == torch.float32
+    assert torch.equal(masks.sum(dim=1), (labels > 0).float())
+    assert all(masks[b, labels[b, y, x].long() - 1, y, x] == 1
+               for b, y, x in (labels > 0).nonzero().tolist())
+
+
+def test_what_is_no_number_is_background():
+    logits = torch.tensor([[0.0, math.nan], [1.0, 2.0]]).view(1, 2, 1, 2)
+    assert winners(logits).flatten().tolist() == [1, 0]

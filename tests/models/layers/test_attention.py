@@ -6,7 +6,7 @@ import torch
 from vosplug.models.layers import attention
 from vosplug.models.layers.attention import SelfAttention, attend
 from vosplug.models.layers.propagation import ShortTermAttention
-from vosplug.models.layers.window_attention import by_column, by_offset, window_attention
+from vosplug.models.layers.window_attention import offsets_between, spans, window_attention
 from vosplug.utils.errors import ConfigError
 
 
@@ -20,13 +20,14 @@ def dense(query, keys, values):
 def test_frames_are_read_as_one_memory(lengths):
     torch.manual_seed(0)
     query = torch.randn(2, 3, 5, 4, dtype=torch.float64)
-    keys, values = ([torch.randn(2, 3, n, c, dtype=torch.float64) for n in lengths] for c in (4, 6))
-    assert torch.allclose(attend(query, keys, values), dense(query, keys, values), atol=1e-12)
+    keys, wide, narrow = ([torch.randn(2, 3, n, c, dtype=torch.float64) for n in lengths] for c in (4, 6, 4))
+    for values in (wide, narrow):  # torch's fused attention wants values of the width of keys
+        assert torch.allclose(attend(query, keys, values), dense(query, keys, values), atol=1e-12)
 
 
 def test_queries_come_in_chunks_outside_training(monkeypatch):
     torch.manual_seed(0)
-    query, key, value = (torch.randn(1, 2, n, 4, dtype=torch.float64) for n in (11, 9, 9))
+    query, key, value = (torch.randn(1, 2, n, c, dtype=torch.float64) for n, c in ((11, 4), (9, 4), (9, 6)))
     seen = []
     scores_of = attention.scores_of
     monkeypatch.setattr(attention, "scores_of", lambda q, k: seen.append(q.shape[2]) or scores_of(q, k))
@@ -79,7 +80,7 @@ def dense_window(query, key, value, bias, offset_values, radius):
     return out
 
 
-SIZES = [(5, 7), (3, 2), (1, 1), (1, 9), (8, 1), (6, 6)]
+SIZES = [(5, 7), (3, 2), (1, 1), (1, 9), (8, 1), (6, 6), (9, 20)]  # of one tile and of several
 
 
 def window_case(size, radius, dtype=torch.float64, heads=2):
@@ -104,19 +105,19 @@ def test_a_window_has_gradients():
     assert torch.autograd.gradcheck(window_attention, case)
 
 
-def test_offsets_and_columns_are_inverse():
-    bias = torch.randn(2, 5, 3, 7, dtype=torch.float64)
-    columns = by_column(bias, 5)
-    assert columns.shape == (2, 5, 3, 5)
-    for x in range(5):
-        for place in range(5):
-            inside = abs(place - x) <= 3
-            expected = bias[:, x, :, place - x + 3] if inside else torch.finfo(bias.dtype).min
-            assert (columns[:, x, :, place] == expected).all()
-    back = by_offset(columns, 3)
-    on_map = [(x, d) for x in range(5) for d in range(7) if 0 <= x + d - 3 < 5]
-    assert all(torch.equal(back[:, x, :, d], bias[:, x, :, d]) for x, d in on_map)
-    assert back.count_nonzero() == 2 * 3 * len(on_map)
+def test_every_key_is_at_a_place_of_the_window_or_outside():
+    places = offsets_between(((2, 4), (0, 2)), ((1, 5), (0, 4)), 1, torch.device("cpu"))
+    assert places.shape == (4, 16) and places.dtype == torch.int64
+    for number, (y, x) in enumerate((y, x) for y in (2, 3) for x in (0, 1)):
+        for other, (ky, kx) in enumerate((ky, kx) for ky in range(1, 5) for kx in range(4)):
+            inside = abs(ky - y) <= 1 and abs(kx - x) <= 1
+            assert places[number, other] == ((ky - y + 1) * 3 + kx - x + 1 if inside else 9)
+
+
+@pytest.mark.parametrize("length, most, expected", [
+    (1, 8, [(0, 1)]), (8, 8, [(0, 8)]), (9, 8, [(0, 4), (4, 9)]), (31, 8, [(0, 7), (7, 15), (15, 23), (23, 31)])])
+def test_spans_cover_a_length_once(length, most, expected):
+    assert spans(length, most) == expected
 
 
 def test_half_precision_and_odd_windows():

@@ -5,6 +5,7 @@ import math
 import pytest
 import torch
 import torch.nn.functional as F
+from torch import nn
 
 from vosplug.models.layers import DropPath, IdentityBank, SinePositions
 from vosplug.models.layers.propagation import ConvFeedForward, GatedOutput, ShortTermAttention, to_map, to_tokens
@@ -50,6 +51,20 @@ def test_identity_bank_by_hand(stride):
     window = labels[1, stride - half : stride + half + 1, 2 * stride - half : 2 * stride + half + 1]
     expected = bias + sum(weight[:, window[y, x], y, x] for y in range(stride + 1) for x in range(stride + 1))
     assert torch.allclose(out[1, :, 1, 2], expected, atol=1e-12)
+
+
+@pytest.mark.parametrize("dtype, close", [(torch.float64, 1e-12), (torch.bfloat16, 0.05)])
+@pytest.mark.parametrize("norm", [False, True])
+def test_labels_give_what_their_planes_give(norm, dtype, close):
+    """As sums of weights; others than identities, and what lies beyond the map, count as none."""
+    torch.manual_seed(0)
+    bank = IdentityBank(5, 8, 4, norm=norm)
+    nn.init.normal_(bank.conv.weight)
+    bank = bank.to(dtype)
+    labels = torch.randint(0, 6, (2, 9, 17), dtype=torch.uint8)
+    out = bank(labels)
+    assert out.shape == (2, 8, 3, 5) and out.dtype == dtype
+    assert torch.allclose(out, bank(bank.one_hot(labels)), atol=close, rtol=close)
 
 
 def test_identity_bank_normalises_and_starts_orthogonal():

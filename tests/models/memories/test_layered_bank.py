@@ -144,6 +144,27 @@ def test_the_budget_is_kept_and_the_default_holds_39_frames_of_480p():
     assert LayeredBank(max_tokens=None).max_tokens is None
 
 
+def test_what_only_recent_frames_are_asked_for_goes_with_the_next_frame():
+    memory, rows = LayeredBank(gap=1).new(), rows_of([True, True])
+    for t in range(3):
+        layers = [(x, *pair) for x, pair in zip(torch.full((12, 2, 6, 3), float(t)), tokens_of(t, rows), strict=False)]
+        memory.write(t, rows, layers, grid=GRID, prompted=t == 0, names=("x", "k", "v"), recent_only=("k", "v"))
+    (_, long_term, short_term), = memory.read(rows)
+    assert [len(frame) for layer in long_term for frame in layer] == [1, 1, 3] * LAYERS
+    assert [[int(frame[0][0, 0, 0]) for frame in layer] for layer in long_term] == [[0, 1, 2]] * LAYERS
+    assert [[x.shape[-1] for x in layer] for layer in short_term] == [[3, 4, 8]] * LAYERS
+    assert list(memory.kept[0].object_tensors) == ["x0", "x1"] and memory.kept[0].tokens == 6
+
+
+def test_rows_that_a_gate_left_out_keep_what_only_recent_frames_are_asked_for():
+    memory, rows = LayeredBank(gap=1).new(), rows_of([True, True])
+    for t, own in ((0, rows), (1, rows.select([True, False]))):
+        memory.write(t, own, tokens_of(t, own), grid=GRID, prompted=t == 0, recent_only=("v",))
+    assert "v0" in memory.kept[0]
+    memory.write(2, rows, tokens_of(2, rows), grid=GRID, prompted=False, recent_only=("v",))
+    assert "v0" not in memory.kept[0] and "k0" in memory.kept[0]
+
+
 def test_a_frame_of_deaot_l_is_22_mib_at_480p():
     cells = 31 * 54
     memory, rows = LayeredBank().new(), rows_of([True])

@@ -5,6 +5,7 @@ import torch
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils.flop_counter import FlopCounterMode
 
+from vosplug.evaluation.stage_counter import without_fast_attention
 from vosplug.registry import MATCHING_HEADS, SEGMENTORS
 from vosplug.structures import Rows
 from vosplug.utils.configs import load_config
@@ -28,7 +29,7 @@ def model_of(name):
 
 def macs(call):
     """Multiply-accumulates of a call, in G."""
-    with FlopCounterMode(display=False) as counter, torch.no_grad():
+    with FlopCounterMode(display=False) as counter, torch.no_grad(), without_fast_attention():
         call()
     return counter.get_total_flops() / 2e9
 
@@ -61,13 +62,13 @@ def test_work_that_does_not_depend_on_memory(name):
 
 @pytest.mark.parametrize("name", PROPAGATION)
 def test_work_of_propagation(name):
-    """The window counts 15 rows of the map, not 15 x 15 cells: some tenth more than the formula, never a fifth."""
+    """The window counts what tiles of queries see, not 15 x 15 cells: some percent more than the formula."""
     with FakeTensorMode():  # nothing is computed
         head = MATCHING_HEADS.build(load_config(f"{name}.py").model.matching_head, key_channels=256).eval()
         x = torch.empty(1, 256, *GRID)
         tokens = head.reference(x, x)[1]
         counts = [macs(lambda frames=frames: head.complete(head(x, [[pair] * frames for pair in tokens], tokens)[1], x))
                   for frames in (1, 2)]
-    assert PROPAGATION[name] < counts[0] < 1.1 * PROPAGATION[name]
+    assert PROPAGATION[name] < counts[0] < 1.06 * PROPAGATION[name]
     per_layer = 3.228 if name.startswith("de") else 1.43
     assert (counts[1] - counts[0]) / len(head.blocks) == pytest.approx(per_layer, rel=0.005)

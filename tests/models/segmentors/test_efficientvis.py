@@ -45,6 +45,17 @@ def test_every_variant_trains_all_its_weights(variant):
     assert not still
 
 
+def test_proposals_pass_on_without_a_gradient_and_queries_with_one():
+    model = tiny_model().train()
+    clip = clips(model, 1)[0]
+    outputs = model.interact(model.encode(clip), model.initial_queries(1), torch.tensor([[48, 64]]), clip.shape[1])
+    first, second = outputs[:2]
+    by_boxes, by_queries = torch.autograd.grad(second.boxes.sum() + second.logits.sum(), (first.boxes, first.queries),
+                                               allow_unused=True)
+    assert by_boxes is None
+    assert by_queries.abs().sum() > 0
+
+
 def test_the_loss_falls_and_tracks_fit():
     model = tiny_model(correspondence=True).train()
     data = batch(model, videos=1)

@@ -93,6 +93,17 @@ def test_masks_by_identity():
     assert planes[1].argmax(dim=0).tolist() == [[0, 0], [0, 1]]
     assert torch.equal(planes.sum(dim=1), torch.ones(2, 2, 2))
     assert torch.equal(groups.planes(masks[:, 1:], groups.rows.select([False, True]), 2), planes[1:])
+    labels = groups.labels(masks[:, 1:], groups.rows)
+    assert labels.dtype == torch.uint8 and labels.tolist() == [[[0, 2], [0, 0]], [[0, 0], [0, 1]]]
+    assert groups.labels(masks[:, 1:], groups.rows.select([False, True])).tolist() == labels[1:].tolist()
+
+
+@pytest.mark.parametrize("masks", [[[[0.5]], [[0.0]]], [[[1.0]], [[1.0]]], [[[0.5]], [[0.5]]]])
+def test_masks_that_are_not_hard_or_overlap_have_no_labels(masks):
+    state, slots = VideoState(), IdentitySlots(3)
+    start(state, (1, 2))
+    groups = slots.of(state)
+    assert groups.labels(torch.tensor([masks]), groups.rows) is None
 
 
 def test_training_shuffles_identities():

@@ -11,7 +11,7 @@ from vosplug.utils.configs import load_config
 from .plain_sst import PlainSST
 
 ROWS = sorted(path.stem for path in (CONFIGS / "sst").glob("*.py")
-              if not path.stem.startswith(("small_", "table1_", "os16", "davis", "youtube")))
+              if not path.stem.startswith(("small_", "table1_", "os16", "stcn_", "cfbi_", "davis", "youtube")))
 GROUPS = {"type": "GN", "channels_per_group": 4}
 NARROW = {
     "model.encoder.backbone": {"depth": None, "block": "basic", "blocks": (1, 1, 1), "stem_channels": 8,

@@ -38,6 +38,11 @@ PARAMS = {
     "spvos/static_qdm_r50": 208.15,
     "spvos/residual_q_r50": 207.90, "spvos/residual_d_r50": 207.88, "spvos/residual_qd_r50": 208.00,
     "spvos/residual_qdm_r50": 208.15,
+    "spvos/triple_fully_qd_r50": 209.06, "spvos/triple_semi_mixed_qdm_r50": 209.97,
+    "spvos/triple_semi_mixed_qd_r50": 209.06, "spvos/triple_qd_ytvos_r50": 209.06, "spvos/dense_r50": 207.78,
+    "spvos/static_fully_qd_r50": 208.00, "spvos/static_semi_mixed_qdm_r50": 208.15,
+    "spvos/static_semi_mixed_qd_r50": 208.00, "spvos/residual_fully_qd_r50": 208.00,
+    "spvos/residual_semi_mixed_qdm_r50": 208.15, "spvos/residual_semi_mixed_qd_r50": 208.00,
     "spvos/triple_q_dagger_r50": 208.92, "spvos/triple_d_dagger_r50": 208.89, "spvos/triple_qd_dagger_r50": 210.03,
 }
 

@@ -215,6 +215,18 @@ def test_draws_of_training_follow_the_seed_of_torch(model):
     assert len(set(values.values())) > 1
 
 
+@pytest.mark.parametrize("probability, deep", [(0.0, 2), (1.0, 3)])
+def test_in_training_memorised_frames_update_deeply_by_chance(model, probability, deep):
+    """Frames 0 to 2 of four are memorised; those with given masks, 0 and 1, always update deeply."""
+    model.train()
+    model.deep_update_probability, calls = probability, []
+    model.deep_update.register_forward_hook(lambda *_: calls.append("d"))
+    model.normal_update.register_forward_hook(lambda *_: calls.append("n"))
+    with torch.no_grad():
+        model.loss(**training_batch(model, clips=1, length=4))
+    assert calls.count("d") == deep and calls.count("n") >= 2
+
+
 def test_interval_of_deep_updates_is_checked():
     with pytest.raises(ConfigError, match="deep_update_every must be -1"):
         build_tiny(CASE[0], {**TINY_R50, "model.deep_update_every": 0})

@@ -19,8 +19,6 @@ from vosplug.models.tracklets import (
 from vosplug.models.tracklets.boxes import apply_deltas, iou_and_giou, paste_masks
 from vosplug.utils.errors import ConfigError
 
-from .helpers import need_compiled_mmcv
-
 B, T, N, C = 2, 4, 3, 8
 
 
@@ -108,7 +106,6 @@ def test_one_query_is_repeated_and_time_shared_queries_are_averaged():
 
 
 def test_crops_of_a_pyramid_come_from_the_level_that_fits_and_chunks_change_nothing():
-    need_compiled_mmcv()
     strides, size = (4, 8, 16, 32), 256
     features = [torch.full((2, 3, size // s, size // s), float(s)) for s in strides]
     boxes = torch.tensor([[[0, 0, 40, 40], [0, 0, 130, 120.0], [0, 0, 240, 250], [0, 0, 800, 900]]]).repeat(2, 1, 1)
@@ -122,14 +119,12 @@ def test_crops_of_a_pyramid_come_from_the_level_that_fits_and_chunks_change_noth
 
 
 def test_crops_of_a_ramp_are_the_positions_of_their_cells():
-    need_compiled_mmcv()
     ramp = (torch.arange(16.0) + 0.5).expand(1, 1, 16, 16)  # the value is the horizontal position, in cells
     crops = PyramidRoIAlign((4,), size=2)([ramp], torch.tensor([[[8.0, 8.0, 40.0, 24.0]]]))
     assert torch.allclose(crops[0, 0, 0, 0], torch.tensor([4.0, 8.0]))
 
 
 def test_a_box_of_negative_size_is_cropped_as_an_empty_one():
-    need_compiled_mmcv()
     roi, x = PyramidRoIAlign((4,), size=2), torch.randn(1, 1, 16, 16)
     turned, empty = roi([x], torch.tensor([[[20.0, 8.0, 12.0, 6.0], [20.0, 8.0, 20.0, 8.0]]]))[0]
     assert torch.equal(turned, empty) and torch.isfinite(turned).all()

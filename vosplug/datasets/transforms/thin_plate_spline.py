@@ -5,6 +5,7 @@ import numpy as np
 
 from ...registry import TRANSFORMS
 from ...utils.errors import ConfigError
+from ...utils.masks import VOID
 from .clip import Clip
 
 
@@ -17,22 +18,45 @@ class ThinPlateSpline:
         points: number of control points; STCN: 12.
         probability: how often a frame is deformed; STCN: 0.33.
         step: the spline is evaluated on every ``step``-th pixel and interpolated linearly between.
+        inside_object: points lie in the box around what a frame shows, and ``scale`` is the largest move, as a share
+            of the sides of that box (TTVOS: 0.1 and five points). A frame that shows nothing stays.
+        keep_first: the first frame stays as it is.
     """
 
-    def __init__(self, scale: float = 0.02, points: int = 12, probability: float = 0.33, step: int = 8):
+    def __init__(self, scale: float = 0.02, points: int = 12, probability: float = 0.33, step: int = 8,
+                 inside_object: bool = False, keep_first: bool = False):
         if scale < 0 or points < 3 or not 0 <= probability <= 1 or step < 1:
             raise ConfigError("ThinPlateSpline needs scale >= 0, points >= 3, a probability in [0, 1] and step >= 1, "
                               f"got {scale}, {points}, {probability}, {step}")
         self.scale, self.points, self.probability, self.step = scale, points, probability, step
+        self.inside_object, self.keep_first = inside_object, keep_first
 
     def __call__(self, clip: Clip, rng: np.random.Generator) -> Clip:
-        grids = [self._grid(clip.size, rng) if rng.random() < self.probability else None for _ in range(len(clip))]
+        grids = [self._grid(clip, t, rng) if rng.random() < self.probability and not (self.keep_first and t == 0)
+                 else None for t in range(len(clip))]
         return clip if all(grid is None for grid in grids) else clip.remap(grids)
 
-    def _grid(self, size: tuple[int, int], rng: np.random.Generator) -> np.ndarray:
-        sources = rng.uniform(size=(self.points, 2))
-        targets = sources + rng.normal(scale=self.scale, size=sources.shape)
-        return spline_grid(targets, sources - targets, size, self.step)
+    def _grid(self, clip: Clip, t: int, rng: np.random.Generator) -> np.ndarray | None:
+        if not self.inside_object:
+            sources = rng.uniform(size=(self.points, 2))
+            targets = sources + rng.normal(scale=self.scale, size=sources.shape)
+        else:
+            box = box_of(clip.labels[t])
+            if box is None:
+                return None
+            sources = rng.uniform(*box, size=(self.points, 2))
+            moves = rng.uniform(-self.scale, self.scale, size=sources.shape) * (box[1] - box[0])
+            targets = np.clip(sources + moves, 0, 1)
+        return spline_grid(targets, sources - targets, clip.size, self.step)
+
+
+def box_of(labels: np.ndarray) -> np.ndarray | None:
+    """[[left, top], [right, bottom]] of all objects of (H, W), as shares of the canvas; None if there is none."""
+    rows, columns = np.nonzero((labels > 0) & (labels < VOID))
+    if not len(rows):
+        return None
+    corners = [[columns.min(), rows.min()], [columns.max() + 1, rows.max() + 1]]
+    return np.array(corners) / np.array(labels.shape[::-1])
 
 
 def spline_grid(points: np.ndarray, moves: np.ndarray, size: tuple[int, int], step: int = 1) -> np.ndarray:

@@ -1,7 +1,5 @@
 """One line about training every so often."""
 
-import resource
-import sys
 import time
 from datetime import timedelta
 
@@ -11,6 +9,7 @@ from mmengine.hooks import Hook
 
 from ...registry import HOOKS
 from ...utils.errors import ConfigError
+from ...utils.process_memory import high_water_mib, resident_mib
 
 
 @HOOKS.register_module()
@@ -104,8 +103,13 @@ def line(name: str, done: int, total: int, left: float, numbers: dict[str, float
 
 
 def memory_mib(device: torch.device) -> float:
-    """Largest memory so far in MiB: of the GPU, or the resident memory of this process on the CPU."""
+    """Largest memory so far in MiB: of the GPU, or the resident memory of this process.
+
+    Where the system keeps no high-water mark (macOS), it is the resident memory of this moment.
+    """
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device) / 2**20
-    unit = 2**20 if sys.platform == "darwin" else 2**10  # macOS counts bytes, Linux KiB
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit
+    try:
+        return high_water_mib()
+    except ValueError:
+        return resident_mib()

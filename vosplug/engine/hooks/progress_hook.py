@@ -2,6 +2,7 @@
 
 from mmengine.hooks import Hook
 
+from ...models.segmentors.task_model import task_parts
 from ...registry import HOOKS
 from ...utils.checkpoint import unwrapped
 
@@ -11,13 +12,16 @@ class ProgressHook(Hook):
     """Call ``set_progress(iteration, max_iters)`` on every module that has it, before each iteration.
 
     Losses with a warm-up, gates with a temperature and the like keep no counter of their own, so that they are right
-    after a resume as well.
+    after a resume as well. The task and its losses are told too.
     """
 
     priority = "HIGH"
 
     def before_train(self, runner) -> None:
-        self.modules = [m for m in unwrapped(runner.model).modules() if callable(getattr(m, "set_progress", None))]
+        model = unwrapped(runner.model)
+        task = getattr(model, "task", None)
+        parts = [*model.modules(), task, *task_parts(task).modules()]
+        self.modules = [part for part in parts if callable(getattr(part, "set_progress", None))]
 
     def before_train_iter(self, runner, batch_idx: int, data_batch=None) -> None:
         for module in self.modules:

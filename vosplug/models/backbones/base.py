@@ -11,6 +11,7 @@ from ...structures import Level
 from ...utils.checkpoint import load_checkpoint_file, load_weights, model_state
 from ...utils.errors import ConfigError, InputError
 from ..layers.build import FrozenBN
+from .pretrained import Published, find_weights, weights_are_needed
 
 LOGGER = logging.getLogger("vosplug")
 
@@ -22,7 +23,8 @@ class Backbone(nn.Module):
     :meth:`finish` at the end of its constructor.
 
     Args:
-        freeze_norm_stats: batch norms use their running statistics in training too, as STCN and XMem train.
+        freeze_norm_stats: batch norms use their running statistics in training too, as STCN and XMem train. Those of
+            frozen stages always do.
 
     Attributes:
         steps: names of the steps, in order.
@@ -30,14 +32,16 @@ class Backbone(nn.Module):
         stages: what ``frozen_stages`` counts: modules of the stem, of the first stage, ...
         stem: name of the first convolution.
         unused: beginnings of names in files of weights -> why the network does not need them.
+        is_random: no weights have been loaded, neither its own nor those of a model that it is part of.
     """
 
     stem = "conv1"
     unused: Mapping[str, str] = {}
+    is_random = True
 
     def __init__(self, freeze_norm_stats: bool = True):
         super().__init__()
-        self.freeze_norm_stats = freeze_norm_stats
+        self.freeze_norm_stats, self.frozen_stages = freeze_norm_stats, 0
         self.steps: tuple[str, ...] = ()
         self.levels: dict[str, Level] = {}
 
@@ -45,6 +49,11 @@ class Backbone(nn.Module):
     @abstractmethod
     def stages(self) -> list[list[nn.Module]]:
         """The modules of the stem, of the first stage, of the second, ..."""
+
+    @property
+    def published(self) -> Published | None:
+        """ImageNet weights that others have published for a network of these sizes; None if there are none."""
+        return None
 
     @abstractmethod
     def advance(self, step: str, x: Tensor) -> Tensor:
@@ -88,19 +97,25 @@ class Backbone(nn.Module):
         """Initialise or load the weights, and freeze what is not trained.
 
         Args:
-            weights: path of a state dict to start from, see :meth:`load_pretrained`.
+            weights: state dict to start from: the path of a file or folder, or ``imagenet``, see
+                :func:`~.pretrained.find_weights`. It is not looked for within :func:`~.pretrained.weights_follow`.
             frozen_stages: the stem (1 and more) and the stages up to this number, itself included, are not trained.
         """
         last = len(self.stages) - 1
         if not 0 <= frozen_stages <= last:
             raise ConfigError(f"{type(self).__name__}.frozen_stages must lie in 0..{last}, got {frozen_stages}")
         self.reset_parameters()
-        if weights:
-            self.load_pretrained(weights)
-        for stage in self.stages[: frozen_stages + 1] if frozen_stages else ():
-            for module in stage:
-                module.requires_grad_(False)
+        if weights and weights_are_needed():
+            self.load_pretrained(str(find_weights(weights, self.published, type(self).__name__)))
+        self.frozen_stages = frozen_stages
+        for module in self.frozen():
+            module.requires_grad_(False)
         self.train()  # a new module is in training mode without having been told so
+
+    def frozen(self) -> list[nn.Module]:
+        """The modules of the stages that are not trained."""
+        stages = self.stages[: self.frozen_stages + 1] if self.frozen_stages else ()
+        return [module for stage in stages for module in stage]
 
     def reset_parameters(self) -> None:
         """He initialisation of all convolutions."""
@@ -111,16 +126,27 @@ class Backbone(nn.Module):
                     nn.init.zeros_(module.bias)
 
     def load_pretrained(self, path: str) -> None:
+        """Load the weights of a file, see :meth:`load_state`.
+
+        Raises:
+            CheckpointError: the file cannot be read or belongs to another network.
+        """
+        self.load_state(self.own_names(model_state(load_checkpoint_file(path))), path)
+
+    def load_state(self, given: Mapping[str, Tensor], path: str) -> None:
         """Load weights strictly, after what two kinds of files may differ in has been settled.
 
         What ``unused`` names is left out. A stem with more input channels keeps its own weights for those. Biases of
         convolutions that the file lacks become zero; counters of batch norms that the file lacks keep their start
         value, and those that frozen norms lack are left out.
 
+        Args:
+            given: by name.
+            path: of the file that they are from.
+
         Raises:
-            CheckpointError: the file cannot be read or belongs to another network.
+            CheckpointError: they belong to another network.
         """
-        given = model_state(load_checkpoint_file(path))
         left_out = {name for name in given if name.startswith(tuple(self.unused))}
         state = {name: value for name, value in given.items() if name not in left_out}
         self._widen_stem(state)
@@ -130,13 +156,20 @@ class Backbone(nn.Module):
                 state.setdefault(f"{name}.bias", torch.zeros_like(module.bias))
             if getattr(module, "num_batches_tracked", None) is not None:
                 state.setdefault(counter, module.num_batches_tracked)
-            if isinstance(module, FrozenBN):
-                state.pop(counter, None)
+        drop_counters(self, state)
         load_weights(self, state)
         reasons = [f"{prefix}* ({why})" for prefix, why in self.unused.items()
                    if any(name.startswith(prefix) for name in left_out)]
         LOGGER.info("%s: %d of the %d tensors of %s loaded%s", path, sum(name in given for name in state), len(state),
                     type(self).__name__, f"; left out: {', '.join(reasons)}" if reasons else "")
+
+    def _load_from_state_dict(self, *args, **kwargs) -> None:
+        self.is_random = False
+        super()._load_from_state_dict(*args, **kwargs)
+
+    def own_names(self, given: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+        """The tensors of a published file by the names of this network: those of the file, unless told otherwise."""
+        return given
 
     def _widen_stem(self, state: dict[str, Tensor]) -> None:
         """Complete the weights of a stem that has fewer input channels than ours."""
@@ -149,8 +182,24 @@ class Backbone(nn.Module):
 
     def train(self, mode: bool = True) -> "Backbone":
         super().train(mode)
-        if mode and self.freeze_norm_stats:
-            for module in self.modules():
+        for part in ([self] if self.freeze_norm_stats else self.frozen()) if mode else ():
+            for module in part.modules():
                 if isinstance(module, nn.modules.batchnorm._BatchNorm):
                     module.eval()
         return self
+
+
+def level_of_stride(levels: Mapping[str, Level], stride: int, method: str) -> str:
+    """Name of the last level of a stride; :class:`ConfigError` that ``method`` lacks it if there is none."""
+    names = [name for name, level in levels.items() if level.stride == stride]
+    if not names:
+        raise ConfigError(f"{method} needs a level of stride {stride}, but the backbone has "
+                          f"{', '.join(f'{name} ({level.stride})' for name, level in levels.items())}")
+    return names[-1]
+
+
+def drop_counters(network: nn.Module, state: dict[str, Tensor]) -> None:
+    """Leave out the counters of batch norms that are frozen in ``network`` and have none."""
+    for name, module in network.named_modules():
+        if isinstance(module, FrozenBN):
+            state.pop(f"{name}.num_batches_tracked", None)

@@ -1,5 +1,7 @@
 """MobileNet-V2 (Sandler et al., CVPR 2018): inverted residuals with linear bottlenecks."""
 
+from dataclasses import replace
+
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -8,10 +10,14 @@ from ...structures import Level
 from ...utils.errors import ConfigError
 from ..layers.build import build_norm, conv_norm_relu
 from .base import Backbone
+from .inverted_residuals import Group, Place, block_places, scaled
+from .pretrained import TORCHVISION, Published
 
 # Table 2 of the paper: expansion, channels, blocks, stride of each group of blocks.
-GROUPS = ((1, 16, 1, 1), (6, 24, 2, 2), (6, 32, 3, 2), (6, 64, 4, 2), (6, 96, 3, 1), (6, 160, 3, 2), (6, 320, 1, 1))
+GROUPS = tuple(Group(*numbers) for numbers in (
+    (1, 16, 1, 1), (6, 24, 2, 2), (6, 32, 3, 2), (6, 64, 4, 2), (6, 96, 3, 1), (6, 160, 3, 2), (6, 320, 1, 1)))
 STEM_CHANNELS, LAST_CHANNELS = 32, 1280
+PUBLISHED = Published(file="mobilenet_v2-b0353104.pth", stem="mobilenet_v2", address=TORCHVISION)
 # Step -> where it begins among ``features``: each ends where the resolution falls next.
 BEGINS = {"c1": 0, "c2": 2, "c3": 4, "c4": 7, "c5": 14}
 
@@ -33,20 +39,19 @@ class InvertedResidual(nn.Module):
     """1x1 that widens, depthwise 3x3 (which carries stride and dilation), linear 1x1; a shortcut where shapes allow.
 
     Args:
-        in_channels, out_channels: of the block.
-        stride, dilation: of the depthwise convolution.
-        expansion: how much wider it is than the input; 1 leaves the first convolution out.
+        place: its shape; an expansion of 1 leaves the first convolution out.
         norm: config of the norms.
     """
 
-    def __init__(self, in_channels: int, out_channels: int, stride: int, dilation: int, expansion: int, norm: dict):
+    def __init__(self, place: Place, norm: dict):
         super().__init__()
-        width = in_channels * expansion
-        self.residual = stride == 1 and in_channels == out_channels
+        width = place.in_channels * place.expansion
+        self.residual = place.stride == 1 and place.in_channels == place.out_channels
         self.conv = nn.Sequential(
-            *([ConvNormReLU6(in_channels, width, 1, norm)] if expansion != 1 else []),
-            ConvNormReLU6(width, width, 3, norm, stride=stride, padding=dilation, dilation=dilation, groups=width),
-            nn.Conv2d(width, out_channels, 1, bias=False), build_norm(norm, out_channels))
+            *([ConvNormReLU6(place.in_channels, width, 1, norm)] if place.expansion != 1 else []),
+            ConvNormReLU6(width, width, 3, norm, stride=place.stride, padding=place.dilation, dilation=place.dilation,
+                          groups=width),
+            nn.Conv2d(width, place.out_channels, 1, bias=False), build_norm(norm, place.out_channels))
 
     def forward(self, x: Tensor) -> Tensor:
         *layers, linear, norm = self.conv
@@ -77,6 +82,7 @@ class MobileNetV2(Backbone):
     """
 
     stem = "features.0.0"
+
     def __init__(self, in_channels: int = 3, width: float = 1.0, norm: dict | None = None, output_stride: int = 32,
                  last: str = "c5", freeze_norm_stats: bool = True, frozen_stages: int = 0, weights: str | None = None):
         super().__init__(freeze_norm_stats)
@@ -87,22 +93,17 @@ class MobileNetV2(Backbone):
         if not width > 0:
             raise ConfigError(f"MobileNetV2.width must be positive, got {width}")
         norm = norm or dict(type="BN")
-        channels, level_stride, dilation = scaled(STEM_CHANNELS, width), 2, 1
+        self.width = width
+        channels = scaled(STEM_CHANNELS, width)
         features: list[nn.Module] = [ConvNormReLU6(in_channels, channels, 3, norm, stride=2, padding=1)]
-        of_blocks = [Level(channels, level_stride)]
-        for expansion, out_channels, blocks, stride in GROUPS:
-            before = dilation
-            if level_stride * stride > output_stride:
-                dilation, stride = dilation * stride, 1
-            level_stride *= stride
-            for index in range(blocks):
-                features.append(InvertedResidual(channels, scaled(out_channels, width), stride if index == 0 else 1,
-                                                 before if index == 0 else dilation, expansion, norm))
-                channels = scaled(out_channels, width)
-                of_blocks.append(Level(channels, level_stride))
+        of_blocks = [Level(channels, 2)]
+        groups = [replace(group, channels=scaled(group.channels, width)) for group in GROUPS]
+        for place in block_places(groups, channels, output_stride):
+            features.append(InvertedResidual(place, norm))
+            of_blocks.append(Level(place.out_channels, place.level_stride))
         widest = scaled(LAST_CHANNELS, max(1.0, width))
-        features.append(ConvNormReLU6(channels, widest, 1, norm))
-        of_blocks.append(Level(widest, level_stride))
+        features.append(ConvNormReLU6(place.out_channels, widest, 1, norm))
+        of_blocks.append(Level(widest, place.level_stride))
         ends = [*list(BEGINS.values())[1:], len(features)]
         self.steps = tuple(BEGINS)[: list(BEGINS).index(last) + 1]
         self.features = nn.Sequential(*features[: ends[len(self.steps) - 1]])
@@ -118,14 +119,12 @@ class MobileNetV2(Backbone):
     def stages(self) -> list[list[nn.Module]]:
         return [[self.features[index] for index in span] for span in self.spans.values()]
 
+    @property
+    def published(self) -> Published | None:
+        """torchvision's."""
+        return PUBLISHED if self.width == 1 else None
+
     def advance(self, step: str, x: Tensor) -> Tensor:
         for index in self.spans[step]:
             x = self.features[index](x)
         return x
-
-
-def scaled(channels: int, width: float, divisor: int = 8) -> int:
-    """``channels * width`` rounded to a multiple of ``divisor``, not down by more than a tenth."""
-    wanted = channels * width
-    rounded = max(divisor, int(wanted + divisor / 2) // divisor * divisor)
-    return rounded + divisor if rounded < 0.9 * wanted else rounded

@@ -8,9 +8,12 @@ from ...structures import Level
 from ...utils.errors import ConfigError
 from ..layers.build import build_norm, conv_norm_relu
 from .base import Backbone
+from .pretrained import TORCHVISION, Published
 
 DEPTHS = {18: ("basic", (2, 2, 2, 2)), 34: ("basic", (3, 4, 6, 3)), 50: ("bottleneck", (3, 4, 6, 3)),
           101: ("bottleneck", (3, 4, 23, 3))}
+PUBLISHED = {depth: Published(file=f"resnet{depth}-{digest}.pth", stem=f"resnet{depth}", address=TORCHVISION)
+             for depth, digest in ((18, "f37072fd"), (34, "b627a593"), (50, "0676ba61"), (101, "63fe2227"))}
 WIDTHS = (64, 128, 256)  # the fourth stage is added by a fourth width: widths=(64, 128, 256, 512)
 
 
@@ -54,7 +57,15 @@ class Bottleneck(nn.Module):
         return conv_norm_relu(self.conv3, self.bn3, out, shortcut=carried(x, self.downsample))
 
 
-BLOCKS = {"basic": BasicBlock, "bottleneck": Bottleneck}
+class HalfDilatedBlock(BasicBlock):
+    """A basic block of which the second convolution alone is dilated (TTVOS)."""
+
+    def __init__(self, in_channels: int, width: int, stride: int, dilation: int, norm: dict, bias: bool):
+        super().__init__(in_channels, width, stride, dilation, norm, bias)
+        self.conv1.padding = self.conv1.dilation = (1, 1)
+
+
+BLOCKS = {"basic": BasicBlock, "bottleneck": Bottleneck, "half_dilated": HalfDilatedBlock}
 
 
 def shortcut(in_channels: int, out_channels: int, stride: int, norm: dict, bias: bool) -> nn.Sequential | None:
@@ -91,7 +102,8 @@ class ResNet(Backbone):
         stem_pool: a 3x3 max-pooling of stride 2 follows the stem; without it the first stage has stride 2.
         stem_levels: the first convolution (``c1``, stride 2) and what is pooled (``stem``, stride 4) are levels too.
         widths: of the three or four stages (times 4 at the output of bottlenecks).
-        block: ``basic`` or ``bottleneck``; by ``depth`` if None.
+        block: ``basic``, ``bottleneck`` or ``half_dilated`` (a basic block of which the second convolution alone is
+            dilated); by ``depth`` if None.
         blocks: number of blocks per stage; by ``depth`` if None.
         norm: config of the norms, see :func:`~vosplug.models.layers.build.build_norm`.
         bias: convolutions have biases.
@@ -113,6 +125,9 @@ class ResNet(Backbone):
             raise ConfigError(f"ResNet.widths must be three or four numbers, one per stage, got {widths}")
         block_class, counts = resolve_depth(depth, block, blocks, stages=len(widths))
         norm = norm or dict(type="BN")
+        # The sizes that published weights have; what else is different shows when they are loaded.
+        usual = (stem_channels, stem_kernel, *widths) == (64, 7, 64, 128, 256, 512)[: 2 + len(widths)]
+        self._published = PUBLISHED.get(depth) if usual else None
         self.unused = {"fc.": "the classifier"}
         if len(widths) == 3:
             self.unused["layer4."] = "a stage that this network does not have"
@@ -137,6 +152,11 @@ class ResNet(Backbone):
     def stages(self) -> list[list[nn.Module]]:
         layers = [module for name, module in self.named_children() if name.startswith("layer")]
         return [[self.conv1, self.bn1], *([layer] for layer in layers)]
+
+    @property
+    def published(self) -> Published | None:
+        """torchvision's, of its first recipe, which the methods of the papers start from."""
+        return self._published
 
     def advance(self, step: str, x: Tensor) -> Tensor:
         if step == "c1":
@@ -181,6 +201,6 @@ def resolve_depth(depth: int | None, block: str | None, blocks: tuple | None, st
     block, blocks = block or default_block, tuple(blocks or (default_blocks or ())[:stages])
     if block not in BLOCKS or len(blocks) != stages:
         count = {3: "three", 4: "four"}[stages]
-        raise ConfigError(f"ResNet needs depth, or block ('basic' or 'bottleneck') and blocks ({count} numbers); "
+        raise ConfigError(f"ResNet needs depth, or block ({', '.join(BLOCKS)}) and blocks ({count} numbers); "
                           f"got block={block!r}, blocks={blocks}")
     return BLOCKS[block], blocks

@@ -14,15 +14,16 @@ from ..frame_run import current_run
 from ..layers.aggregate import full_precision, hide_inactive
 from ..layers.build import build_norm
 from ..layers.conv_norm import ConvNorm
+from ..layers.halving import resized
 from ..layers.instance_gate import InstanceGate
 from .gated_blocks import GatedASPP, GatedBottleneck, GatedConv
 
-STRIDES = (1, 1, 2, 1, 1, 2, 1, 1)  # of the eight blocks: three stages, at strides 4, 8 and 16
-DILATIONS = (1, 2, 1, 2, 4, 1, 2, 4)
+STAGES = 3  # at the stride of the embedding, twice and four times that
 
 
 @DECODERS.register_module(role="slots", examples=[
-    dict(channels=16, prehead_channels=8, refine_channels=8, slots_per_pass=size) for size in (None, 2)])
+    dict(channels=16, prehead_channels=8, refine_channels=8, slots_per_pass=size, depths=depths)
+    for size, depths in ((None, (2, 3, 3)), (2, (1, 2, 1)))])
 class CollaborativeEnsembler(nn.Module):
     """From matched values and embeddings of each slot to two logits per slot (Yang et al., CFBI, ECCV 2020).
 
@@ -37,6 +38,7 @@ class CollaborativeEnsembler(nn.Module):
         channels: of the first stage; twice as many in the others, half as many before the classifiers.
         prehead_channels: to which matched values are projected.
         refine_channels: to which fine features are projected.
+        depths: blocks of each of the three stages; they are dilated 1, 2, 4, ... times.
         rates: dilations of the ASPP.
         slots_per_pass: rows that are decoded at a time, which bounds the memory; None for all at once.
         norm: config of the norms; those of pre-head and fine features have four channels per group.
@@ -47,22 +49,28 @@ class CollaborativeEnsembler(nn.Module):
 
     def __init__(self, match_channels: int, map_channels: int, vector_channels: int, low_channels: int,
                  channels: int = 256, prehead_channels: int = 64, refine_channels: int = 64,
-                 rates: Sequence[int] = (1, 6, 12, 18), slots_per_pass: int | None = 8, norm: dict | None = None):
+                 depths: Sequence[int] = (2, 3, 3), rates: Sequence[int] = (1, 6, 12, 18),
+                 slots_per_pass: int | None = 8, norm: dict | None = None):
         super().__init__()
         if slots_per_pass is not None and not slots_per_pass >= 1:
             raise ConfigError(f"CollaborativeEnsembler.slots_per_pass must be at least 1, or None for all at once, got "
                               f"{slots_per_pass}")
         if channels % 8:
             raise ConfigError(f"CollaborativeEnsembler.channels must be a multiple of 8, got {channels}")
+        if len(depths) != STAGES or min(depths) < 1:
+            raise ConfigError(f"CollaborativeEnsembler.depths must be {STAGES} numbers of at least 1, got {depths}")
         norm, fine_norm = norm or dict(type="GN", groups=32), dict(type="GN", channels_per_group=4)
         self.slots_per_pass = slots_per_pass
         self.in_channels = map_channels + prehead_channels
         self.prehead_conv = nn.Conv2d(match_channels, prehead_channels, 1)
         self.prehead_norm = build_norm(fine_norm, prehead_channels)
         nn.init.kaiming_normal_(self.prehead_conv.weight, mode="fan_out", nonlinearity="relu")
-        widths = (self.in_channels, *[channels] * 2, *[2 * channels] * 6)
-        self.blocks = nn.ModuleList(GatedBottleneck(*pair, norm, stride, dilation) for *pair, stride, dilation
-                                    in zip(widths, widths[1:], STRIDES, DILATIONS, strict=False))
+        widths = (self.in_channels, *[channels] * depths[0], *[2 * channels] * sum(depths[1:]))
+        places = [(stage, block) for stage, depth in enumerate(depths) for block in range(depth)]
+        self.blocks = nn.ModuleList(
+            GatedBottleneck(*pair, norm, stride=2 if stage and not block else 1, dilation=2 ** block)
+            for *pair, (stage, block) in zip(widths, widths[1:], places, strict=False))
+        self.fine_block = depths[0] - 1
         self.aspp = GatedASPP(2 * channels, channels // 2, channels, rates, norm)
         self.fine = GatedConv(low_channels + channels, refine_channels, 1, fine_norm)
         joined = channels + refine_channels
@@ -108,8 +116,8 @@ class CollaborativeEnsembler(nn.Module):
         gates = iter(self.gates)
         for number, block in enumerate(self.blocks):
             x = block(next(gates)(x, vector))
-            if number == 1:
-                fine = torch.cat([low, x], dim=1)
+            if number == self.fine_block:
+                fine = torch.cat([low, resized(x, low.shape[-2:])], dim=1)
         x = self.aspp(next(gates)(x, vector))
         x = F.interpolate(x, size=fine.shape[-2:], mode="bicubic", align_corners=True)
         x = torch.cat([x, self.fine(fine)], dim=1)

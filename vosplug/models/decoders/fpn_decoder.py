@@ -9,6 +9,9 @@ from torch import Tensor, nn
 from ...registry import DECODERS
 from ...structures import Rows
 from ...utils.errors import ConfigError
+from ..frame_run import current_run
+
+DECODED = "decoded"  # feature: what the logits are made of, (B, C, H/4, W/4)
 
 
 class ConvGN(nn.Module):
@@ -38,6 +41,7 @@ class FPNDecoder(nn.Module):
         context: the projected frame is decoded beside the propagated features (AOT), or not (DeAOT).
 
     Attributes:
+        out_channels: of :meth:`coarse`.
         stride: of the logits.
     """
 
@@ -49,6 +53,7 @@ class FPNDecoder(nn.Module):
                               f"first, got {tuple(skips)}")
         self.context = context
         self.skips = tuple(skips)
+        self.out_channels = channels
         self.stride = levels[skips[-1]].stride
         widths = (channels, channels // 2, channels // 2)
         inputs = (channels, channels, channels // 2)
@@ -81,6 +86,9 @@ class FPNDecoder(nn.Module):
         for number in (1, 2):
             size = pyramid[self.skips[number]].shape[-2:]
             x = self._refine(number, F.interpolate(x, size=size, mode="bilinear", align_corners=True), pyramid, rows)
+        run = current_run()
+        if run is not None:
+            run.tap(DECODED, x)
         return self.conv_out(x)
 
     def _refine(self, number: int, x: Tensor, pyramid: Mapping[str, Tensor], rows: Rows) -> Tensor:

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from ...registry import GATES
 from ...utils.errors import ConfigError
+from ..layers.aggregate import full_precision
 from .base import Gate, GateInput
 
 NOISES = ("none", "gumbel")
@@ -50,8 +51,10 @@ class ReuseGate(Gate):
             nn.init.constant_(self.conv2.bias[:1], math.log(initial_rate / (1 - initial_rate)))
 
     def forward(self, inputs: GateInput) -> Tensor:
-        """See :class:`~.base.Gate`."""
-        return self.probability(inputs.dissimilarity)
+        """See :class:`~.base.Gate`. Never in half precision: its steps near 1 are as large as what tau tells apart."""
+        dissimilarity = full_precision(inputs.dissimilarity)
+        with torch.autocast(dissimilarity.device.type, enabled=False):
+            return self.probability(dissimilarity.to(self.conv1.weight))
 
     def sample(self, probability: Tensor) -> Tensor:
         """Gumbel noise on both log-probabilities, if asked for: the difference of two such draws is logistic."""

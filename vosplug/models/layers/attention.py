@@ -3,11 +3,12 @@
 from collections.abc import Sequence
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .aggregate import full_precision
 
-MAX_SCORES = 1 << 24  # scores held at a time outside training
+MAX_SCORES = 1 << 22  # scores held at a time outside training
 
 
 def split_heads(x: Tensor, heads: int) -> Tensor:
@@ -27,10 +28,18 @@ def scores_of(query: Tensor, key: Tensor) -> Tensor:
         return query @ full_precision(key).transpose(-1, -2)
 
 
+def attention_weights(query: Tensor, keys: Sequence[Tensor]) -> Tensor:
+    """What :func:`attend` weights the tokens of all frames by: (..., L, D), frames of (..., N_i, D) -> (..., L, N)."""
+    return torch.cat([scores_of(query, key) for key in keys], dim=-1).softmax(dim=-1)
+
+
 def attend(query: Tensor, keys: Sequence[Tensor], values: Sequence[Tensor]) -> Tensor:
     """softmax(Q K^T / sqrt(D)) V over the tokens of all frames together.
 
-    Frames are never joined into one tensor. Outside training, queries come in chunks that bound the extra memory.
+    With values as wide as keys, torch's fused attention does it, which holds no scores; keys and values of several
+    frames are joined for one head at a time. Otherwise frames are never joined: float32 inference on the CPU runs in
+    the compiled kernel, which makes no map of scores; else queries come, outside training, in chunks that bound the
+    extra memory.
 
     Args:
         query: (R, heads, L, D).
@@ -40,7 +49,11 @@ def attend(query: Tensor, keys: Sequence[Tensor], values: Sequence[Tensor]) -> T
     Returns:
         (R, heads, L, Dv).
     """
+    if query.shape[-1] == values[0].shape[-1]:
+        return fused_attention(query, keys, values)
     rows, heads, length = query.shape[:3]
+    if takes_kernel(query, *keys, *values):
+        return split_heads(in_kernel(query, keys, values), heads)
     lengths = [key.shape[2] for key in keys]
     step = length if torch.is_grad_enabled() else max(1, MAX_SCORES // (rows * heads * sum(lengths)))
     parts = []
@@ -53,6 +66,33 @@ def attend(query: Tensor, keys: Sequence[Tensor], values: Sequence[Tensor]) -> T
             read = read + part.to(value.dtype) @ value
         parts.append(read)
     return parts[0] if len(parts) == 1 else torch.cat(parts, dim=2)
+
+
+def fused_attention(query: Tensor, keys: Sequence[Tensor], values: Sequence[Tensor]) -> Tensor:
+    """As :func:`attend`, with Dv = D."""
+    if len(keys) == 1:
+        return F.scaled_dot_product_attention(query, keys[0], values[0])
+    parts = []
+    for head in range(query.shape[1]):
+        own = slice(head, head + 1)
+        key, value = (torch.cat([x[:, own] for x in frames], dim=2) for frames in (keys, values))
+        parts.append(F.scaled_dot_product_attention(query[:, own], key, value))
+    return torch.cat(parts, dim=1)
+
+
+def takes_kernel(*tensors: Tensor) -> bool:
+    """Whether the compiled attention takes these; the operators are loaded here, where attention is needed."""
+    from ...ops.deformable_attention.dense import runs_compiled
+
+    return runs_compiled(*tensors)
+
+
+def in_kernel(query: Tensor, keys: Sequence[Tensor], values: Sequence[Tensor]) -> Tensor:
+    """:func:`attend` by the compiled kernel: (R, L, heads*Dv)."""
+    from ...ops.deformable_attention.dense import dense_attention
+
+    rows = (merge_heads(query), [merge_heads(key) for key in keys], [merge_heads(value) for value in values])
+    return dense_attention(*rows, query.shape[1], query.shape[-1] ** -0.5)
 
 
 class SelfAttention(nn.Module):

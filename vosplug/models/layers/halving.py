@@ -1,4 +1,4 @@
-"""Halving of maps and labels, as CFBI and SST do."""
+"""Sizes of maps and labels, as CFBI and SST do."""
 
 import torch
 import torch.nn.functional as F
@@ -10,9 +10,16 @@ def half_size(size: tuple[int, int]) -> tuple[int, int]:
     return size[0] // 2 + 1, size[1] // 2 + 1
 
 
+def resized(x: Tensor, size: tuple[int, int]) -> Tensor:
+    """(B, C, h, w) at ``size``, bilinear with aligned corners."""
+    if tuple(x.shape[-2:]) == tuple(size):
+        return x
+    return F.interpolate(x, size=tuple(size), mode="bilinear", align_corners=True)
+
+
 def halved(x: Tensor) -> Tensor:
     """(B, C, h, w) -> (B, C, h // 2 + 1, w // 2 + 1), bilinear with aligned corners."""
-    return F.interpolate(x, size=half_size(x.shape[-2:]), mode="bilinear", align_corners=True)
+    return resized(x, half_size(x.shape[-2:]))
 
 
 def nearest_labels(labels: Tensor, size: tuple[int, int]) -> Tensor:

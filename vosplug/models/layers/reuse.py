@@ -1,11 +1,16 @@
 """What brings the features of a remembered frame to the present one when a reuse gate is on."""
 
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor, nn
 
 from ...registry import LAYERS
+from ...structures import Rows
 from ...utils.errors import ConfigError
 from .residual import ProjectedBlock
+
+MOVED = "reuse.moved"  # name in ``FrameRun.shared`` of the :class:`MovedRows` of the frame
 
 
 @LAYERS.register_module(role="delta", examples=[dict(stride=2), dict(stride=1)])
@@ -62,3 +67,38 @@ class RefineTranslator(nn.Module):
         x = torch.cat([inner, delta], dim=1)
         x = self.block(self.blend(torch.cat([branch(x) for branch in self.branches], dim=1)))
         return x if self.expand is None else feature + self.expand(x)
+
+
+@dataclass
+class MovedRows:
+    """Rows that a reuse gate estimates instead of computing them; decoders that look at previous masks find them.
+
+    Attributes:
+        rows: the R' rows.
+        score: (R', 1, h, w) estimated scores, 1 on the object and 0 elsewhere.
+        share: (R',) probabilities of reuse, through which gradients of training clips go; None in inference.
+        chosen: (R',) bool, the rows that are reused, in training; all in inference.
+    """
+
+    rows: Rows
+    score: Tensor
+    share: Tensor | None = None
+    chosen: Tensor | None = None
+
+    def put(self, estimates: Tensor, x: Tensor, rows: Rows) -> Tensor:
+        """``x`` (R, C, h, w) of ``rows``, with ``estimates`` (R', C, h, w) where these are reused."""
+        own = self.rows.having(rows.keys)
+        if not len(own):
+            return x
+        mine, places = self.rows.places(own), rows.places(own)
+        values = estimates[mine].to(x)
+        if self.share is not None:
+            values = straight_through(self.share[mine], self.chosen[mine], values, x[places])
+        return x.index_copy(0, places, values)
+
+
+def straight_through(soft: Tensor, hard: Tensor, moved: Tensor, computed: Tensor) -> Tensor:
+    """``moved`` (R, C, h, w) where ``hard`` (R,) is true, else ``computed``; gradients of their mixture by ``soft``."""
+    share, chosen = soft[:, None, None, None], hard[:, None, None, None]
+    mixture = share * moved + (1 - share) * computed
+    return torch.where(chosen, moved, computed).detach() + (mixture - mixture.detach())

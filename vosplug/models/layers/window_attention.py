@@ -7,14 +7,16 @@ from torch import Tensor
 from ...utils.errors import ConfigError
 from .attention import scores_of
 
+TILE = (8, 9)  # rows and columns of queries that are computed together
+
 
 def window_attention(query: Tensor, key: Tensor, value: Tensor, bias: Tensor,
                      offset_values: Tensor | None = None) -> Tensor:
     """Softmax attention of every cell to the cells at most r rows and columns away; cells off the map do not count.
 
-    The queries of one row of the map look at the 2r + 1 rows around it: what a window holds beyond its columns is
-    computed and masked, but no map of all pairs and no unfolded keys are ever made. Any size works, also maps that are
-    smaller than the window.
+    The queries of one tile of the map look at all cells that any of them sees: what lies outside a query's own window
+    is computed and masked, but no map of all pairs and no unfolded keys are ever made. Any size works, also maps that
+    are smaller than the window.
 
     Args:
         query, key: (R, heads, h, w, D).
@@ -27,22 +29,28 @@ def window_attention(query: Tensor, key: Tensor, value: Tensor, bias: Tensor,
     """
     height, width = query.shape[2:4]
     radius = radius_of(bias.shape[-1])
-    bias = bias.unflatten(-1, (2 * radius + 1, 2 * radius + 1))
-    lines = []
-    for y in range(height):
-        first, last = max(0, y - radius), min(height, y + radius + 1)
-        offsets = slice(first - y + radius, last - y + radius)
-        near_keys, near_values = (x[:, :, first:last].flatten(2, 3) for x in (key, value))
-        scores = scores_of(query[:, :, y], near_keys).unflatten(-1, (last - first, width))
-        scores = scores + by_column(bias[:, :, y, :, offsets].to(scores.dtype), width)
-        weights = scores.flatten(-2).softmax(dim=-1).to(value.dtype)
-        line = weights @ near_values
-        if offset_values is not None:
-            by_place = by_offset(weights.unflatten(-1, (last - first, width)), radius)
-            vectors = offset_values.unflatten(-1, (2 * radius + 1, 2 * radius + 1))[..., offsets, :].flatten(-2)
-            line = line + by_place.flatten(-2) @ vectors.transpose(-1, -2).to(by_place.dtype)
-        lines.append(line)
-    return torch.stack(lines, dim=2)
+    strips = []
+    for columns in spans(width, TILE[1]):
+        near_columns = seen(columns, radius, width)
+        near = [x[:, :, :, slice(*near_columns)].contiguous() for x in (key, value)]
+        tiles = []
+        for rows in spans(height, TILE[0]):
+            near_rows = seen(rows, radius, height)
+            tile_query, tile_bias = (x[:, :, slice(*rows), slice(*columns)].flatten(2, 3) for x in (query, bias))
+            tile_bias = F.pad(tile_bias, (0, 1), value=torch.finfo(bias.dtype).min)
+            tile_key, tile_value = (x[:, :, slice(*near_rows)].flatten(2, 3) for x in near)
+            offsets = offsets_between((rows, columns), (near_rows, near_columns), radius, query.device)
+            offsets = offsets.expand(*tile_bias.shape[:2], -1, -1)
+            scores = scores_of(tile_query, tile_key)
+            scores = scores + tile_bias.gather(-1, offsets).to(scores.dtype)
+            weights = scores.softmax(dim=-1).to(value.dtype)
+            tile = weights @ tile_value
+            if offset_values is not None:
+                by_offset = torch.zeros_like(tile_bias, dtype=weights.dtype).scatter(-1, offsets, weights)[..., :-1]
+                tile = tile + by_offset @ offset_values.transpose(-1, -2).to(weights.dtype)
+            tiles.append(tile.unflatten(2, (rows[1] - rows[0], columns[1] - columns[0])))
+        strips.append(torch.cat(tiles, dim=2))
+    return torch.cat(strips, dim=3)
 
 
 def radius_of(places: int) -> int:
@@ -53,23 +61,32 @@ def radius_of(places: int) -> int:
     return side // 2
 
 
-def by_column(bias: Tensor, width: int) -> Tensor:
-    """Logits by offset (..., w, n, 2r+1) -> by column (..., w, n, w); columns outside the window get the least value.
+def spans(length: int, most: int) -> list[tuple[int, int]]:
+    """0 .. ``length`` in parts of about one size, at most ``most`` long: where each begins and ends."""
+    parts = -(-length // most)
+    edges = [length * part // parts for part in range(parts + 1)]
+    return list(zip(edges, edges[1:], strict=False))
 
-    Column x' of query x is offset x' - x + r. With rows padded to w + 2r + 1 and read at a step of w + 2r, every
-    query's offsets move one column on from the query before: no gather is needed.
+
+def seen(span: tuple[int, int], radius: int, length: int) -> tuple[int, int]:
+    """The part of 0 .. ``length`` that cells of ``span`` see."""
+    return max(0, span[0] - radius), min(length, span[1] + radius)
+
+
+def offsets_between(queries: tuple, keys: tuple, radius: int, device: torch.device) -> Tensor:
+    """Which place of a query's window every key is at.
+
+    Args:
+        queries, keys: spans of rows and of columns.
+        radius: of the window; its (2r+1)^2 places are counted row by row.
+        device: of the result.
+
+    Returns:
+        (queries, keys) int64, (2r+1)^2 for keys that lie outside.
     """
-    lead, rows, side = bias.shape[:-3], bias.shape[-2], bias.shape[-1]
-    radius = side // 2
-    x = F.pad(bias.transpose(-3, -2), (0, width), value=torch.finfo(bias.dtype).min)  # (..., n, w, w + 2r + 1)
-    x = x.flatten(-2)[..., : width * (width + 2 * radius)]
-    x = x.reshape(*lead, rows, width, width + 2 * radius)[..., radius : radius + width]
-    return x.transpose(-3, -2)
-
-
-def by_offset(weights: Tensor, radius: int) -> Tensor:
-    """The inverse of :func:`by_column`: (..., w, n, w) -> (..., w, n, 2r+1), zeros for places off the map."""
-    lead, width, rows = weights.shape[:-3], weights.shape[-1], weights.shape[-2]
-    x = F.pad(weights.transpose(-3, -2), (radius, radius)).flatten(-2)
-    x = F.pad(x, (0, width)).reshape(*lead, rows, width, width + 2 * radius + 1)[..., : 2 * radius + 1]
-    return x.transpose(-3, -2)
+    side = 2 * radius + 1
+    rows, columns = (torch.arange(*there, device=device) - torch.arange(*here, device=device)[:, None] + radius
+                     for here, there in zip(queries, keys, strict=True))
+    (rows, columns), outside = (rows[:, None, :, None], columns[None, :, None, :]), side**2
+    inside = (rows >= 0) & (rows < side) & (columns >= 0) & (columns < side)
+    return torch.where(inside, rows * side + columns, outside).flatten(2).flatten(0, 1)

@@ -6,15 +6,16 @@ from torch import Tensor
 
 from ...registry import LOSSES
 from ...structures import ClipRecord, RowLogits
-from ...utils.masks import VOID
 from .base import NoteLoss
+from .truth import row_truth, seen_rows
 
 
 @LOSSES.register_module(examples=[dict()])
 class ObjectBCE(NoteLoss):
     """Binary cross-entropy of each object's own logits, before objects are merged (FRTM, section 3.3).
 
-    Mean over objects and pixels that are not void, then over frames.
+    With the difference of two logits, object less background, it is the negative log-likelihood of their softmax (NLL;
+    TTVOS). Mean over objects and pixels that are not void, then over frames.
 
     Args:
         weight: of the loss in the sum.
@@ -34,9 +35,7 @@ class ObjectBCE(NoteLoss):
 
     def rows(self, note: RowLogits, labels: Tensor) -> Tensor:
         """Scalar of one frame; ``labels`` (B, H, W) by channel."""
-        labels = labels[note.rows.batch]
-        truth = (labels == note.rows.slot[:, None, None] + 1).to(note.logits)
-        logits = F.interpolate(note.logits, size=labels.shape[-2:], mode="bilinear", align_corners=False)[:, 0]
+        truth, seen = row_truth(labels, note.rows), seen_rows(labels, note.rows)
+        logits = F.interpolate(note.logits, size=labels.shape[-2:], mode="bilinear", align_corners=False)
         values = F.binary_cross_entropy_with_logits(logits.float(), truth.float(), reduction="none")
-        seen = labels != VOID
         return (values * seen).sum() / seen.sum().clamp(min=1)

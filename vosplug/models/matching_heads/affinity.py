@@ -7,10 +7,12 @@ from torch import Tensor
 
 from ...registry import LAYERS
 from ...structures import Rows
-from ..frame_run import is_training
+from ..frame_run import current_run, is_nobodys, is_training
 from ..memories import MemoryEntry, MemoryState, joined
 from .base import MatchingHead
 from .best_affinities import BestAffinities
+
+WEIGHTS, OUTPUT = "readout.weights", "readout.output"  # features: (B, L, N), and (B, L, O Cv) of the objects
 
 
 class AffinityMatching(MatchingHead):
@@ -68,14 +70,22 @@ class AffinityMatching(MatchingHead):
         queries = {name: x.flatten(2) for name, x in queries.items()}
         value = entries[0]["value"]
         out = value.new_zeros(len(rows), value.shape[2], grid[0] * grid[1])
+        run = current_run()
         for members, used in groups_of_objects(entries, rows):
-            parts = []
+            parts, weights = [], []
             for affinity, share in self.affinities(queries, used, grid, frame):
                 parts.append(self.read(affinity, used, members, rows))
-                memory.note_reading(used, lambda a=affinity, u=used: mass(a, u), share)
+                if not is_nobodys():
+                    memory.note_reading(used, lambda a=affinity, u=used: mass(a, u), share)
+                if run is not None and run.asks(WEIGHTS):
+                    weights.append(dense(affinity, sum(entry.tokens for entry in used)))
+            if weights:
+                run.tap(WEIGHTS, torch.cat(weights, dim=1), grid, of_frame=True)
             part = parts[0] if len(parts) == 1 else torch.cat(parts, dim=-1)
             # Under autocast the product may have another type than the values.
             out = part if len(members) == len(rows) else out.index_copy(0, members, part.to(out.dtype))
+        if run is not None:
+            run.tap(OUTPUT, out.transpose(1, 2), grid)
         return out.unflatten(-1, grid)
 
     def affinities(self, query: Mapping[str, Tensor], entries: Sequence[MemoryEntry], grid: tuple[int, int],
@@ -158,3 +168,11 @@ def mass(affinity: Tensor | BestAffinities, entries: Sequence[MemoryEntry]) -> T
     if isinstance(affinity, BestAffinities):
         return affinity.mass(sum(entry.tokens for entry in entries))
     return affinity.sum(dim=1).detach()
+
+
+def dense(affinity: Tensor | BestAffinities, tokens: int) -> Tensor:
+    """Affinities (B, L, N) to all N tokens, those that are not among the best zero."""
+    if not isinstance(affinity, BestAffinities):
+        return affinity
+    shape = (*affinity.places.shape[:-1], tokens)
+    return affinity.weights.new_zeros(shape).scatter(-1, affinity.places, affinity.weights)

@@ -6,19 +6,10 @@ from dataclasses import dataclass
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torch.utils.flop_counter import flop_registry, register_flop_formula
 
 from ...structures import Rows
+from ..layers.row_sums import sum_rows
 from ..memories import MemoryEntry
-
-
-def weighted_bag_flops(table: torch.Size, tokens: torch.Size, *args, out_shape=None, **kwargs) -> int:
-    """FLOPs of weighted sums of rows of ``table`` (N, C): one multiply-add for each token and channel."""
-    return 2 * tokens[0] * table[1]
-
-
-if torch.ops.aten._embedding_bag_forward_only not in flop_registry:  # torch counts none of it
-    register_flop_formula(torch.ops.aten._embedding_bag_forward_only)(weighted_bag_flops)
 
 
 @dataclass
@@ -49,7 +40,7 @@ class BestAffinities:
                 bags = F.pad(ends[:-1], (1, 0))
                 for number in (i for i, v in enumerate(video) if v == b):
                     table = values[b, :, slot[number]]
-                    part = F.embedding_bag(tokens, table, bags, mode="sum", per_sample_weights=weights)
+                    part = sum_rows(table, tokens, weights, bags)
                     out[number] = part if out[number] is None else out[number].add_(part)
             start += entry.tokens
         return torch.stack(out).transpose(1, 2)

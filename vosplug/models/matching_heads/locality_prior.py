@@ -33,9 +33,14 @@ class LocalityPrior(nn.Module):
                                                       for s in grid), indexing="ij"))
         square = y * y + x * x
         queries = torch.stack([2 * y, 2 * x, -torch.ones_like(y), -square], dim=1)
-        places = torch.stack([y, x, square, torch.ones_like(y)])
         parts = []
         for entry in entries:
             weight = (self.log_previous if entry.frame == frame - 1 else self.log_older).exp()
-            parts.append(weight * places if entry.grid == grid else places.new_zeros(4, entry.tokens))
+            place = entry.positions(grid, device)
+            parts.append(queries.new_zeros(4, entry.tokens) if place is None else weight * factors(*place))
         return queries, torch.cat(parts, dim=1)
+
+
+def factors(y: Tensor, x: Tensor) -> Tensor:
+    """What is multiplied with a query's factors: (4, N) of tokens at rows and columns (N,)."""
+    return torch.stack([y, x, y * y + x * x, torch.ones_like(y)])

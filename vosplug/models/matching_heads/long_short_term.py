@@ -6,11 +6,12 @@ import torch
 from torch import Tensor, nn
 
 from ...registry import MATCHING_HEADS
-from ..layers.attention import SelfAttention, attend, merge_heads, split_heads
+from ..frame_run import current_run
+from ..layers.attention import SelfAttention, attend, attention_weights, merge_heads, split_heads
 from ..layers.drop_path import DropPath
 from ..layers.position import SinePositions
 from ..layers.propagation import ConvFeedForward, ShortTermAttention, to_map, to_tokens, xavier
-from .propagation import Draft, LayerTokens, Propagation
+from .propagation import Draft, LayerTokens, Propagation, layer_name
 
 
 class LongShortTermBlock(nn.Module):
@@ -18,11 +19,13 @@ class LongShortTermBlock(nn.Module):
 
     Args:
         channels, heads, hidden, radius, drop_path: see :class:`LongShortTermTransformer`.
+        name: of what the block publishes: ``weights``, the mean of the heads, and ``output`` of long-term attention.
     """
 
-    def __init__(self, channels: int, heads: int, hidden: int, radius: int, drop_path: float):
+    def __init__(self, channels: int, heads: int, hidden: int, radius: int, drop_path: float,
+                 name: str = "propagation"):
         super().__init__()
-        self.heads = heads
+        self.heads, self.name = heads, name
         self.self_norm = nn.LayerNorm(channels)
         self.self_attention = SelfAttention(channels, heads)
         self.match_norm = nn.LayerNorm(channels)
@@ -48,7 +51,14 @@ class LongShortTermBlock(nn.Module):
             long_term = [short_term]
         keys, values = zip(*((split_heads(k, self.heads), split_heads(v, self.heads)) for k, v in long_term),
                            strict=True)
-        long = self.long_out(merge_heads(attend(split_heads(query, self.heads), keys, values)))
+        queries = split_heads(query, self.heads)
+        read = merge_heads(attend(queries, keys, values))
+        run = current_run()
+        if identity is None and run is not None:
+            if run.asks(f"{self.name}.weights"):
+                run.tap(f"{self.name}.weights", attention_weights(queries, keys).mean(dim=1), size)
+            run.tap(f"{self.name}.output", read, size)
+        long = self.long_out(read)
         short = self.short_out(self.short_term(query, *short_term, size))
         x = x + (long + short)
         x = x + self.drop_path(self.feed_forward(self.feed_norm(x), size))
@@ -79,8 +89,9 @@ class LongShortTermTransformer(Propagation):
         super().__init__()
         self.out_channels = layers * key_channels
         self.positions = SinePositions(key_channels)
-        self.blocks = nn.ModuleList(LongShortTermBlock(key_channels, heads, hidden, radius, drop_path)
-                                    for _ in range(layers))
+        self.blocks = nn.ModuleList(
+            LongShortTermBlock(key_channels, heads, hidden, radius, drop_path, layer_name(number))
+            for number in range(layers))
         self.norms = nn.ModuleList(nn.LayerNorm(key_channels) for _ in range(layers))
 
     def run(self, x: Tensor, memories: Sequence[dict]) -> tuple[Tensor, list[Draft]]:

@@ -4,10 +4,17 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
+from ..frame_run import current_run
 from ..layers.propagation import to_tokens
 
-LayerTokens = tuple[Tensor, Tensor]  # keys (R, N, Ck) and values (R, N, Cv) of one layer and frame
+LayerTokens = tuple[Tensor, ...]  # of one layer and frame: keys (R, N, Ck) and values (R, N, Cv), or what a head names
 Draft = tuple[Tensor, ...]  # what a block needs to make keys and values once the masks are known
+OUTPUT = "propagation.output"  # feature: what all layers give to the decoder
+
+
+def layer_name(number: int) -> str:
+    """What the features of a layer begin with."""
+    return f"propagation.{number}"
 
 
 class Propagation(nn.Module):
@@ -20,7 +27,12 @@ class Propagation(nn.Module):
     Attributes:
         blocks: the layers; each has a method ``complete(draft, identity)``.
         out_channels: of what :meth:`forward` returns.
+        tensors: names of what the memory keeps of a layer and a frame: keys and values, by default.
+        recent_only: those of them that are read of the last frame alone.
     """
+
+    tensors: tuple[str, ...] = ("k", "v")
+    recent_only: tuple[str, ...] = ()
 
     blocks: nn.ModuleList
     out_channels: int
@@ -46,8 +58,12 @@ class Propagation(nn.Module):
         Returns:
             (R, out_channels, h, w) and the draft of every layer.
         """
-        return self.run(x, [dict(long_term=long, short_term=short)
-                            for long, short in zip(long_term, short_term, strict=True)])
+        output, drafts = self.run(x, [dict(long_term=long, short_term=short)
+                                      for long, short in zip(long_term, short_term, strict=True)])
+        run = current_run()
+        if run is not None:
+            run.tap(OUTPUT, output)
+        return output, drafts
 
     def reference(self, x: Tensor, identity: Tensor) -> tuple[Tensor, list[LayerTokens]]:
         """Propagate within a frame whose masks are given: (R, C, h, w), identity embedding (R, C, h, w).

@@ -4,13 +4,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ...registry import LAYERS, MATCHING_HEADS
 from ...utils.errors import ConfigError, did_you_mean
 from ..attentions.affinity_scores import SCORES
-from ..layers.halving import halved, halved_labels
+from ..layers.halving import half_size, halved, halved_labels, resized
 from ..memories import MemoryEntry
 from .slot_values import best_of_others, slot_masks
 from .sst_layer import SSTLayer
@@ -135,6 +134,30 @@ class SSTEncoder(nn.Module):
         """Labels (B, h, w) at the size of the embedding, at that of the buffer."""
         return halved_labels(slots) if self.downsample == 2 else slots
 
+    def costs(self, grid: tuple[int, int], frames: int) -> dict[str, object]:
+        """Costs of all layers for an embedding of ``grid`` cells and so many frames, the current one among them.
+
+        Returns:
+            As the paper's Table 1 counts, all frames asking in every layer: ``pairs`` of one head, ``products_g`` and
+            ``projections_g`` (with the position-wise networks), multiply-accumulates in 10^9, and ``score_map_mib`` of
+            the largest layer, one head, float32; and under ``done`` the same of what is computed for one frame.
+        """
+        size = half_size(grid) if self.downsample == 2 else grid
+        whole, kept = [frames] * len(self.layers), self.cache == "layers"
+        asking = [1] * len(self.layers) if kept else [*whole[1:], 1]
+        return {**self.costs_of(size, frames, whole), "done": self.costs_of(size, frames, asking, kept)}
+
+    def costs_of(self, size: tuple[int, int], frames: int, asking: Sequence[int], kept: bool = False) -> dict:
+        """Costs where so many last frames ask in each layer; ``kept``: keys and values of other frames are there."""
+        pairs = [layer.attention.pairs((frames, *size), causal=self.causal, query_frames=count)
+                 for layer, count in zip(self.layers, asking, strict=True)]
+        channels = self.layers[0].query.in_features
+        # Query, output and the two maps of the position-wise network; key and value.
+        maps = sum(4 * count + 2 * (count if kept else frames) for count in asking)
+        return {"pairs": sum(pairs), "products_g": 2 * channels * sum(pairs) / 1e9,
+                "projections_g": maps * size[0] * size[1] * channels ** 2 / 1e9,
+                "score_map_mib": 4 * max(pairs) / 2 ** 20}
+
     def run_anew(self, x: Tensor, buffer: Sequence[MemoryEntry], labels: Tensor | None, frame: int,
                  count: int) -> tuple[Tensor, list[Tensor], dict[str, Tensor]]:
         """All layers over buffer and current frame (B, C, h, w): tokens (B, h, w, C), affinities, what is kept."""
@@ -171,10 +194,3 @@ class SSTEncoder(nn.Module):
         if self.heads_kept == "all":
             return [affinity.transpose(1, 2)]
         return [layer.score.best(affinity, dim=1)[:, :, None]]
-
-
-def resized(x: Tensor, size: tuple[int, int]) -> Tensor:
-    """(B, C, h, w) at ``size``, bilinear with aligned corners."""
-    if tuple(x.shape[-2:]) == size:
-        return x
-    return F.interpolate(x, size=size, mode="bilinear", align_corners=True)

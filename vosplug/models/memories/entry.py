@@ -65,6 +65,13 @@ class MemoryEntry:
         """O at the time of writing; objects that started later are not served."""
         return self.valid.shape[1]
 
+    def positions(self, grid: tuple[int, int], device: torch.device | str = "cpu") -> tuple[Tensor, Tensor] | None:
+        """Rows and columns (N,) float32 of the tokens on a map of ``grid`` cells; None if they have no place there."""
+        if self.grid != grid:
+            return None
+        y, x = torch.meshgrid(*(torch.arange(side, device=device, dtype=torch.float32) for side in grid), indexing="ij")
+        return y.flatten(), x.flatten()
+
     def by_token(self, name: str) -> Tensor:
         """A tensor (B, O, C, N) as (B, N, O, C), a token's values side by side: from then on the entry holds a view."""
         values = self[name].permute(0, 3, 1, 2)

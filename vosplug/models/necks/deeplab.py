@@ -1,5 +1,6 @@
 """DeepLabv3+ behind a backbone, without its classifier."""
 
+import re
 from collections.abc import Mapping, Sequence
 
 import torch
@@ -12,6 +13,28 @@ from ...utils.errors import ConfigError
 from ..layers.conv_norm import ConvNorm
 
 RATES = {16: (6, 12, 18), 8: (12, 24, 36)}
+# Names of weights in the public DeepLabv3+ that CFBI begins with (ASPP branches are counted from 1 there), and here.
+PUBLIC_NAMES = (
+    *((rf"aspp\.aspp{number}\.{theirs}\.(.*)", rf"aspp.branches.{number - 1}.{ours}.\1")
+      for number in range(1, 5) for theirs, ours in (("atrous_conv", "conv"), ("bn", "norm"))),
+    (r"aspp\.global_avg_pool\.1\.(.*)", r"aspp.pooled.conv.\1"),
+    (r"aspp\.global_avg_pool\.2\.(.*)", r"aspp.pooled.norm.\1"),
+    (r"aspp\.conv1\.(.*)", r"aspp.project.conv.\1"),
+    (r"aspp\.bn1\.(.*)", r"aspp.project.norm.\1"),
+    (r"decoder\.conv1\.(.*)", r"low.conv.\1"),
+    (r"decoder\.bn1\.(.*)", r"low.norm.\1"),
+    *((rf"decoder\.last_conv\.{theirs}\.(.*)", rf"refine.{ours}.\1")
+      for theirs, ours in ((0, "0.conv"), (1, "0.norm"), (4, "1.conv"), (5, "1.norm"))))
+CLASSIFIER = "decoder.last_conv.8."
+
+
+def public_name(name: str) -> str:
+    """Our name of a weight of the public DeepLabv3+; other names stay."""
+    for pattern, ours in PUBLIC_NAMES:
+        match = re.fullmatch(pattern, name)
+        if match:
+            return match.expand(ours)
+    return name
 
 
 class ASPP(nn.Module):

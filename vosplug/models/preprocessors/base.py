@@ -23,7 +23,7 @@ class BasePreprocessor(BaseDataPreprocessor, ABC):
     """Resize, normalise and pad frames; bring masks to the same size, and logits back to native size.
 
     A method states its rule of sizes (:meth:`geometry`) and how pictures and masks are sampled. Padding comes after
-    normalisation and is zero.
+    normalisation, and is zero unless :meth:`pad` says otherwise.
 
     Args:
         mean, std: of the channels (RGB), for values in 0..1.
@@ -64,6 +64,10 @@ class BasePreprocessor(BaseDataPreprocessor, ABC):
     def nearest(self, length: int, wanted: int) -> np.ndarray:
         """Which of ``length`` pixels in a row each of ``wanted`` pixels of a resized mask takes, (wanted,) int64."""
 
+    def pad(self, x: Tensor, pad: tuple[int, int, int, int], value: float = 0) -> Tensor:
+        """Pad (..., H, W), pictures or masks, by (left, right, top, bottom) pixels; by default with ``value``."""
+        return F.pad(x, pad, value=value)
+
     # There --------------------------------------------------------------------------------------------------------
 
     def resize(self, images: Tensor, geometry: Geometry) -> Tensor:
@@ -102,7 +106,7 @@ class BasePreprocessor(BaseDataPreprocessor, ABC):
             (B, 3, H', W') on the device and in the type of the module, and the geometry.
         """
         geometry = geometry or self.geometry(tuple(images.shape[-2:]))
-        return F.pad(self.normalize(self.resize(images, geometry)), geometry.pad), geometry
+        return self.pad(self.normalize(self.resize(images, geometry)), geometry.pad), geometry
 
     def masks(self, masks: Tensor, geometry: Geometry, value: float = 0) -> Tensor:
         """Bring masks, or label maps, from native to network size by the nearest neighbour.
@@ -120,7 +124,7 @@ class BasePreprocessor(BaseDataPreprocessor, ABC):
             self._check_size("masks", size, geometry)
             rows, columns = (torch.from_numpy(self.nearest(*sides)) for sides in zip(size, geometry.size, strict=True))
             masks = resize_masks(masks, rows, columns)
-        return F.pad(masks, geometry.pad, value=value)
+        return self.pad(masks, geometry.pad, value)
 
     # And back -----------------------------------------------------------------------------------------------------
 

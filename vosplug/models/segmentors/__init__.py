@@ -10,8 +10,9 @@ from .reuse_gated import ReuseGated
 from .slot_base import SlotSegmentor
 from .sst import SST
 from .stcn import STCN
+from .ttvos import TTVOS
 from .vis_base import BaseVISSegmentor
 from .xmem import XMem
 
-__all__ = ["AOT", "BaseVISSegmentor", "CFBI", "DeAOT", "EfficientVIS", "FRTM", "ReuseGated", "SST", "STCN",
+__all__ = ["AOT", "BaseVISSegmentor", "CFBI", "DeAOT", "EfficientVIS", "FRTM", "ReuseGated", "SST", "STCN", "TTVOS",
            "SlotSegmentor", "VOSSegmentor", "XMem"]

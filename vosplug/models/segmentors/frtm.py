@@ -10,6 +10,7 @@ from torch import Tensor
 from ...registry import BACKBONES, DECODERS, MEMORIES, SEGMENTORS
 from ...structures import Level, Prompt, RowLogits, Rows, VideoState
 from ...utils.errors import ConfigError
+from ..backbones.base import level_of_stride
 from ..frame_run import FrameRun, current_run
 from ..layers.aggregate import full_precision, keep_winners, log_probability, odds
 from ..memories import TargetModel
@@ -72,8 +73,8 @@ class FRTM(VOSSegmentor):
         self.protocol = protocol
         self.backbone = BACKBONES.build(backbone)
         levels = self.backbone.levels
-        self.target_level = level_of_stride(levels, TARGET_STRIDE)
-        self.shallow_level = level_of_stride(levels, SHALLOW_STRIDE)
+        self.target_level = level_of_stride(levels, TARGET_STRIDE, "FRTM")
+        self.shallow_level = level_of_stride(levels, SHALLOW_STRIDE, "FRTM")
         self.decoder = DECODERS.build(decoder, levels=levels)
         used = {self.target_level, *self.decoder.levels}
         self.last_level = [name for name in levels if name in used][-1]
@@ -176,12 +177,3 @@ class FRTM(VOSSegmentor):
                                                    (memory.policy.seed, *name), self.data_preprocessor)
         deep = self.backbone(frames, upto=self.target_level)[self.target_level]
         memory.start(cell, name, deep, masks)
-
-
-def level_of_stride(levels: dict, stride: int) -> str:
-    """Name of the last level of a stride; :class:`ConfigError` if there is none."""
-    names = [name for name, level in levels.items() if level.stride == stride]
-    if not names:
-        raise ConfigError(f"FRTM needs a level of stride {stride}, but the backbone has "
-                          f"{', '.join(f'{name} ({level.stride})' for name, level in levels.items())}")
-    return names[-1]

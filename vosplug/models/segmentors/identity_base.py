@@ -1,6 +1,6 @@
 """What AOT and DeAOT share: objects as identities, propagated together."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -8,13 +8,14 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ...registry import BACKBONES, DECODERS, ENCODERS, LAYERS, MATCHING_HEADS
-from ...structures import Prompt, ReferencePrediction, Rows, VideoState
+from ...structures import Level, Prompt, ReferencePrediction, Rows, VideoState
+from ...structures.rows import Key
 from ...utils.errors import ConfigError
 from ..backbones.sparse_convs import SparsePart
-from ..frame_run import FrameRun, current_run
-from ..layers.aggregate import full_precision, hide_inactive
+from ..frame_run import FrameRun, current_run, working_on
+from ..layers.aggregate import clamped_logit, full_precision, hide_inactive, one_hot, winners
 from ..matching_heads.propagation import Draft
-from .base import VOSSegmentor
+from .base import Cut, VOSSegmentor
 from .identity_groups import IdentityGroups, IdentitySlots
 
 MERGE_EPSILON = 1e-5
@@ -74,7 +75,7 @@ class IdentitySegmentor(VOSSegmentor):
 
     Rows are groups of at most ``max_objects`` objects. A frame that starts objects goes through the propagation a
     second time, with the given masks and itself as its memory, in every group. What is fed back are hard labels of the
-    size of the video.
+    size of the video. The objects of a group are one row, so behind a reuse gate they decide together.
 
     Args:
         preprocessor, memory, losses, init_cfg: see :class:`~.base.VOSSegmentor`.
@@ -89,6 +90,7 @@ class IdentitySegmentor(VOSSegmentor):
     """
 
     sparse_parts = SPARSE_PARTS
+    prompts_renew = True
 
     def __init__(self, preprocessor: dict, encoder: dict, identity_bank: dict, matching_head: dict, memory: dict,
                  decoder: dict, max_objects: int = 10, shuffle_identities: bool = True, labels_in_memory: float = 0.0,
@@ -104,6 +106,8 @@ class IdentitySegmentor(VOSSegmentor):
         self.matching_head = MATCHING_HEADS.build(matching_head, key_channels=channels)
         self.decoder = DECODERS.build(decoder, value_channels=self.matching_head.out_channels,
                                       context_channels=channels, levels=self.encoder.levels, outputs=max_objects + 1)
+        self.cut = Cut(early=self.encoder.levels[self.encoder.upto],
+                       coarse=Level(self.decoder.out_channels, stride))
         self.slots = IdentitySlots(max_objects)
         self.shuffle_identities = shuffle_identities
         self.labels_in_memory = labels_in_memory
@@ -125,6 +129,21 @@ class IdentitySegmentor(VOSSegmentor):
         """The groups."""
         return self.groups(state).rows
 
+    def shared_keys(self, state: VideoState, ids: Collection[int]) -> set[Key]:
+        """Keys of the groups of some objects."""
+        groups = self.groups(state)
+        rows = groups.row[:, [state.ids.channel(value) for value in ids]].flatten().tolist()
+        return {groups.rows.keys[row] for row in rows if row >= 0}
+
+    def row_masks(self, state: VideoState, masks: Tensor, rows: Rows) -> Tensor:
+        """(B, O, H, W) masks of objects -> (R, 1, H, W) masks of groups: what any of their objects has."""
+        return 1 - self.groups(state).planes(masks, rows, self.slots.max_objects)[:, :1]
+
+    def certain_rows(self, state: VideoState, masks: Tensor, rows: Rows) -> Tensor:
+        """Logits (R, max_objects + 1, h', w') that say what masks (B, O, H, W) of objects say, about each place."""
+        planes, stride = self.groups(state).planes(masks, rows, self.slots.max_objects), self.decoder.stride
+        return clamped_logit(F.avg_pool2d(planes, stride + 1, stride, stride // 2, count_include_pad=False))
+
     def remove_objects(self, state: VideoState, ids: list[int]) -> None:
         """Stop tracking objects: their identities are retired; a group that is left empty goes with its memory."""
         left = self.groups(state).columns_without([state.ids.channel(value) for value in ids])
@@ -143,13 +162,18 @@ class IdentitySegmentor(VOSSegmentor):
             features.pyramid, features.context = self.encoder.deep(features.pyramid)
         return features
 
+    def early(self, features: PropagationFeatures) -> Tensor:
+        """The last of the finer levels."""
+        return features.pyramid[self.encoder.upto]
+
     def decode_coarse(self, state: VideoState, features: PropagationFeatures, rows: Rows) -> Tensor:
         """Propagate, and decode at the stride of the keys: (R, C, h, w). Groups with equal memories run together."""
         context = rows.expand(features.context)
         order, outputs, drafts = [], [], []
         for members, long_term, short_term in state.memory.read(rows):
-            x = context if len(members) == len(rows) else context[members]
-            output, draft = self.matching_head(x, long_term, short_term)
+            whole = len(members) == len(rows)
+            with working_on(rows if whole else rows.at(members)):
+                output, draft = self.matching_head(context if whole else context[members], long_term, short_term)
             order.append(members)
             outputs.append(output)
             drafts.append(draft)
@@ -169,21 +193,31 @@ class IdentitySegmentor(VOSSegmentor):
         One group keeps the decoder's logits. Of several, the softmax of each is taken; background is where all groups
         see it, and the log-odds are the logits.
         """
-        groups = self.groups(state)
-        logits = full_precision(logits)
-        out = torch.stack([self._video(state, b, logits, rows, groups) for b in range(state.batch_size)])
+        out = self._composed(state, logits, rows, state.native_size)
         run = current_run()
         if run is not None and run.prompted:  # given masks are written as log-probabilities
             out = out.log_softmax(dim=1)
         return hide_inactive(out, state.active)
 
-    def _video(self, state: VideoState, b: int, logits: Tensor, rows: Rows, groups: IdentityGroups) -> Tensor:
-        """Logits (O + 1, H, W) of one video; those of objects that it does not have mean nothing."""
-        size, channels, parts = state.native_size, [0], []
+    def compose_as_decoded(self, state: VideoState, logits: Tensor, composed: Tensor, rows: Rows) -> Tensor:
+        """Logits (B, O + 1, h', w'), not interpolated."""
+        return hide_inactive(self._composed(state, logits, rows, tuple(logits.shape[-2:])), state.active)
+
+    def _composed(self, state: VideoState, logits: Tensor, rows: Rows, size: tuple[int, int]) -> Tensor:
+        groups, logits = self.groups(state), full_precision(logits)
+        videos = [self._video(state, b, logits, rows, groups, size) for b in range(state.batch_size)]
+        return videos[0][None] if len(videos) == 1 else torch.stack(videos)
+
+    def _video(self, state: VideoState, b: int, logits: Tensor, rows: Rows, groups: IdentityGroups,
+               size: tuple[int, int]) -> Tensor:
+        """Logits (O + 1, H, W) of one video at ``size``; those of objects that it does not have mean nothing."""
+        channels, parts = [0], []
         for place in (p for p, (video, _) in enumerate(rows.keys) if video == b):
             members, slots = groups.members(rows.keys[place])
-            own = logits[place, [0, *slots]]
-            parts.append(F.interpolate(own[None], size=size, mode="bilinear", align_corners=True)[0])
+            own = logits[place, [0, *slots]].contiguous()
+            if tuple(own.shape[-2:]) != size:
+                own = F.interpolate(own[None], size=size, mode="bilinear", align_corners=True)[0]
+            parts.append(own)
             channels += [1 + channel for channel in members]
         merged = merged_logits(parts) if len(parts) > 1 else parts[0] if parts else logits.new_zeros(1, *size)
         if channels == list(range(state.num_objects + 1)):
@@ -196,10 +230,10 @@ class IdentitySegmentor(VOSSegmentor):
 
         Masks that were given for the size of the frames stay as they are.
         """
-        labels = logits.argmax(dim=1, keepdim=True).to(logits.dtype)
+        labels = winners(logits)
         if tuple(labels.shape[-2:]) != state.frame_size:
-            labels = F.interpolate(labels, size=state.frame_size, mode="nearest")
-        masks = one_hot(labels[:, 0], state.num_objects).to(logits.dtype)
+            labels = F.interpolate(labels[:, None], size=state.frame_size, mode="nearest")[:, 0]
+        masks = one_hot(labels, state.num_objects).to(logits.dtype)
         run = current_run()
         return masks if run is None or run.prompt is None else write_masks(masks, run.prompt, state)
 
@@ -221,13 +255,15 @@ class IdentitySegmentor(VOSSegmentor):
             tokens = self.matching_head.complete(features.drafts_of(rows), identity)
         if not run.last:
             state.memory.write(state.frame_index, rows, tokens, grid=tuple(features.context.shape[-2:]),
-                               prompted=run.prompted)
+                               prompted=run.prompted, names=self.matching_head.tensors,
+                               recent_only=self.matching_head.recent_only)
 
     def embed(self, masks: Tensor, rows: Rows, groups: IdentityGroups, run: FrameRun) -> Tensor:
         """Identity embedding (R, C, h, w) of masks (B, O, H, W); in training perhaps of the true labels."""
         if run.training and self.teacher_forcing and run.labels is not None:
             masks = one_hot(run.labels, masks.shape[1]).to(masks.dtype)
-        return self.identity_bank(groups.planes(masks, rows, self.slots.max_objects))
+        labels = None if run.training else groups.labels(masks, rows)
+        return self.identity_bank(groups.planes(masks, rows, self.slots.max_objects) if labels is None else labels)
 
     def predicts_references(self, run: FrameRun) -> bool:
         """Whether a loss asks what is predicted for a frame whose masks are given."""
@@ -237,11 +273,6 @@ class IdentitySegmentor(VOSSegmentor):
 def in_order(parts: Sequence[Tensor], order: Tensor) -> Tensor:
     """Rows of several tensors as one tensor, in the given order."""
     return parts[0] if len(parts) == 1 else torch.cat(list(parts))[order]
-
-
-def one_hot(labels: Tensor, objects: int) -> Tensor:
-    """(B, H, W) labels by channel -> (B, O, H, W) bool."""
-    return labels[:, None] == torch.arange(1, objects + 1, device=labels.device, dtype=labels.dtype)[:, None, None]
 
 
 def write_masks(masks: Tensor, prompt: Prompt, state: VideoState) -> Tensor:

@@ -42,6 +42,18 @@ class IdentityGroups:
             planes[place, 0] = 1 - masks[key[0], channels].sum(dim=0)
         return planes
 
+    def labels(self, masks: Tensor, rows: Rows) -> Tensor | None:
+        """Masks (B, O, H, W) as identities (R, H, W) uint8; None if a pixel is of several objects or in part of one."""
+        labels = []
+        for key in rows.keys:
+            channels, slots = self.members(key)
+            own = masks[key[0]] if channels == list(range(masks.shape[1])) else masks[key[0], channels]
+            numbers = torch.tensor(slots, dtype=masks.dtype, device=masks.device)
+            labels.append(torch.tensordot(numbers, own, dims=1).to(torch.uint8))
+            if not torch.equal((labels[-1] == numbers[:, None, None]).to(own.dtype), own):
+                return None
+        return torch.stack(labels)
+
     def columns_without(self, channels: Sequence[int]) -> Tensor:
         """Columns of the table that are left when the objects of ``channels`` go."""
         row = self.row.clone()

@@ -10,19 +10,19 @@ from torch import Tensor
 from ...registry import GATES, LAYERS, MATCHING_HEADS, SEGMENTORS
 from ...structures import Decision, Prompt, Rows, RowStore, ScoreChange, VideoState
 from ...utils.checkpoint import load_weights
-from ...utils.errors import ConfigError, InputError, did_you_mean
+from ...utils.errors import ConfigError, InputError
 from ..decoders.refiner import resize
 from ..frame_run import FrameRun
-from ..gates import GateInput
+from ..gates import Gate, GateInput, ScheduledGate
+from ..layers.reuse import MOVED, MovedRows, straight_through
 from ..memories import MemoryState
-from .base import VOSSegmentor
+from .base import LOGITS_TAP, VOSSegmentor
+from .reuse_rules import above, check_decisions, kept_where, mask_ious
 
 # What is kept of a row in ``state.objects``.
 SCORE, FEATURE, TEMPLATE = "reuse.score", "reuse.feature", "reuse.template"
 LOGITS, COUNT, TRUTH = "reuse.logits", "reuse.count", "reuse.truth"
-MODES = ("translate", "copy", "fusion")
-ON_MEMORY_FRAME = ("reuse", "full")
-TRAINING_TAU = 0.5
+TRAINING_TAU = FORCED_TAU = 0.5
 
 
 def small_models() -> list[dict]:
@@ -34,7 +34,9 @@ def small_models() -> list[dict]:
              dict(segmentor=SEGMENTORS.example("STCN", 1), translator=dict(narrow, norm=dict(type="GN")),
                   gate=dict(type="ChangeGate")),
              dict(segmentor=SEGMENTORS.example("STCN", sparse=sparse), translator=narrow, max_reuse=2),
-             dict(segmentor=SEGMENTORS.example("XMem"), translator=narrow, mode="copy")]
+             dict(segmentor=SEGMENTORS.example("XMem"), translator=narrow, mode="copy"),
+             dict(segmentor=SEGMENTORS.example("TTVOS"), translator=dict(type="RefineTranslator")),
+             dict(segmentor=SEGMENTORS.example("DeAOT"), translator=narrow)]
     return [dict(case, tau=0.15, losses=losses) for case in cases]
 
 
@@ -47,6 +49,9 @@ class ReuseGated(VOSSegmentor):
     A row that is computed goes through the stages of the inner segmentor, as without a gate. For a row that is reused
     the change of the score is predicted, and the coarse feature is translated by it; the fine half then makes the
     mask. On such frames nothing that the method remembers of the row changes.
+
+    A row of several objects (a group of AOT's) is reused or computed as one: its objects decide together. Its score is
+    the mask of all of them, and it begins anew when an object joins it.
 
     In training both are computed and mixed by the hard decision, through which gradients go straight.
 
@@ -95,6 +100,14 @@ class ReuseGated(VOSSegmentor):
         self.translator = LAYERS.build(translator or dict(type="RefineTranslator"), channels=cut.coarse.channels)
         self.tau, self.mode, self.tau_copy = tau, mode, tau_copy
         self.max_reuse, self.on_memory_frame = max_reuse, on_memory_frame
+        self.forced: Gate | None = None
+
+    def force_rate(self, rate: float | None) -> None:
+        """Reuse a fixed share of the frames, evenly spread, whatever the gate says; it runs all the same.
+
+        For measuring speed and work without weights. None: the gate decides again.
+        """
+        self.forced = None if rate is None else ScheduledGate(rate=rate)
 
     # Stages of the inner segmentor ------------------------------------------------------------------------------------
 
@@ -134,6 +147,13 @@ class ReuseGated(VOSSegmentor):
         """See the inner segmentor."""
         return self.segmentor.feedback(state, logits)
 
+    def remove_objects(self, state: VideoState, ids: list[int]) -> None:
+        """Stop tracking objects. Rows that they shared with others are computed next, those that are left empty go."""
+        shared = self.segmentor.shared_keys(state, ids)
+        self.segmentor.remove_objects(state, ids)
+        state.objects.forget(FEATURE, shared)
+        state.objects.drop(shared - set(self.rows(state).keys))
+
     # Frames -----------------------------------------------------------------------------------------------------------
 
     def segment(self, state: VideoState, features: Any, run: FrameRun) -> tuple[Tensor, Rows]:
@@ -142,7 +162,9 @@ class ReuseGated(VOSSegmentor):
         if not len(rows):
             return self.background(state), rows
         decide = self.mix if run.training else self.choose
-        return decide(state, features, rows, run)
+        composed, computed = decide(state, features, rows, run)
+        run.tap(LOGITS_TAP, composed)
+        return composed, computed
 
     def choose(self, state: VideoState, features: Any, rows: Rows, run: FrameRun) -> tuple[Tensor, Rows]:
         """Inference: every row goes one way."""
@@ -153,7 +175,9 @@ class ReuseGated(VOSSegmentor):
         probability = torch.zeros(len(rows), dtype=torch.float64)
         if len(asked):
             inputs = GateInput(asked, state.frame_index, early, store, compared)
-            probability[free] = self.gate(inputs).double().cpu()
+            probability[free] = self.gate(inputs).cpu().double()  # not every device has float64
+            if self.forced is not None:
+                probability[free] = self.forced(inputs).cpu().double()
         tau = self.tau_of(state.frame_index)
         reused = free & above(probability, tau)
         copied = reused & self.is_copied(probability)
@@ -166,7 +190,9 @@ class ReuseGated(VOSSegmentor):
             coarse.append(self.compute(state, features, computed, run))
         if len(moved):
             own = self.compare(store, early, moved, run) if compared is None else compared[asked.places(moved)]
-            coarse.append(self.translate(store, own, moved, run)[0])
+            parts, change = self.translate(store, own, moved, run)
+            coarse.append(parts)
+            run.shared[MOVED] = MovedRows(moved, change.score + change.delta)
         logits = self.finish(state, features, rows, decoded, coarse, [*computed.keys, *moved.keys], run)
         if self.max_reuse is not None:
             count = store.read(COUNT, rows, torch.zeros((), dtype=torch.long)) + 1
@@ -176,8 +202,9 @@ class ReuseGated(VOSSegmentor):
     def free(self, state: VideoState, rows: Rows, run: FrameRun) -> Tensor:
         """(R,) bool: the rows that leave a choice."""
         store = state.objects
-        if self.on_memory_frame == "full" and state.memory is not None \
-                and state.memory.is_kept(state.frame_index, run.prompted):
+        kept = self.on_memory_frame == "full" and state.memory is not None \
+            and state.memory.is_kept(state.frame_index, run.prompted)
+        if kept or (run.prompted and self.segmentor.prompts_renew):
             return torch.zeros(len(rows), dtype=torch.bool)
         free = store.has(FEATURE, rows) & store.has(SCORE, rows)
         if self.mode != "translate":
@@ -197,12 +224,16 @@ class ReuseGated(VOSSegmentor):
         features = self.encode_deep(features)
         with run.whose(rows):
             coarse = self.decode_coarse(state, features, rows)
-        feature, score = self.parted(coarse)
-        state.objects.write(FEATURE, rows, feature)
-        if score is not None:
-            state.objects.write(SCORE, rows, score)
-        self.gate.remember(state.objects, rows, self.segmentor.early(features))
+        self.keep(state.objects, features, coarse, rows)
         return coarse
+
+    def keep(self, store: RowStore, features: Any, coarse: Tensor, rows: Rows) -> None:
+        """Remember the coarse half (R, C, h, w) of rows that a frame was computed for."""
+        feature, score = self.parted(coarse)
+        store.write(FEATURE, rows, feature)
+        if score is not None:
+            store.write(SCORE, rows, score)
+        self.gate.remember(store, rows, self.segmentor.early(features))
 
     def translate(self, store: RowStore, dissimilarity: Tensor, rows: Rows,
                   run: FrameRun) -> tuple[Tensor, ScoreChange]:
@@ -247,27 +278,36 @@ class ReuseGated(VOSSegmentor):
         if run.last:
             return
         started = set() if run.started is None else set(run.started.keys)
+        if run.prompt is not None:
+            started |= self.segmentor.shared_keys(state, run.prompt.ids)
         if not self.segmentor.cut.scored:
             old = rows.select([key not in started for key in rows.keys])
             if len(old):
                 grid = state.objects.read(FEATURE, old).shape[-2:]
-                state.objects.write(SCORE, old, resize(self.segmentor.row_masks(masks, old), grid))
+                state.objects.write(SCORE, old, resize(self.segmentor.row_masks(state, masks, old), grid))
         new = rows.having(started)
         if len(new):
             before, state.masks = state.masks, masks  # what a decoder takes for the previous masks is what was given
-            self.begin(state, features, (self.segmentor.row_masks(masks, new) > 0.5).to(masks), new, run)
+            self.begin(state, features, (masks > 0.5).to(masks), new, run)
             state.masks = before
 
-    def begin(self, state: VideoState, features: Any, masks: Tensor, rows: Rows, run: FrameRun) -> None:
-        """Keep what is known of rows that start: template, coarse feature, and masks (R, 1, H, W) as scores."""
+    def begin(self, state: VideoState, features: Any, given: Tensor, rows: Rows, run: FrameRun) -> None:
+        """Keep what is known of rows that start: template, coarse feature, and hard masks (B, O, H, W) as scores.
+
+        The pass that gives the feature is nobody's, so that the inner segmentor remembers what it would without a gate.
+        """
         store, early = state.objects, self.segmentor.early(features)
+        masks = self.segmentor.row_masks(state, given, rows)
         with run.whose(rows):
             template = self.matching.template(rows.expand(early), F.interpolate(masks, size=early.shape[-2:]).to(early))
-            store.write(TEMPLATE, rows, template)
-            coarse = self.compute(state, features, rows, run)
+        store.write(TEMPLATE, rows, template)
+        features = self.encode_deep(features)
+        with run.whose(None):
+            coarse = self.decode_coarse(state, features, rows)
+        self.keep(store, features, coarse, rows)
         store.write(SCORE, rows, F.interpolate(masks, size=coarse.shape[-2:]))
         if self.mode != "translate":
-            store.write(LOGITS, rows, self.segmentor.certain_rows(masks))
+            store.write(LOGITS, rows, self.segmentor.certain_rows(state, given, rows))
         if run.training:
             store.write(TRUTH, rows, masks)
 
@@ -277,6 +317,8 @@ class ReuseGated(VOSSegmentor):
 
     def tau_of(self, frame: int) -> float:
         """tau of a frame."""
+        if self.forced is not None:
+            return FORCED_TAU
         if not isinstance(self.tau, Sequence):
             return self.tau
         if frame > len(self.tau):
@@ -319,6 +361,7 @@ class ReuseGated(VOSSegmentor):
             feature = kept_where(hard, store.read(FEATURE, asked), feature, places)
             if score is not None:
                 score = kept_where(hard, store.read(SCORE, asked), score, places)
+            run.shared[MOVED] = MovedRows(asked, change.score + change.delta, soft, hard)
             if truth is not None:
                 change.truth = resize(truth[places], change.delta.shape[-2:])
             run.note(change)
@@ -328,61 +371,20 @@ class ReuseGated(VOSSegmentor):
             decision.iou = mask_ious(truth, before)
             store.write(TRUTH, rows, torch.where(reused.to(truth.device)[:, None, None, None], before, truth))
         run.note(decision)
+        computed = rows.select(~reused)
+        if len(computed):
+            self.gate.remember(store, computed, early)
         store.write(FEATURE, rows, feature)
         if score is not None:
             store.write(SCORE, rows, score)
         with run.whose(rows):
             logits = self.decode_fine(state, features, coarse, rows)
-        return self.compose(state, logits, rows), rows.select(~reused)
+        return self.compose(state, logits, rows), computed
 
     def true_masks(self, state: VideoState, rows: Rows, run: FrameRun) -> Tensor | None:
         """(R, 1, H, W) true masks of rows; None if the loop does not know them."""
         if run.labels is None:
             return None
         channels = torch.arange(1, state.num_objects + 1, device=run.labels.device)[:, None, None]
-        return self.segmentor.row_masks((run.labels[:, None] == channels).to(next(self.parameters()).dtype), rows)
-
-
-def mask_ious(a: Tensor, b: Tensor) -> Tensor:
-    """(R,) IoU of masks (R, 1, H, W) of 0 and 1; nan where both are empty."""
-    union = torch.maximum(a, b).flatten(1).sum(dim=1)
-    return (a * b).flatten(1).sum(dim=1) / union
-
-
-def straight_through(soft: Tensor, hard: Tensor, moved: Tensor, computed: Tensor) -> Tensor:
-    """``moved`` (R, C, h, w) where ``hard`` (R,) is true, else ``computed``; gradients of their mixture by ``soft``."""
-    share, chosen = soft[:, None, None, None], hard[:, None, None, None]
-    mixture = share * moved + (1 - share) * computed
-    return torch.where(chosen, moved, computed).detach() + (mixture - mixture.detach())
-
-
-def kept_where(hard: Tensor, kept: Tensor, new: Tensor, places: Tensor) -> Tensor:
-    """``new`` (R, ...) with ``kept`` (R', ...) at those of ``places`` (R',) where ``hard`` (R',) is true."""
-    chosen = torch.where(hard[:, None, None, None], kept.to(new), new[places])
-    return new.index_copy(0, places, chosen)
-
-
-def above(probability: Tensor, tau: float) -> Tensor:
-    """(R,) bool: what is reused at ``tau``; with 1 nothing and with 0 everything, whatever a probability rounds to."""
-    if tau >= 1 or tau <= 0:
-        return torch.full(probability.shape, tau <= 0)
-    return probability > tau
-
-
-def check_decisions(tau: float | Sequence[float], mode: str, tau_copy: float | None, max_reuse: int | None,
-                    on_memory_frame: str) -> None:
-    """Raise :class:`ConfigError` for options of :class:`ReuseGated` that make no sense."""
-    values = list(tau) if isinstance(tau, Sequence) and not isinstance(tau, str) else [tau]
-    if not values or not all(isinstance(value, (int, float)) and 0 <= value <= 1 for value in values):
-        raise ConfigError(f"ReuseGated.tau must lie in 0..1, or be a list of such numbers, got {tau!r}")
-    for name, value, known in (("mode", mode, MODES), ("on_memory_frame", on_memory_frame, ON_MEMORY_FRAME)):
-        if value not in known:
-            raise ConfigError(f"ReuseGated.{name} must be one of {', '.join(known)}, got {value!r}."
-                              f"{did_you_mean(value, known)}")
-    if (mode == "fusion") != (tau_copy is not None):
-        raise ConfigError("ReuseGated.tau_copy belongs to mode='fusion', which needs it: got "
-                          f"mode={mode!r}, tau_copy={tau_copy!r}")
-    if tau_copy is not None and not max(values) < tau_copy <= 1:
-        raise ConfigError(f"ReuseGated.tau_copy must be above tau ({max(values)}) and at most 1, got {tau_copy}")
-    if max_reuse is not None and (not isinstance(max_reuse, int) or max_reuse < 1):
-        raise ConfigError(f"ReuseGated.max_reuse must be a whole number of at least 1 or None, got {max_reuse!r}")
+        masks = (run.labels[:, None] == channels).to(next(self.parameters()).dtype)
+        return self.segmentor.row_masks(state, masks, rows)

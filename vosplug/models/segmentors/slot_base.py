@@ -162,12 +162,13 @@ class SlotSegmentor(VOSSegmentor):
         """The fine level of the backbone."""
         return features.pyramid[self.encoder.low_level]
 
-    def row_masks(self, masks: Tensor, rows: Rows) -> Tensor:
+    def row_masks(self, state: VideoState, masks: Tensor, rows: Rows) -> Tensor:
         """(B, O, H, W) masks of objects -> (R, 1, H, W) masks of slots: background is what no object has."""
         return rows.gather(torch.cat([1 - masks.sum(dim=1, keepdim=True), masks], dim=1))[:, None]
 
-    def certain_rows(self, masks: Tensor) -> Tensor:
-        """Logits (R, 2, H, W) that say what masks (R, 1, H, W) say."""
+    def certain_rows(self, state: VideoState, masks: Tensor, rows: Rows) -> Tensor:
+        """Logits (R, 2, H, W) that say what masks (B, O, H, W) of objects say."""
+        masks = self.row_masks(state, masks, rows)
         return torch.cat([clamped_logit(masks), clamped_logit(1 - masks)], dim=1)
 
     def segment(self, state: VideoState, features: PixelFeatures, run: FrameRun) -> tuple[Tensor, Rows]:

@@ -25,3 +25,9 @@ FRTM_PARTS = {
     "D": SparsePart("refiner", blocks=("decoder.*.block?.conv?",),
                     outer=("decoder.*.encoder.transform.*", "decoder.*.block?.proj", "decoder.head.conv?")),
 }
+# TTVOS: features at stride 4 are reduced once per frame.
+TTVOS_PARTS = {
+    "Q": SparsePart("backbone", per_frame=("*",), blocks=("backbone.layer*",), outer=("backbone.*.downsample.*",)),
+    "D": SparsePart("decoder", per_frame=("decoder.reduce4",), blocks=("decoder.short_term", "decoder.blend*"),
+                    outer=("decoder.reduce?",)),
+}

@@ -82,6 +82,11 @@ class SST(SlotSegmentor):
         features.kept = encoded.kept
         return encoded
 
+    def attention_costs(self, size: tuple[int, int], frames: int) -> dict[str, object]:
+        """Costs of attention on frames (H, W), see :meth:`~..matching_heads.SSTEncoder.costs`."""
+        grid = tuple(-(-side // self.encoder.stride) for side in size)
+        return self.matching_head.costs(grid, frames)
+
     def entry(self, state: VideoState, features: PixelFeatures, ids: Tensor, run: FrameRun) -> MemoryEntry:
         """What the encoder wants to know of the frame, and the object of each cell."""
         if features.kept is None:  # nothing was predicted

@@ -2,13 +2,11 @@
 
 from torch import Tensor
 
-from ...registry import BACKBONES, DECODERS, MATCHING_HEADS, SEGMENTORS
-from ...structures import Level, Rows, VideoState
-from ..encoders import SHALLOW, FrameFeatures, build_encoders
+from ...registry import BACKBONES, SEGMENTORS
+from ...structures import Rows, VideoState
+from ..encoders import FrameFeatures
 from ..frame_run import FrameRun
-from ..memories import MemoryEntry, MemoryState
-from .base import Cut, VOSSegmentor
-from .sparse_parts import SPARSE_PARTS
+from .key_value_base import KeyValueSegmentor, memory_entry
 
 
 def small_models() -> list[dict]:
@@ -41,7 +39,7 @@ def small_models() -> list[dict]:
 
 
 @SEGMENTORS.register_module(examples=small_models)
-class STCN(VOSSegmentor):
+class STCN(KeyValueSegmentor):
     """Space-time correspondence network: match keys of images, read values of masks, decode per object.
 
     Args:
@@ -51,34 +49,10 @@ class STCN(VOSSegmentor):
         decoder: config (kind ``decoder``).
     """
 
-    sparse_parts = SPARSE_PARTS
-
     def __init__(self, preprocessor: dict, key_encoder: dict, value_encoder: dict, matching_head: dict, memory: dict,
                  decoder: dict, losses: list[dict] | None = None, init_cfg: dict | None = None):
         super().__init__(preprocessor=preprocessor, memory=memory, losses=losses, init_cfg=init_cfg)
-        self.key_encoder, self.value_encoder = build_encoders(key_encoder, value_encoder)
-        keys, values = self.key_encoder, self.value_encoder
-        self.matching_head = MATCHING_HEADS.build(matching_head, key_channels=keys.key_channels,
-                                                  value_channels=values.out_channels, stride=keys.stride)
-        self.decoder = DECODERS.build(decoder, value_channels=self.matching_head.out_channels or values.out_channels,
-                                      context_channels=keys.context_channels, levels=keys.levels, stride=keys.stride)
-        self.cut = Cut(early=keys.levels[SHALLOW], coarse=Level(self.decoder.scale_channels[0], keys.stride))
-
-    def new_memory(self, training: bool) -> MemoryState:
-        """An empty memory that compares keys as the matching head does."""
-        return self.memory.new(training=training, similarity=self.matching_head.similarity_of)
-
-    def encode_shallow(self, frame: Tensor) -> FrameFeatures:
-        """The finer levels of the pyramid."""
-        return self.key_encoder.shallow(frame)
-
-    def early(self, features: FrameFeatures) -> Tensor:
-        """The last of the finer levels."""
-        return features.pyramid[SHALLOW]
-
-    def encode_deep(self, features: FrameFeatures) -> FrameFeatures:
-        """Keys, context and the whole pyramid."""
-        return self.key_encoder.deep(features)
+        self.build_parts(key_encoder, value_encoder, matching_head, decoder)
 
     def decode_coarse(self, state: VideoState, features: FrameFeatures, rows: Rows) -> Tensor:
         """Read the memory and join it with the context: (R, C, h, w)."""
@@ -95,12 +69,3 @@ class STCN(VOSSegmentor):
             return
         value = self.value_encoder(features.frame, features.base, masks, rows)
         state.memory.add(memory_entry(state, rows, value, run.prompted, key=features.key))
-
-
-def memory_entry(state: VideoState, rows: Rows, value: Tensor, prompted: bool,
-                 **maps: Tensor | None) -> MemoryEntry:
-    """What a frame leaves in the memory: the values (R, Cv, h, w) of ``rows``, and maps (B, C, h, w) of the frame."""
-    return MemoryEntry(
-        frame=state.frame_index, frame_tensors={name: x.flatten(2) for name, x in maps.items() if x is not None},
-        object_tensors={"value": rows.scatter(value).flatten(3)}, valid=rows.table(), grid=tuple(value.shape[-2:]),
-        prompted=prompted)

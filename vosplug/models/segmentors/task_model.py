@@ -4,7 +4,7 @@ from typing import Any, ClassVar
 
 import torch
 from mmengine.model import BaseModel
-from torch import Tensor
+from torch import Tensor, nn
 
 from ...registry import PREPROCESSORS
 from ...utils.errors import ConfigError
@@ -49,3 +49,8 @@ class TaskModel(BaseModel):
     def loss(self, inputs: Tensor, data_samples: list) -> dict[str, Tensor]:
         """Losses of a preprocessed batch, and numbers for the log, by the task of the model."""
         return self.task.loss(self, inputs, data_samples)
+
+
+def task_parts(task: Any) -> nn.ModuleList:
+    """What a task trains beside the model: its ``trained``, if it has any. It is resumed, but never published."""
+    return getattr(task, "trained", None) or nn.ModuleList()

@@ -6,15 +6,13 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from ...registry import BACKBONES, DECODERS, LAYERS, MATCHING_HEADS, SEGMENTORS
-from ...structures import Level, Rows, VideoState
+from ...registry import BACKBONES, LAYERS, SEGMENTORS
+from ...structures import Rows, VideoState
 from ...utils.errors import ConfigError
-from ..encoders import SHALLOW, FrameFeatures, build_encoders
+from ..encoders import FrameFeatures
 from ..frame_run import FrameRun
-from ..memories import MemoryState
-from .base import Cut, VOSSegmentor
+from .key_value_base import KeyValueSegmentor, memory_entry
 from .sparse_parts import SPARSE_PARTS
-from .stcn import memory_entry
 
 SENSORY, LAST_DEEP_UPDATE = "sensory", "last_deep_update"
 
@@ -57,7 +55,7 @@ def small_models() -> list[dict]:
 
 
 @SEGMENTORS.register_module(examples=small_models)
-class XMem(VOSSegmentor):
+class XMem(KeyValueSegmentor):
     """STCN with three memories: sensory (a hidden state per object), working and long-term.
 
     The sensory memory is ``"sensory"`` (R, Ch, h, w) of ``state.objects``, zero for an object that starts. After
@@ -88,37 +86,14 @@ class XMem(VOSSegmentor):
         if deep_update_every != -1 and deep_update_every < 1:
             raise ConfigError("XMem.deep_update_every must be -1 (on memorised frames) or at least 1, "
                               f"got {deep_update_every}")
-        self.key_encoder, self.value_encoder = build_encoders(key_encoder, value_encoder)
-        keys, values = self.key_encoder, self.value_encoder
-        self.matching_head = MATCHING_HEADS.build(matching_head, key_channels=keys.key_channels,
-                                                  value_channels=values.out_channels, stride=keys.stride)
-        readout = self.matching_head.out_channels or values.out_channels
-        self.decoder = DECODERS.build(decoder, value_channels=readout + sensory_channels,
-                                      context_channels=keys.context_channels, levels=keys.levels, stride=keys.stride)
-        self.cut = Cut(early=keys.levels[SHALLOW], coarse=Level(self.decoder.scale_channels[0], keys.stride))
+        self.build_parts(key_encoder, value_encoder, matching_head, decoder, beside=sensory_channels)
         self.normal_update = LAYERS.build(normal_update or dict(type="MultiScaleUpdate"),
                                           in_channels=self.decoder.scale_channels, hidden_channels=sensory_channels)
-        self.deep_update = LAYERS.build(deep_update or dict(type="SensoryGRU"), in_channels=values.out_channels,
-                                        hidden_channels=sensory_channels)
+        self.deep_update = LAYERS.build(deep_update or dict(type="SensoryGRU"), hidden_channels=sensory_channels,
+                                        in_channels=self.value_encoder.out_channels)
         self.sensory_channels = sensory_channels
         self.deep_update_every = deep_update_every
         self.deep_update_probability = deep_update_probability
-
-    def new_memory(self, training: bool) -> MemoryState:
-        """An empty memory that compares keys as the matching head does."""
-        return self.memory.new(training=training, similarity=self.matching_head.similarity_of)
-
-    def encode_shallow(self, frame: Tensor) -> FrameFeatures:
-        """The finer levels of the pyramid."""
-        return self.key_encoder.shallow(frame)
-
-    def early(self, features: FrameFeatures) -> Tensor:
-        """The last of the finer levels."""
-        return features.pyramid[SHALLOW]
-
-    def encode_deep(self, features: FrameFeatures) -> FrameFeatures:
-        """Keys, shrinkage, selection, context and the whole pyramid."""
-        return self.key_encoder.deep(features)
 
     def decode_coarse(self, state: VideoState, features: FrameFeatures, rows: Rows) -> Tensor:
         """Read the memories and join them with the context: (R, C, h, w)."""

@@ -54,8 +54,7 @@ def losses_of(model: nn.Module, record: ClipRecord) -> dict[str, Any]:
     scored = record.scored()
     result = {f"loss_{loss.name}": loss(record) * loss.weight if scored else 0.0 for loss in model.losses}
     if not scored or any(isinstance(loss, NoteLoss) for loss in model.losses):
-        # Parts that had nothing to do in this batch are still reached: by a gradient of zero.
-        reach = sum(p.flatten()[0] for p in model.parameters() if p.requires_grad) * 0.0
+        reach = reach_of(model)
         result = {name: value + reach for name, value in result.items()}
     if scored:
         for loss in model.losses:
@@ -63,6 +62,11 @@ def losses_of(model: nn.Module, record: ClipRecord) -> dict[str, Any]:
         result["iou"] = torch.stack([mean_iou(*frame.predicted(), frame.known[frame.known.any(dim=1)])
                                      for frame in scored]).mean()
     return result
+
+
+def reach_of(model: nn.Module) -> Tensor:
+    """Zero, by which parts that had nothing to do in a batch are still reached: by a gradient of zero."""
+    return sum(p.flatten()[0] for p in model.parameters() if p.requires_grad) * 0.0
 
 
 @torch.no_grad()

@@ -31,10 +31,9 @@ def build_model(manifest: Manifest, dtype: torch.dtype, **options) -> tuple[nn.M
     if conversion.unknown:
         raise CheckpointError(f"{manifest.path}: not all weights are used: {conversion.coverage()}")
     gap = settings.get("long_term_mem_gap", settings.get("train_long_term_mem_gap"))
-    cfg = load_config(f"{settings['config_name']}.py")
-    cfg.merge_from_dict({"model.memory": dict(gap=gap, train_gap=gap, max_tokens=None),
-                         "model.max_objects": settings["max_obj_num"],
-                         **{f"model.{name}": value for name, value in options.items()}})
-    model = SEGMENTORS.build(cfg.model)
+    cfg = load_config(f"{settings['config_name']}.py").model
+    manifest.adapt(cfg, {"memory.gap": gap, "memory.train_gap": gap, "memory.max_tokens": None,
+                         "max_objects": settings["max_obj_num"], **options})
+    model = SEGMENTORS.build(cfg)
     load_weights(model, conversion.state)
     return model.to(dtype).eval(), conversion.sources

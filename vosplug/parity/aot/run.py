@@ -1,11 +1,10 @@
 """One run for all kinds of manifests of AOT and DeAOT."""
 
 import numpy as np
-import torch
 
 from ...registry import PARITY_RUNS
 from ...utils.errors import InputError, did_you_mean
-from ..manifest import Manifest
+from ..run import ParityRun
 from .clips import late_object, many_objects, plain_clip
 from .preprocessing import preprocessing
 from .training import training
@@ -16,17 +15,8 @@ KINDS = {"plain": plain_clip, "late_object": late_object, "many_objects": many_o
 
 
 @PARITY_RUNS.register_module(name="aot-benchmark")
-class AOTParity:
-    """Runs the config that a manifest names, with its weights, gap, objects and clip, in float64.
-
-    Args:
-        manifest: of the family.
-        dtype: floating type of the run.
-    """
-
-    def __init__(self, manifest: Manifest, dtype: torch.dtype = torch.float64):
-        self.manifest = manifest
-        self.dtype = dtype
+class AOTParity(ParityRun):
+    """Runs the config that a manifest names, with its weights, gap, objects and clip, in float64."""
 
     @property
     def kind(self) -> str:

@@ -16,7 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ...layers.build import FrozenBN
+from ...layers.build import is_fixed
 from .gates import COMPUTE, REUSE, SKIP, Choice
 from .kept import is_writable, sites_of
 
@@ -116,9 +116,7 @@ class PackedConv:
     @staticmethod
     def possible(norm: nn.Module) -> bool:
         """Whether what follows the convolution can be folded into it: frozen or in evaluation mode, or nothing."""
-        if isinstance(norm, nn.BatchNorm2d):
-            return not norm.training and norm.running_mean is not None
-        return isinstance(norm, (nn.Identity, FrozenBN))
+        return isinstance(norm, nn.Identity) or is_fixed(norm)
 
     @staticmethod
     def stamp(layer: nn.Module, x: Tensor, norm: nn.Module, relu: bool) -> tuple:

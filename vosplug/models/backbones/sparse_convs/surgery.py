@@ -57,7 +57,8 @@ def sparsify(model: nn.Module, conv: dict, where: str = "QD", *, everywhere: boo
     """Replace convolutions of a finished ``model`` by sparse ones, in place.
 
     Weights (the very parameters), names, device, mode and what is frozen stay; gates are new, with the start values of
-    their kind. In inference frames then reach the stem of a backbone in the memory format of the kernels.
+    their kind, and are trained, also around frozen weights. In inference frames then reach the stem of a backbone in
+    the memory format of the kernels.
 
     Args:
         model: a segmentor with ``sparse_parts``.
@@ -125,7 +126,7 @@ def replace_convs(model: nn.Module, convs: Iterable[tuple[str, nn.Conv2d]], conf
         new = SPARSE_CONVS.build(config, in_channels=old.in_channels, out_channels=old.out_channels,
                                  kernel_size=old.kernel_size, stride=old.stride, padding=old.padding,
                                  dilation=old.dilation, groups=old.groups, bias=old.bias is not None)
-        new.to(device=old.weight.device, dtype=old.weight.dtype).requires_grad_(old.weight.requires_grad)
+        new.to(device=old.weight.device, dtype=old.weight.dtype)
         new.weight, new.bias = old.weight, old.bias
         if isinstance(new, SparseConv):
             new.name, new.per_frame = name, matches(name, per_frame)

@@ -1,4 +1,4 @@
-"""Decoders of video files: OpenCV's, and PyAV's where OpenCV has none."""
+"""Decoding video files and cameras: by OpenCV, and by PyAV where OpenCV has no decoder."""
 
 import importlib.util
 from collections.abc import Iterator
@@ -7,9 +7,10 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from ..utils.errors import DataError
-from ..utils.opencv_logs import quiet_video
+from .errors import DataError
+from .opencv_logs import quiet_video
 
+VIDEO_SUFFIXES = (".mp4", ".webm", ".avi", ".mkv", ".mov", ".m4v", ".mpg", ".mpeg", ".ogv", ".gif", ".ts", ".wmv")
 HARMLESS = ("mmco:", "number of reference frames", "SEI type", "non-existing PPS", "non-existing SPS", "no frame!",
             "deprecated pixel format")
 """What FFmpeg calls an error although the pictures are right."""

@@ -1,0 +1,4 @@
+# Table 4: the attention map of the teacher's third layer, and relations between objects alone.
+_base_ = "small_full.py"
+task = dict(pairs=[{{_base_.inter}}, dict(
+    teacher="propagation.2.id.output", student="propagation.0.id.output", loss=dict(type="CKALoss", weight=1.5))])

@@ -1,0 +1,3 @@
+# Control, not in the paper: the coarse grid of the deformable student without offsets.
+_base_ = "small_full.py"
+model = dict(matching_head=dict(deformable=dict(offsets=False)))

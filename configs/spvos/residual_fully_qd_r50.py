@@ -1,0 +1,3 @@
+_base_ = ["../spvos_r50.py"]
+model = dict(sparse=dict(conv=dict(type="ResidualSparseConv"), losses=[dict(type="ComputationLoss")],
+                         where="QD", policy=dict(type="Fully")))

@@ -1,0 +1,2 @@
+_base_ = ["../spvos_r50.py"]
+model = dict(sparse=dict(conv=dict(type="StaticSparseConv"), where="QDM", policy=dict(type="SemiMixed")))

@@ -1,0 +1,3 @@
+# STCN, whose memory is read along routes of grid attention (SST, section 7).
+_base_ = ["../stcn_r50.py"]
+model = dict(matching_head=dict(_delete_=True, type="RoutedMatching"))
