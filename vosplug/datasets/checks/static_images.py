@@ -3,6 +3,7 @@
 from functools import partial
 from pathlib import Path
 
+from ..static_image_clips import read_foreground
 from ..static_layouts import STATIC_LAYOUTS
 from .base import Job, Result, folders_or_faults, job_of_faults
 
@@ -28,7 +29,7 @@ def check_static(root: Path, layout: str | None = None) -> list[Job]:
 
 def _check_pair(image: Path, mask: Path) -> Result:
     result = Result()
-    labels = result.mask(mask, result.image(image), binary=True)
+    labels = result.mask(mask, result.image(image), read=read_foreground)
     if labels is not None and not labels.any():
         result.fault(mask, "the mask is empty")
     return result
