@@ -15,7 +15,7 @@ from ..memories import MemoryEntry
 from .slot_base import PREVIOUS, SlotSegmentor, small_model
 
 FEATURES = ("embedding", "encoder", "previous")
-ORIGIN = "origin"  # in ``state.cache``: number of the first frame
+ORIGIN = "origin"  # in ``state.cache``: number of the first frame, 0 where nobody says
 
 
 def small_models() -> list[dict]:
@@ -93,7 +93,7 @@ class SST(SlotSegmentor):
         buffer = list(state.memory)
         labels = [self.slots_of(state, entry["ids"]) for entry in buffer]
         encoded = self.matching_head(features.embedding, buffer, labels, slots, state.frame_index, count,
-                                     origin=state.cache[ORIGIN])
+                                     origin=state.cache.get(ORIGIN, 0))
         features.kept = encoded.kept
         return encoded
 
@@ -106,7 +106,7 @@ class SST(SlotSegmentor):
         """What the encoder wants to know of the frame, and the object of each cell."""
         if features.kept is None:  # nothing was predicted
             features.kept = self.matching_head.keep(features.embedding, list(state.memory), state.frame_index,
-                                                    origin=state.cache[ORIGIN])
+                                                    origin=state.cache.get(ORIGIN, 0))
         ids = self.matching_head.labels_of(ids)
         return MemoryEntry(state.frame_index, {**features.kept, "ids": ids.flatten(1)},
                            valid=self.rows(state).table(), grid=tuple(ids.shape[-2:]), prompted=run.prompted)
