@@ -148,8 +148,8 @@ class Distillation:
         if not self.pairs:
             self.prepare(model)
         if inputs.shape[1] < 2:
-            raise ConfigError("Distillation compares what is propagated: clips (clip.length) need at least 2 frames, got "
-                              f"{inputs.shape[1]}")
+            raise ConfigError("Distillation compares what is propagated: clips (clip.length) need at least 2 frames, "
+                              f"got {inputs.shape[1]}")
         prompt = self.prompt_of(model, inputs, data_samples)
         names = [f"loss_{name}" for name in (*(p.name for p in self.pairs), *(loss.name for loss in model.losses))]
         if prompt is None:
