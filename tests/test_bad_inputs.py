@@ -337,7 +337,7 @@ OTHERS = [
     Bad("stats-no-objects", "model_stats tiny.py --objects 0", ("--objects", "at least 1"), usage=True),
     Bad("stats-too-many-objects", "model_stats tiny.py --objects 300", ("--objects", "1 to 254", "300"), usage=True),
     Bad("stats-not-enough-memory", "model_stats tiny.py --shape 32 32", ("not enough memory",),
-        failing("vosplug.evaluation.families", "measure_frames",
+        failing("vosplug.evaluation.families", "measure",
                 RuntimeError("DefaultCPUAllocator: can't allocate memory"))),
     Bad("stats-shape", "model_stats tiny.py --shape 48", ("--shape", "2 arguments"), usage=True),
     Bad("stats-json-below-a-file", "model_stats tiny.py --shape 32 32 --json first.png/s.json", ("first.png/s.json",)),

@@ -5,3 +5,4 @@ _base_ = ["../_base_/runtime.py", "../_base_/deaot_small_student_model.py", "../
 model = dict(matching_head=dict(deformable=dict(type="GatedDeformableAttention", grid_factor=2, groups=4)),
              losses=[])
 task = dict(teacher=dict(config="deaot_small", weights="work_dirs/deaot_small/final.pth"))
+default_hooks = dict(logger=dict(interval=5))

@@ -180,3 +180,18 @@ def test_a_rate_of_reuse_is_forced(tmp_path, capsys, monkeypatch):
     for model, rate, message in ((plain, "0.5", "it has no reuse gate"), (config, "1.5", "must lie in 0..1")):
         assert main([str(model), *command, rate]) == 2
         assert message in capsys.readouterr().err
+
+
+def test_times_of_stages_add_up_to_a_frame(tmp_path, capsys):
+    config = tmp_path / "gated.py"
+    config.write_text(f"model = {SEGMENTORS.example('ReuseGated', tau=0.7)!r}\n")
+    command = [str(config), "--size", "48", "64", "--frames", "8", "--warm-up", "1", "--device", "cpu", "--stages",
+               "--json", str(tmp_path / "b.json"), "--reuse-rate"]
+    for rate in (0.0, 1.0):
+        assert main([*command, str(rate)]) == 0
+        found = json.loads((tmp_path / "b.json").read_text())
+        stages = found["stages_ms"]
+        assert min(stages.values()) > 0 and sum(stages.values()) == pytest.approx(1000 / found["fps"])
+        common = {"early", "gate", "finish", "compose", "rest"}
+        assert set(stages) == common | ({"translator"} if rate else {"late", "coarse", "update"})
+        assert "ms of a mean frame: early " in " ".join(capsys.readouterr().out.split())

@@ -60,6 +60,14 @@ def test_work_is_that_of_the_part_that_is_called():
     assert dict(counter.counts) == {"gate": 5 * 4 * 2, "matching": 5 * 3 * 4, "other": 0}
 
 
+def test_a_sum_of_rows_is_an_addition_for_each_row_and_channel():
+    model = nn.Sequential(nn.EmbeddingBag(9, 4, mode="sum"))
+    counter = StageCounter(model)
+    with torch.no_grad(), counter.count():
+        model(torch.zeros(5, 7, dtype=torch.long))
+    assert dict(counter.counts) == {"0": 5 * 7 * 4 // 2, "other": 0}
+
+
 def test_size_of_a_state_dict():
     parameters = 4 * 27 + 4 + 4 * 2 + 4 + 4 + 4
     assert state_mib(Tiny()) == ((parameters + 8) * 4 + 8) / 2**20  # statistics, and a counter of 8 bytes

@@ -13,7 +13,8 @@ from vosplug.utils.configs import load_config
 
 SIZE = (40, 56)
 # Learning does not belong to the frames that are compared, and takes most of the time: as little of it as there can be.
-BRIEF = {"init_iters": (1,), "update_iters": (1,), "augmentation": {"type": "FixedSamples", "rolls": ()}}
+BRIEF = {"init_iters": (1,), "update_iters": (1,),
+         "augmentation": {"type": "FixedSamples", "rolls": (), "_delete_": True}}
 
 
 @pytest.mark.parametrize("mode", ["translate", "copy"])

@@ -24,7 +24,7 @@ from .common import (
 from .session_options import VIEWS, add_segmenting_options, refuse_unused, session_options
 
 ROUNDS = 3
-OF_SOME = ("clip_length", "objects", "mask", *VIEWS)
+OF_SOME = ("clip_length", "objects", "mask", "stages", *VIEWS)
 """Options that not every family of models uses."""
 
 
@@ -45,6 +45,8 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--reuse-rate", type=float, metavar="R",
                         help="models with a reuse gate reuse this share of the frames (0..1), evenly spread, whatever "
                              "the gate says; it runs all the same")
+    parser.add_argument("--stages", action="store_true",
+                        help="tell the time of the stages too (early and late features, gate, ...); not with clips")
     parser.add_argument("--video", metavar="PATH", help="video file or folder of images (default: synthetic frames)")
     parser.add_argument("--mask", metavar="PNG", help="objects of the first frame of --video (default: discs)")
     parser.add_argument("--size", type=positive_int, nargs=2, metavar=("H", "W"),
@@ -68,7 +70,10 @@ def build_parser() -> argparse.ArgumentParser:
 
 @dataclass
 class Candidate:
-    """A model that is measured: its config, family, options and results; it segments ``length`` frames at once."""
+    """A model that is measured: its config, family, options and results; it segments ``length`` frames at once.
+
+    ``stages`` has the times of its stages, where they are asked for.
+    """
 
     name: str
     model: Any
@@ -77,6 +82,7 @@ class Candidate:
     measurement: Any
     weights_mib: float = 0.0
     length: int = 1
+    stages: Any = None
 
 
 @command
@@ -98,6 +104,7 @@ def main(argv: list[str] | None = None) -> int:
                       zip(names, configs, (options.checkpoint, options.checkpoint2), lengths, strict=False)]
         prepare_sparse(candidates, options)
         prepare_gated(candidates, options)
+        prepare_stages(candidates, options)
         rounds = options.rounds or (ROUNDS if options.compare else 1)
         ratios = run(candidates, frames, labels, rounds=rounds, warm_up=options.warm_up, device=device,
                      clock=clock_of(options, device))
@@ -194,11 +201,21 @@ def prepare_gated(candidates: list[Candidate], options: argparse.Namespace) -> N
         model.force_rate(options.reuse_rate)
 
 
+def prepare_stages(candidates: list[Candidate], options: argparse.Namespace) -> None:
+    """Let the times of stages be taken, if that is asked for."""
+    from ..evaluation.stage_times import StageTimes
+
+    for candidate in candidates if options.stages else ():
+        candidate.stages = StageTimes(clock_of(options, next(candidate.model.parameters()).device))
+
+
 def run(candidates: list[Candidate], frames: list, labels: Any, *, rounds: int, warm_up: int,
         device: Any, clock: Callable[[], float] = time.perf_counter) -> list[float]:
     """Measure all candidates ``rounds`` times in turn; return the ratios of their times, round by round."""
     from ..inference.measuring import PeakMemory
 
+    forced = any(getattr(candidate.model, "forced", None) is not None for candidate in candidates)
+    middle = statistics.fmean if forced else statistics.median  # frames that are reused are not like the others
     ratios = []
     for _ in range(rounds):
         times = []
@@ -206,7 +223,7 @@ def run(candidates: list[Candidate], frames: list, labels: Any, *, rounds: int, 
             with PeakMemory(device) as peak:
                 known = len(candidate.measurement.seconds)
                 time_once(candidate, frames, labels, warm_up, clock)
-            times.append(statistics.median(candidate.measurement.seconds[known:]))
+            times.append(middle(candidate.measurement.seconds[known:]))
             candidate.measurement.peak_mib = max(candidate.measurement.peak_mib, candidate.weights_mib + peak.mib)
         if len(candidates) == 2:
             ratios.append(times[0] / times[1])
@@ -218,9 +235,18 @@ def time_once(candidate: Candidate, frames: list, labels: Any, warm_up: int, clo
     from ..inference.measuring import measure
 
     family, session = candidate.family, candidate.family.session(candidate.model, **candidate.session)
-    measure(lambda index, image: family.feed(session, image, None if index else labels), frames,
-            length=candidate.length, untimed=family.untimed(warm_up, candidate.length), result=candidate.measurement,
-            clock=clock)
+    untimed, stages = family.untimed(warm_up, candidate.length), candidate.stages
+
+    def feed(index: int, image: Any) -> None:
+        if stages is not None and index == untimed:
+            stages.start()
+        family.feed(session, image, None if index else labels)
+
+    with contextlib.nullcontext() if stages is None else stages.watch(candidate.model):
+        measure(feed, frames, length=candidate.length, untimed=untimed, result=candidate.measurement, clock=clock)
+    if stages is not None:
+        candidate.measurement.stages.append({name: seconds / (len(frames) - untimed)
+                                             for name, seconds in stages.seconds.items()})
 
 
 def clock_of(options: argparse.Namespace, device: Any) -> Callable[[], float]:
@@ -298,6 +324,11 @@ def print_report(result: dict, candidates: list[Candidate]) -> None:
         table.add_row(candidate.name, *(f"{numbers[key]:.2f}" for key in keys))
     console = Console()
     console.print(table)
+    for candidate in candidates:
+        stages = candidate.measurement.numbers().get("stages_ms")
+        if stages:
+            console.print(f"{candidate.name}, ms of a mean frame: " + ", ".join(
+                f"{name} {ms:.1f}" for name, ms in stages.items()), soft_wrap=True)
     if "speedup" in result:
         first, second = (candidate.name for candidate in candidates)
         console.print(f"{second} is {result['speedup']:.3f} x as fast as {first}", soft_wrap=True)

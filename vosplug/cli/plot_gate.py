@@ -70,10 +70,10 @@ class Study:
 
         result = run_setting(self.model, self.dataset, DavisMetric(), setting, session_options=self.session,
                              perfect=self.perfect)
-        rate, work = result.work.reuse.rate(), result.work.macs_g()
+        rate, work, total = result.work.reuse.rate(), result.work.macs_g(), result.work.reuse.total()
         print(f"{setting.name}, {setting.point}: J&F {100 * result.scores['J&F-Mean']:.1f}, J "
-              f"{100 * result.scores['J-Mean']:.1f}, reuse rate {rate or 0:.3f}, {work:.3f} GMACs and "
-              f"{1 / result.fps:.3f} s per frame", flush=True)
+              f"{100 * result.scores['J-Mean']:.1f}, reuse rate {rate or 0:.3f} ({total.reused} of "
+              f"{total.frames}), {work:.3f} GMACs and {1 / result.fps:.3f} s per frame", flush=True)
         return result
 
 

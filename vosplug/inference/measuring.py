@@ -25,23 +25,31 @@ class Measurement:
         seconds: of each measured frame, or clip.
         first: of the first frame, or clip, of each run, on which a method may learn for a while.
         frames: frames that such a time is of.
+        stages: of each run, stage -> seconds of a mean frame; empty where nobody took these times.
         peak_mib: largest memory in use so far: resident memory above that before the model was built (CPU), or memory
             that torch allocated on the GPU, weights included in both.
     """
 
     seconds: list[float] = field(default_factory=list)
     first: list[float] = field(default_factory=list)
+    stages: list[dict[str, float]] = field(default_factory=list)
     peak_mib: float = 0.0
     frames: int = 1
 
     def numbers(self) -> dict[str, float]:
-        """``fps``, ``latency_ms_p50``, ``latency_ms_p95``, ``first_frame_ms``, ``peak_mem_mib``."""
+        """``fps``, ``latency_ms_p50``, ``latency_ms_p95``, ``first_frame_ms``, ``peak_mem_mib``; ``stages_ms``."""
         times = np.array(self.seconds)
         return {"fps": float(self.frames * len(times) / times.sum()),
                 "latency_ms_p50": float(1000 * np.percentile(times, 50)),
                 "latency_ms_p95": float(1000 * np.percentile(times, 95)),
                 "first_frame_ms": float(1000 * np.median(self.first)) if self.first else 0.0,
-                "peak_mem_mib": float(self.peak_mib)}
+                "peak_mem_mib": float(self.peak_mib), **({"stages_ms": self.stages_ms()} if self.stages else {})}
+
+    def stages_ms(self) -> dict[str, float]:
+        """Medians over the runs; what is in no stage is ``rest``."""
+        names = dict.fromkeys(name for run in self.stages for name in run)
+        found = {name: float(1000 * np.median([run.get(name, 0.0) for run in self.stages])) for name in names}
+        return {**found, "rest": float(1000 * np.mean(self.seconds)) - sum(found.values())}
 
 
 class PeakMemory:

@@ -52,7 +52,7 @@ class VISInferencer(Inferencer):
 
     family = "vis"
 
-    def __init__(self, config: Any, checkpoint: str | os.PathLike | None = None, *, device: Any = None,
+    def __init__(self, config: Any = None, checkpoint: str | os.PathLike | None = None, *, device: Any = None,
                  classes: Sequence[str] | None = None, session_options: Mapping[str, Any] | None = None):
         super().__init__(config, checkpoint, device=device, session_options=session_options)
         if classes is None and checkpoint is not None:

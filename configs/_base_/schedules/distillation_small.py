@@ -9,7 +9,7 @@ param_scheduler = [
     dict(type="LinearLR", start_factor=0.02, begin=0, end=30),
     dict(type="CosineAnnealingLR", eta_min_ratio=0.02, begin=0.4),
 ]
-train_cfg = dict(max_iters=300)
+train_cfg = dict(max_iters=500)
 clip = dict(length=3, max_skip=5)
 data_root = "data/synthetic/davis"
 unlabelled = dict(type="UnlabelledClips", videos=dict(type="DavisDataset", data_root=data_root, split="train"),

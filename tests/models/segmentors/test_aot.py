@@ -101,6 +101,15 @@ def test_given_masks_of_network_size_are_not_resized_again(model):
     assert torch.equal(state.masks, small)
 
 
+def test_memory_holds_on_to_nothing_but_keys_and_values(model):
+    """A view of a larger tensor would keep all of it."""
+    state = model.init_state()
+    track(model, random_frames(3, SIZE), {0: ((1, 2), boxes(2, SIZE))}, state=state)
+    for entry in (*state.memory.kept, state.memory.latest):
+        assert all(x.untyped_storage().nbytes() == x.numel() * x.element_size()
+                   for x in entry.object_tensors.values())
+
+
 def test_a_late_object_makes_its_frame_a_reference_for_every_group(model):
     frames, masks = random_frames(5, SIZE), boxes(12, SIZE)
     references = counted(model.matching_head, "reference")

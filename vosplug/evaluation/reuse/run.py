@@ -68,7 +68,9 @@ class GateRun:
         for name, values in videos.items():
             mine = [c for c in self.choices if c.video == name]
             values["rho"] = rank_correlation([c.probability for c in mine], [c.iou for c in mine])
-        return {**self.setting.as_json(), **self.scores, **self.work.numbers(), "fps": self.fps,
+        total = self.work.reuse.total()
+        return {**self.setting.as_json(), **self.scores, **self.work.numbers(), "later_frames": total.frames,
+                "reused": total.reused, "fps": self.fps,
                 "fps_mean": self.fps_mean, "first_frame_ms": self.first_frame_ms, "rho": rho, "videos": videos,
                 "J_by_frame": self.region_by_frame()}
 

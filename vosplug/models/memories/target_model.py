@@ -1,7 +1,6 @@
 """What FRTM keeps of an object: a small model of its looks, and the samples that it is learnt from."""
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
@@ -11,9 +10,11 @@ from ...structures import Rows
 from ...utils.errors import ConfigError, InputError
 from ...utils.seeds import generator_of
 from ..layers.aggregate import full_precision
-from ..online import Direction, FilterProblem, GaussNewtonCG, LayersProblem, filter_scores, label_stencil
+from ..online import GaussNewtonCG, LayersProblem, filter_scores, label_stencil
 from .base import Memory, MemoryState, Similarity, check_counts
 from .entry import MemoryEntry
+from .target import Target
+from .target_cache import TargetCache
 
 FIRST_WEIGHT = 2.0  # of the frame itself among the samples made of it
 WEIGHTINGS = ("hinge", "none")
@@ -51,6 +52,7 @@ class TargetModel(Memory):
             the published rule forgets them after some ninety samples.
         first_share: see ``keep_first``.
         seed: of the random numbers, which also depend on object id and frame, and on nothing else.
+        cache_dir: folder for target models of first frames, which are then learnt once; see :class:`TargetCache`.
         train: options that are different for training clips.
     """
 
@@ -61,7 +63,7 @@ class TargetModel(Memory):
                  formula: str = "polak_ribiere", forgetting: float = 750, reset_direction: bool = False,
                  pixel_weighting: str = "hinge", foreground_share: float = 0.1, min_pixels: int = 10,
                  count_first: bool = False, keep_first: bool = False, first_share: float = 0.25,
-                 seed: int = 0, train: dict | None = None):
+                 seed: int = 0, cache_dir: str | None = None, train: dict | None = None):
         options = {name: value for name, value in locals().items() if name not in ("self", "train")}
         check_counts(self, optional=("update_every",), channels=channels, capacity=capacity, min_pixels=min_pixels,
                      update_every=update_every)
@@ -83,6 +85,9 @@ class TargetModel(Memory):
         both = dict(formula=formula, forgetting=forgetting, reset_direction=reset_direction)
         self.optimiser = GaussNewtonCG(precond, **both)
         self.filter_optimiser = GaussNewtonCG(precond[1:], **both)
+        self.cache = None
+        if cache_dir is not None:
+            self.cache = TargetCache(cache_dir, {name: x for name, x in options.items() if name != "cache_dir"})
         self.for_training = None if train is None else TargetModel(**{**options, **train})
 
     def new(self, training: bool = False, similarity: Similarity | None = None) -> "TargetModelState":
@@ -100,42 +105,6 @@ class TargetModel(Memory):
         inside = (wanted / share).sqrt()
         outside = ((1 - wanted) / (1 - share).clamp(min=torch.finfo(share.dtype).tiny)).sqrt()
         return torch.where(masks > 0.5, inside[:, None, None], outside[:, None, None])
-
-
-@dataclass
-class Target:
-    """The target model of one object and its samples, N of at most ``capacity``.
-
-    Attributes:
-        project: (C, Cin, 1, 1).
-        filter: (1, C, 3, 3).
-        hidden: (capacity, C, h, w) projected features.
-        stencil, target: (capacity, 9, h, w), (capacity, h, w), see :func:`~..online.label_stencil`.
-        weights: (capacity,) of the samples; they sum to 1.
-        used: N.
-        first: number of samples of the given mask; they come first.
-        previous: slot that was written last.
-        seen: number of frames that the model has classified.
-        direction: of the optimiser of the filter.
-    """
-
-    project: Tensor
-    filter: Tensor
-    hidden: Tensor
-    stencil: Tensor
-    target: Tensor
-    weights: Tensor
-    used: int
-    first: int
-    previous: int | None = None
-    seen: int = 0
-    direction: Direction = field(default_factory=Direction)
-
-    def problem(self, penalty: float) -> FilterProblem:
-        """The problem in the filter over all samples."""
-        used = self.used
-        return FilterProblem(self.hidden[:used], self.stencil[:used], self.target[:used],
-                             self.weights[:used].to(self.hidden), penalty)
 
 
 class TargetModelState(MemoryState):
@@ -217,10 +186,21 @@ class TargetModelState(MemoryState):
         room = policy.capacity if policy.update_every is not None else count
         model = Target(project, kernel, hidden.unflatten(2, features.shape[-2:]), stencil, target, weights.cpu(),
                        used=count, first=count, seen=int(policy.count_first))
-        for kept in ("hidden", "stencil", "target", "weights"):
-            setattr(model, kept, enlarged(getattr(model, kept), room))
-        self.targets[cell] = model
+        self.targets[cell] = model.resized(room)
         self.learn(model)
+
+    def keep(self, cell: tuple[int, int], key: str) -> None:
+        """Write a target model that was just started into the cache of the policy."""
+        self.policy.cache.write(key, self.targets[cell].packed())
+
+    def recall(self, cell: tuple[int, int], key: str, device: torch.device) -> bool:
+        """Take a target model from the cache of the policy, as if it had just been started; False if it has none."""
+        found = self.policy.cache.read(key)
+        if found is not None:
+            model = Target.unpacked(found, device)
+            room = self.policy.capacity if self.policy.update_every is not None else model.used
+            self.targets[cell] = model.resized(room)
+        return found is not None
 
     def initial(self, name: tuple, in_channels: int) -> list[Tensor]:
         """Projection and filter to start from, drawn for this object and frame: uniform, by fan-in."""
@@ -276,10 +256,3 @@ class TargetModelState(MemoryState):
         policy = self.policy
         model.filter, = policy.filter_optimiser.run(model.problem(policy.filter_reg[1]), [model.filter],
                                                     policy.update_iters, model.direction)
-
-
-def enlarged(x: Tensor, count: int) -> Tensor:
-    """(N, ...) -> (count, ...), zeros behind."""
-    out = x.new_zeros(count, *x.shape[1:])
-    out[: len(x)] = x
-    return out

@@ -171,9 +171,13 @@ class FRTM(VOSSegmentor):
     def start(self, state: VideoState, features: PyramidFeatures, mask: Tensor, cell: tuple[int, int],
               key: tuple) -> None:
         """Learn the target model of one object from samples of its first frame; ``mask`` (H, W) is the given one."""
-        memory = state.memory
-        name = (key[1], state.frame_index)
-        frames, masks = memory.policy.augmentation(features.frame[cell[0]], (mask > 0.5).to(mask),
-                                                   (memory.policy.seed, *name), self.data_preprocessor)
-        deep = self.backbone(frames, upto=self.target_level)[self.target_level]
-        memory.start(cell, name, deep, masks)
+        memory, backbone = state.memory, self.backbone
+        policy, name, frame = memory.policy, (key[1], state.frame_index), features.frame[cell[0]]
+        if policy.cache is not None:
+            entry = policy.cache.key(frame, mask, name, backbone)
+            if memory.recall(cell, entry, frame.device):
+                return
+        frames, masks = policy.augmentation(frame, (mask > 0.5).to(mask), (policy.seed, *name), self.data_preprocessor)
+        memory.start(cell, name, backbone(frames, upto=self.target_level)[self.target_level], masks)
+        if policy.cache is not None:
+            memory.keep(cell, entry)

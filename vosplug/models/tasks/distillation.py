@@ -18,7 +18,7 @@ from .supervised import mean_iou, reach_of
 
 PROMPTS = ("given", "regions")
 FEEDBACKS = ("curriculum", "teacher", "own")
-PROBE_SIDE, PROBE_FRAMES = 129, 4  # of the clip on which features are looked for
+PROBE_SIDE, PROBE_FRAMES = 97, 4  # of the clip on which features are looked for
 
 
 def small_tasks() -> list[dict]:
@@ -147,9 +147,12 @@ class Distillation:
         """
         if not self.pairs:
             self.prepare(model)
+        if inputs.shape[1] < 2:
+            raise ConfigError("Distillation compares what is propagated: clips (clip.length) need at least 2 frames, "
+                              f"got {inputs.shape[1]}")
         prompt = self.prompt_of(model, inputs, data_samples)
         names = [f"loss_{name}" for name in (*(p.name for p in self.pairs), *(loss.name for loss in model.losses))]
-        if prompt is None or inputs.shape[1] < 2:
+        if prompt is None:
             return dict.fromkeys(names, reach_of(model))
         clips = prompt.valid.any(dim=1).nonzero().flatten()
         here = student_grid(model, inputs)
