@@ -57,7 +57,7 @@ ALL = [
     option("groups=4", "kernel=4", "even-kernel", ("kernel must be an odd whole number, got 4",)),
     option("groups=4", "norm='BN'", "norm-that-is-none", ("norm must be 'LN' or None, got 'BN'",)),
     option("groups=4", "max_offset=-1.0", "negative-bound", ("max_offset", "at least 0 or None, got -1.0")),
-    option("groups=4", "grid=2", "option-misspelt", ("no option 'grid'", "Did you mean")),
+    option("groups=4", "grid=2", "option-misspelt", ("no option 'grid'", "grid_factor")),
     option('"GatedDeformableAttention"', '"GatedDeformable"', "layer-misspelt", ("Did you mean",)),
     option('"GatedDeformableAttention", grid_factor=2, groups=4', '"OffsetNetwork"', "another-layer",
            ("deformable", "GatedDeformableAttention", "OffsetNetwork")),

@@ -11,11 +11,15 @@ from vosplug.cli.common import load_config
 PAGES = (
     "README.md",
     "docs/aot.md",
+    "docs/cfbi.md",
     "docs/data_and_weights.md",
+    "docs/deformable.md",
+    "docs/distillation.md",
     "docs/efficientvis.md",
     "docs/inference.md",
     "docs/results.md",
     "docs/spvos.md",
+    "docs/sst.md",
     "docs/ttvos.md",
     "docs/your_video.md",
 )

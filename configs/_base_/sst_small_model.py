@@ -14,5 +14,5 @@ model = dict(
     memory=dict(type="FrameBank", every=1, max_frames=3, keep_prompts=False),
     decoder=dict(type="CollaborativeEnsembler", channels=48, prehead_channels=24, refine_channels=24, depths=(2, 2, 1),
                  rates=(1, 2), slots_per_pass=None, norm=norm),
-    labels_in_memory=0.5, given_frames=2,
+    labels_in_memory=0.5, given_frames=2, frame_origin=60,
     losses=[dict(type="BootstrappedCE", start_warm=0.2, end_warm=0.6, top_p=0.3), dict(type="DiceLoss")])

@@ -70,8 +70,8 @@ def test_wrong_model(tiny, tmp_path, capsys):
     assert "does not fit STCN" in line and not (tmp_path / "ours.pth").exists()
 
 
-@pytest.mark.parametrize("family, expected", [("stnc", "Did you mean 'stcn'"), ("weights.pth", "stcn, xmem"),
-                                              ("", "stcn, xmem")])
+@pytest.mark.parametrize("family, expected", [("stnc", "Did you mean 'stcn'"), ("weights.pth", "stcn, ttvos, xmem"),
+                                              ("", "stcn, ttvos, xmem")])
 def test_unknown_family(tmp_path, capsys, family, expected):
     assert expected in failure(capsys, family, tmp_path / "a.pth", tmp_path / "b.pth")
 

@@ -117,7 +117,7 @@ def test_youtube_vos(shared, tmp_path):
 
 
 @pytest.mark.parametrize(("arguments", "message"), [
-    ([], "needs CONFIG and CHECKPOINT"),
+    (["CONFIG"], "needs CONFIG and CHECKPOINT"),
     (["CONFIG", "WEIGHTS", "--eval", "youtube_vis"], "video instance segmentation"),
     (["c.py", "w.pth", "--baseline", "copy"], "takes no checkpoint"),
     (["--baseline", "copy", "--eval", "davis"], "needs --data-root"),

@@ -20,6 +20,8 @@ VERBS: dict[str, tuple[str, tuple[str, ...], str]] = {
     "benchmark": ("cli.benchmark", (), "speed and memory of a model, or of two"),
     "ops": ("cli.benchmark_ops", (), "speed of the operators against named rivals"),
     "plot": ("cli.plot_memory", (), "resident memory over a long video, as a curve"),
+    "gate": ("cli.plot_gate", (), "what a reuse gate saves and costs on a data set"),
+    "offsets": ("cli.plot_offsets", (), "where deformable attention looks, as a picture"),
     "synthetic": ("cli.make_synthetic", (), "make a synthetic data set"),
     "check": ("cli.check_data", (), "name every fault of a data set"),
     "list": ("cli.list_plugins", (), "parts that configs can name"),

@@ -115,7 +115,7 @@ def extent_of(picture: Any, size: tuple[int, int]) -> tuple[float, float, float,
     """
     edges = []
     for pixels, cells in zip(picture.shape[:2], size, strict=True):
-        aligned = cells > 1 and pixels % cells and (pixels - 1) % (cells - 1) == 0
+        aligned = cells > 1 and pixels % 2 == 1  # padded frames are even
         step = (pixels - 1) / (cells - 1) if aligned else pixels / cells
         edges.append((-0.5 / step, (pixels - 0.5) / step) if aligned else (-0.5, cells - 0.5))
     (top, bottom), (left, right) = edges

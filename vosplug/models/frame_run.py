@@ -122,6 +122,11 @@ class FrameRun:
         return {name: joined_taps(taps) for name, taps in by_name.items()}
 
 
+def published_to() -> FrameRun | None:
+    """The current run, for what is only published to it; nothing is published from inside a compiled graph."""
+    return None if torch.compiler.is_compiling() else _current.get()
+
+
 def current_run() -> FrameRun | None:
     """The frame that is being worked on, None outside of a frame loop."""
     return _current.get()

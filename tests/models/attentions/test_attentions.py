@@ -15,6 +15,7 @@ from vosplug.models.attentions import (
     MixedHeadsAttention,
     StridedAttention,
 )
+from vosplug.models.attentions.reach import reached
 from vosplug.utils.errors import ConfigError
 
 MIXED = [dict(type="LocalAttention", h=2), dict(type="StridedAttention", h=2)]
@@ -126,23 +127,14 @@ def test_huge_scores_in_bfloat16_stay_finite(kind):
     assert all(torch.isfinite(x).all() for x in (got.out, got.affinity, q.grad, k.grad, v.grad))
 
 
-def reach(attentions, size, start=(0, 0, 0)):
-    """Which cells get something of one cell through layers of uniform attention."""
-    x = torch.zeros(1, 1, *size)
-    x[(0, 0, *start)] = 1
-    nothing = torch.zeros(1, 1, *size)
-    for attention in attentions:
-        x = (attention(nothing, nothing, x).out > 0).float()
-    return x[0, 0] > 0
-
-
 def test_grid_attention_reaches_everything_in_three_layers():
     size = (4, 5, 6)
     assert GridAttention().pairs(size) == 4 * 5 * 6 * (4 + 5 + 6 - 2)
-    assert int(reach([GridAttention()], size).sum()) == 4 + 5 + 6 - 2
-    two = reach([GridAttention()] * 2, size)
-    assert not two[1:, 1:, 1:].any() and two[0].all() and two[:, 0].all() and two[:, :, 0].all()
-    assert reach([GridAttention()] * 3, size).all()
+    layer = reached([GridAttention()] * 3, size, (0, 0, 0))
+    assert int((layer == 1).sum()) == 4 + 5 + 6 - 2 and (layer[1:, 1:, 1:] == 3).all() and (layer > 0).all()
+    assert (layer[0, 1:, 1:] == 2).all() and (layer[1:, 0, 1:] == 2).all() and (layer[1:, 1:, 0] == 2).all()
+    past = reached([GridAttention()] * 3, size, (2, 0, 0), causal=True)
+    assert not past[:2].any() and (past[2:] > 0).all()
 
 
 def test_three_layers_of_grid_attention_are_sums_over_routes():
@@ -171,8 +163,8 @@ def test_three_layers_of_grid_attention_are_sums_over_routes():
 def test_local_and_strided_attention_reach_everything_in_two_layers(size, h):
     both = [LocalAttention(h=h), StridedAttention(h=h)]
     corners = [(0, 0, 0), (size[0] - 1, size[1] - 1, size[2] // 2), (0, size[1] // 2, 1)]
-    assert all(reach(order, size, start).all() for order in (both, both[::-1]) for start in corners)
-    assert not reach([StridedAttention(h=h)] * 2, size).all() and not reach(both[:1], size).all()
+    assert all((reached(order, size, start) > 0).all() for order in (both, both[::-1]) for start in corners)
+    assert not all((reached(order, size, corners[0]) > 0).all() for order in ([StridedAttention(h=h)] * 2, both[:1]))
 
 
 def test_wide_windows_and_short_steps_are_dense_attention():

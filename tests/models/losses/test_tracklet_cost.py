@@ -5,7 +5,6 @@ import math
 import pytest
 import torch
 
-from tests.models.tracklets.helpers import need_compiled_mmcv
 from vosplug.models.losses.tracklet_loss import TrackletLoss
 from vosplug.models.losses.tracklet_matching import TrackletTargets, box_cost, class_cost, mask_iou
 from vosplug.models.tracklets import InteractionOutput
@@ -67,7 +66,6 @@ def output():
 
 
 def test_masks_lose_what_lies_outside_their_box(target, output):
-    need_compiled_mmcv()
     iou = mask_iou(output.masks[0], output.boxes[0], target)
     # Half of the instance lies in the box of tracklet 0: 50 of 100 + 100 - 50 pixels, and nothing in frame 1.
     assert iou[0, 0] == pytest.approx(50 / 150 / 2, abs=1e-5)
@@ -75,7 +73,6 @@ def test_masks_lose_what_lies_outside_their_box(target, output):
 
 
 def test_the_cost_is_the_weighted_sum_and_overlap_makes_it_lower(target, output):
-    need_compiled_mmcv()
     loss = TrackletLoss(mask_match_weight=3.0)
     expected = 2.0 * class_cost(output.logits[0], target, ALPHA, GAMMA) + box_cost(output.boxes[0], target, 5.0, 2.0)
     expected[0, 0] -= 3.0 * 50 / 150 / 2
@@ -83,7 +80,6 @@ def test_the_cost_is_the_weighted_sum_and_overlap_makes_it_lower(target, output)
 
 
 def test_every_term_has_its_own_divisor(target, output):
-    need_compiled_mmcv()
     matches = [(torch.tensor([0]), torch.tensor([0]))]
     losses = TrackletLoss()(output, [target], matches)
     # One frame shows the instance; cross-entropy is over both: half the cells are wrong in frame 0, all in frame 1.

@@ -201,7 +201,6 @@ def test_targets_that_are_met_cost_nothing_but_their_distance():
     from vosplug.models.losses.tracklet_loss import TrackletLoss
     from vosplug.models.tracklets import InteractionOutput
 
-    tiny_model()  # skips without mmcv
     _, sample = moving_squares(gone=1)
     target = TrackletTargets.of(sample, torch.device("cpu"))
     logits, boxes = torch.full((1, 3, 4, 3), -9.0), torch.zeros(1, 3, 4, 4)

@@ -230,7 +230,7 @@ class TestNames:
                     loss=dict(type="KLAttentionLoss"))
         deformable = dict(type="GatedPropagation", radius=2,
                           deformable=dict(type="GatedDeformableAttention", grid_factor=2))
-        with pytest.raises(ConfigError, match=r"the same keys, but .* has 25 and .* 81: take a student with "
+        with pytest.raises(ConfigError, match=r"the same keys, but .* has 16 and .* 49: take a student with "
                                               r"grid_factor=1, or over='cells' of an 'output', or CKALoss"):
             task_of([pair]).prepare(student(matching_head=deformable))
 

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from ...registry import DECODERS
 from ...structures import Rows
 from ...utils.errors import ConfigError
-from ..frame_run import current_run
+from ..frame_run import published_to
 
 DECODED = "decoded"  # feature: what the logits are made of, (B, C, H/4, W/4)
 
@@ -86,7 +86,7 @@ class FPNDecoder(nn.Module):
         for number in (1, 2):
             size = pyramid[self.skips[number]].shape[-2:]
             x = self._refine(number, F.interpolate(x, size=size, mode="bilinear", align_corners=True), pyramid, rows)
-        run = current_run()
+        run = published_to()
         if run is not None:
             run.tap(DECODED, x)
         return self.conv_out(x)

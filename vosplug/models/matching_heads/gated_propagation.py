@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from ...registry import LAYERS, MATCHING_HEADS
 from ...utils.errors import ConfigError
-from ..frame_run import current_run
+from ..frame_run import published_to
 from ..layers.attention import attend, attention_weights
 from ..layers.drop_path import DropPath
 from ..layers.gated_deformable_attention import GatedDeformableAttention
@@ -166,7 +166,7 @@ class GatedPropagationBlock(nn.Module):
             gate: see :func:`~..layers.propagation.gated` (Eq. 7).
             size: (h, w) of the L cells.
         """
-        run = current_run()
+        run = published_to()
         if run is None:
             return
         for branch, part in (("visual", slice(None, 2 * self.channels)), ("id", slice(2 * self.channels, None))):
@@ -224,8 +224,8 @@ def kept_tensors(deformable: GatedDeformableAttention | None) -> tuple[tuple[str
 
 @MATCHING_HEADS.register_module(role="propagation", examples=[
     *(dict(layers=layers, radius=1) for layers in (1, 2)),
-    *(dict(layers=2, radius=1, deformable=dict(type="GatedDeformableAttention", **options)) for options in (
-        dict(), dict(resample="keys_values", grid_factor=1), dict(places=("long_term", "self"), groups=1),
+    *(dict(layers=2, radius=1, deformable=dict(type="GatedDeformableAttention", groups=2, **options)) for options in (
+        dict(), dict(resample="keys_values", grid_factor=1), dict(places=("long_term", "self")),
         dict(places=["short_term"], relative_bias=False, offsets=False)))])
 class GatedPropagation(Propagation):
     """Layers of :class:`GatedPropagationBlock`; both branches of the last one, normalised, go to the decoder.

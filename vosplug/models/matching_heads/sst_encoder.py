@@ -96,7 +96,7 @@ class SSTEncoder(nn.Module):
         self.out_channels = 1 + (2 * per_layer * len(self.layers) if affinity else 0)
 
     def forward(self, embedding: Tensor, buffer: Sequence[MemoryEntry], slots: Sequence[Tensor], previous: Tensor,
-                frame: int, count: int) -> Encoded:
+                frame: int, count: int, origin: int = 0) -> Encoded:
         """Encode the current frame.
 
         Args:
@@ -106,24 +106,26 @@ class SSTEncoder(nn.Module):
             previous: (B, h, w) int64, the slot of each cell in the previous frame.
             frame: number of the current frame.
             count: S, slot 0 is the background.
+            origin: positions count frames from this number on.
         """
         size, x = tuple(embedding.shape[-2:]), self.shrunk(embedding)
         grid = tuple(x.shape[-2:])
         labels = [own.unflatten(1, grid) for own in slots]
         labels = torch.stack([*labels, previous.new_full((len(x), *grid), -1)], dim=1)
         run = self.run_cached if self.cache == "layers" else self.run_anew
-        tokens, affinities, kept = run(x, buffer, labels if self.affinity else None, frame, count)
+        tokens, affinities, kept = run(x, buffer, labels if self.affinity else None, frame, count, origin)
         features = resized(tokens.permute(0, 3, 1, 2), size)
         parts = [resized(values.flatten(1, 2), size).unflatten(1, values.shape[1:3]) for values in affinities]
         others = [best_of_others(values, largest=self.layers[0].score.best is torch.amax) for values in parts]
         mask = slot_masks(previous, count)[:, :, None].to(features)
         return Encoded(features, torch.cat([*parts, *others, mask], dim=2), kept)
 
-    def keep(self, embedding: Tensor, buffer: Sequence[MemoryEntry], frame: int) -> dict[str, Tensor]:
+    def keep(self, embedding: Tensor, buffer: Sequence[MemoryEntry], frame: int,
+             origin: int = 0) -> dict[str, Tensor]:
         """What later frames want to know of a frame that is not predicted, see :attr:`Encoded.kept`."""
         x = self.shrunk(embedding)
         if self.cache == "layers":
-            return self.run_cached(x, buffer, None, frame, 0)[2]
+            return self.run_cached(x, buffer, None, frame, 0, origin)[2]
         return {"embedding": x.flatten(2)}
 
     def shrunk(self, embedding: Tensor) -> Tensor:
@@ -159,12 +161,13 @@ class SSTEncoder(nn.Module):
                 "score_map_mib": 4 * max(pairs) / 2 ** 20}
 
     def run_anew(self, x: Tensor, buffer: Sequence[MemoryEntry], labels: Tensor | None, frame: int,
-                 count: int) -> tuple[Tensor, list[Tensor], dict[str, Tensor]]:
+                 count: int, origin: int) -> tuple[Tensor, list[Tensor], dict[str, Tensor]]:
         """All layers over buffer and current frame (B, C, h, w): tokens (B, h, w, C), affinities, what is kept."""
         grid = tuple(x.shape[-2:])
         frames = [*(entry["embedding"].unflatten(2, grid) for entry in buffer), x]
         tokens = torch.stack(frames, dim=1).permute(0, 1, 3, 4, 2)
-        tokens = tokens + self.position([*(entry.frame for entry in buffer), frame], grid, tokens)
+        numbers = [origin + number for number in (*(entry.frame for entry in buffer), frame)]
+        tokens = tokens + self.position(numbers, grid, tokens)
         affinities = []
         for number, layer in enumerate(self.layers):
             last = number == len(self.layers) - 1
@@ -173,11 +176,11 @@ class SSTEncoder(nn.Module):
         return tokens[:, -1], affinities, {"embedding": x.flatten(2)}
 
     def run_cached(self, x: Tensor, buffer: Sequence[MemoryEntry], labels: Tensor | None, frame: int,
-                   count: int) -> tuple[Tensor, list[Tensor], dict[str, Tensor]]:
+                   count: int, origin: int) -> tuple[Tensor, list[Tensor], dict[str, Tensor]]:
         """The layers for the current frame alone, with keys and values that were kept: as :meth:`run_anew`."""
         grid = tuple(x.shape[-2:])
         tokens = x.permute(0, 2, 3, 1)[:, None]
-        tokens = tokens + self.position([frame], grid, tokens)
+        tokens = tokens + self.position([origin + frame], grid, tokens)
         affinities, kept = [], {}
         for number, layer in enumerate(self.layers):
             before = [torch.stack([entry[f"{name}{number}"].unflatten(2, grid) for entry in buffer], dim=2)

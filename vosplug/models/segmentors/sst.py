@@ -15,6 +15,7 @@ from ..memories import MemoryEntry
 from .slot_base import PREVIOUS, SlotSegmentor, small_model
 
 FEATURES = ("embedding", "encoder", "previous")
+ORIGIN = "origin"  # in ``state.cache``: number of the first frame
 
 
 def small_models() -> list[dict]:
@@ -40,12 +41,17 @@ class SST(SlotSegmentor):
     Args:
         features: what the decoder of CFBI sees beside the pre-head: the ``embedding`` of the frame, what the
             ``encoder`` made of it, and as CFBI the embedding of the ``previous`` frame inside and outside of the slot.
+        frame_origin: frame numbers of a training clip begin at a number that is drawn from 0 to this one. 0 counts from
+            the reference frame; more lets positions in time be learnt that only long videos have.
         options: see :class:`~.slot_base.SlotSegmentor`.
     """
 
     def __init__(self, preprocessor: dict, encoder: dict, matching_head: dict, memory: dict, decoder: dict,
-                 features: Sequence[str] = ("embedding", "encoder"), labels_in_memory: float = 0.0,
-                 given_frames: int = 1, losses: list[dict] | None = None, init_cfg: dict | None = None):
+                 features: Sequence[str] = ("embedding", "encoder"), frame_origin: int = 0,
+                 labels_in_memory: float = 0.0, given_frames: int = 1, losses: list[dict] | None = None,
+                 init_cfg: dict | None = None):
+        if isinstance(frame_origin, bool) or not isinstance(frame_origin, int) or frame_origin < 0:
+            raise ConfigError(f"SST.frame_origin must be a whole number of at least 0, got {frame_origin!r}")
         wrong = [name for name in features if name not in FEATURES]
         if wrong or not features or len(set(features)) < len(features):
             hint = did_you_mean(wrong[0], FEATURES) if wrong else ""
@@ -54,6 +60,14 @@ class SST(SlotSegmentor):
         super().__init__(preprocessor=preprocessor, encoder=encoder, matching_head=matching_head, memory=memory,
                          decoder=decoder, labels_in_memory=labels_in_memory, given_frames=given_frames, losses=losses,
                          init_cfg=init_cfg)
+        self.frame_origin = frame_origin
+
+    def init_state(self, batch_size: int = 1, training: bool = False) -> VideoState:
+        """As in the base; frames of training clips may be counted from elsewhere."""
+        state = super().init_state(batch_size, training)
+        drawn = training and self.frame_origin
+        state.cache[ORIGIN] = int(torch.randint(self.frame_origin + 1, ())) if drawn else 0
+        return state
 
     def map_channels(self, channels: int) -> int:
         """All features have the channels of the embedding."""
@@ -78,7 +92,8 @@ class SST(SlotSegmentor):
         """What the encoder makes of the frame; what it keeps of it waits until the frame is memorised."""
         buffer = list(state.memory)
         labels = [self.slots_of(state, entry["ids"]) for entry in buffer]
-        encoded = self.matching_head(features.embedding, buffer, labels, slots, state.frame_index, count)
+        encoded = self.matching_head(features.embedding, buffer, labels, slots, state.frame_index, count,
+                                     origin=state.cache[ORIGIN])
         features.kept = encoded.kept
         return encoded
 
@@ -90,7 +105,8 @@ class SST(SlotSegmentor):
     def entry(self, state: VideoState, features: PixelFeatures, ids: Tensor, run: FrameRun) -> MemoryEntry:
         """What the encoder wants to know of the frame, and the object of each cell."""
         if features.kept is None:  # nothing was predicted
-            features.kept = self.matching_head.keep(features.embedding, list(state.memory), state.frame_index)
+            features.kept = self.matching_head.keep(features.embedding, list(state.memory), state.frame_index,
+                                                    origin=state.cache[ORIGIN])
         ids = self.matching_head.labels_of(ids)
         return MemoryEntry(state.frame_index, {**features.kept, "ids": ids.flatten(1)},
                            valid=self.rows(state).table(), grid=tuple(ids.shape[-2:]), prompted=run.prompted)

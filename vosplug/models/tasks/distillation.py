@@ -18,7 +18,7 @@ from .supervised import mean_iou, reach_of
 
 PROMPTS = ("given", "regions")
 FEEDBACKS = ("curriculum", "teacher", "own")
-PROBE_SIDE, PROBE_FRAMES = 129, 4  # of the clip on which features are looked for
+PROBE_SIDE, PROBE_FRAMES = 97, 4  # of the clip on which features are looked for
 
 
 def small_tasks() -> list[dict]:
