@@ -1,12 +1,3 @@
 # A small DeAOT on synthetic clips that are made on the fly: needs no data set and no GPU. Its encoder is not trained:
 # start it from ImageNet weights with --cfg-options model.encoder.backbone.weights=mobilenet_v2.pth
-_base_ = ["_base_/runtime.py", "_base_/deaot_small_model.py", "_base_/schedules/small_from_scratch.py"]
-data_root = "data/synthetic/davis"
-train_dataloader = dict(dataset=dict(type="SyntheticClips", size=(129, 129), max_objects=3), batch_size=4,
-                        num_workers=1)
-optim_wrapper = dict(amp=None)
-curriculum = [dict(begin=0.7, length=5, batch_size=3)]
-train_cfg = dict(max_iters=850)
-test_dataset = dict(type="DavisDataset", data_root=data_root, split="val", year="2017")
-test_evaluator = dict(type="DavisMetric")
-test_session = dict(max_short_side=240)
+_base_ = ["_base_/runtime.py", "_base_/deaot_small_model.py", "_base_/schedules/deaot_small.py"]

@@ -11,7 +11,7 @@ import signal
 import struct
 import tempfile
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
@@ -160,6 +160,13 @@ def contents(folder: Path) -> dict[str, int]:
     """Every file below ``folder`` with a checksum."""
     return {path.relative_to(folder).as_posix(): zlib.crc32(path.read_bytes())
             for path in sorted(folder.rglob("*")) if path.is_file()}
+
+
+def check_good(lines: Iterable[str], capfd: Any) -> None:
+    """What bad input spoils runs as it stands, without a word on standard error."""
+    for line in lines:
+        assert run_line(line) == 0, line
+    assert not capfd.readouterr().err
 
 
 def check_bad(bad: Bad, world: World, capfd: Any) -> None:

@@ -48,6 +48,14 @@ def shared() -> Path:
 
 
 @pytest.fixture
+def world(template, tmp_path, monkeypatch):
+    """A copy of the folder ``template`` of a module with bad inputs, as the working folder."""
+    from tests.bad_inputs_helpers import copied_world
+
+    yield from copied_world(template, tmp_path, monkeypatch)
+
+
+@pytest.fixture
 def registries():
     """What a test registers, or loads as a plugin, is forgotten after it."""
     from vosplug.registry import KINDS, MODELS

@@ -10,7 +10,6 @@ from tests.bad_inputs_helpers import (
     both,
     change,
     check_bad,
-    copied_world,
     crashing_clip,
     cut,
     earlier_run,
@@ -380,12 +379,6 @@ def template(tmp_path_factory):
     path = tmp_path_factory.mktemp("bad") / "world"
     path.mkdir()
     return make_world(path)
-
-
-@pytest.fixture
-def world(template, tmp_path, monkeypatch):
-    """A copy of the folder, as the working folder."""
-    yield from copied_world(template, tmp_path, monkeypatch)
 
 
 # torch cannot shut down the workers of a loader quietly when one of them was killed.

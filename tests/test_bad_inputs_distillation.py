@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.bad_inputs_helpers import Bad, both, change, check_bad, copied_world, cut, make_world, mask, remove, text
+from tests.bad_inputs_helpers import Bad, both, change, check_bad, cut, make_world, mask, remove, text
 from tests.test_bad_inputs_aot import MODEL, NOTHING, RATES
 from vosplug.inference import build_segmentor
 from vosplug.utils.checkpoint import save_checkpoint_file
@@ -89,11 +89,6 @@ def template(tmp_path_factory):
                          folder / "aot.pth")
     (folder / "distill.py").write_text(MODEL + RATES + SETS + TASK)
     return folder
-
-
-@pytest.fixture
-def world(template, tmp_path, monkeypatch):
-    yield from copied_world(template, tmp_path, monkeypatch)
 
 
 @pytest.mark.parametrize("bad", [pytest.param(bad, id=bad.name) for bad in ALL])

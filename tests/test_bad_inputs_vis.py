@@ -10,7 +10,6 @@ from tests.bad_inputs_helpers import (
     Bad,
     World,
     check_bad,
-    copied_world,
     cut,
     folder,
     full_disk,
@@ -197,12 +196,6 @@ def template(tmp_path_factory):
     names = ("backbone.conv1.weight", "rpn_head.init_proposal_bboxes.weight", "roi_head.bbox_head.0.fc_cls.weight")
     save_checkpoint_file({name: torch.zeros(1) for name in names}, path / "queryinst.pth")
     return path
-
-
-@pytest.fixture
-def world(template, tmp_path, monkeypatch):
-    """A copy of the folder, as the working folder."""
-    yield from copied_world(template, tmp_path, monkeypatch)
 
 
 @pytest.mark.parametrize("bad", ALL, ids=lambda bad: bad.name)
