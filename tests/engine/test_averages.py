@@ -3,6 +3,7 @@
 import torch
 from train_helpers import train, weights
 
+from vosplug.registry import SEGMENTORS
 from vosplug.utils.checkpoint import load_checkpoint_file
 
 NAME = "net.0.weight"
@@ -37,16 +38,16 @@ def test_early_updates_count_by_gamma(tmp_path):
 
 
 def test_every_iteration_has_random_numbers_of_its_own(tmp_path, monkeypatch):
-    from tiny_parts import TinySegmentor
-
+    train(tmp_path / "first", train_cfg=dict(max_iters=1))  # registers the parts anew
+    tiny = SEGMENTORS.registry.get("TinySegmentor")
     drawn = []
-    loss = TinySegmentor.loss
+    loss = tiny.loss
 
     def watched(self, *args, **kwargs):
         drawn.append(float(torch.rand(())))
         return loss(self, *args, **kwargs)
 
-    monkeypatch.setattr(TinySegmentor, "loss", watched)
+    monkeypatch.setattr(tiny, "loss", watched)
     train(tmp_path / "a", train_cfg=dict(max_iters=4))
     first = list(drawn)
     drawn.clear()

@@ -14,7 +14,7 @@ from torch.utils.data import DataLoader
 from ..registry import LOOPS
 from ..utils.config_check import declare_keys
 from ..utils.errors import KILLED_WORKER, ConfigError, TrainingError, VosplugError, worker_was_killed
-from ..utils.interrupts import HeldInterrupts
+from ..utils.interrupts import HeldInterrupts, starting_workers
 
 declare_keys("train_cfg", default_type="ClipTrainLoop")
 
@@ -91,7 +91,8 @@ class ClipTrainLoop(BaseLoop):
         self.runner.call_hook("before_train_epoch")
         self.dataloader.batch_sampler.set_iteration(self._iter)
         with HeldInterrupts() as interrupts:
-            stream = iter(self.dataloader) if self._iter < self.max_iters else None
+            with starting_workers():
+                stream = iter(self.dataloader) if self._iter < self.max_iters else None
             if self.validation_pending:  # the run that is resumed ended in it
                 self._end_step(interrupts)
             while self._iter < self.max_iters and not self.stop_training:

@@ -86,6 +86,25 @@ class HeldInterrupts:
         self.number = self.number or number
 
 
+def mask_sigterm(how: str) -> None:
+    """``block`` or ``unblock`` SIGTERM in this thread, and in what it starts, where the system has masks of signals."""
+    if hasattr(signal, "pthread_sigmask"):
+        signal.pthread_sigmask(signal.SIG_BLOCK if how == "block" else signal.SIG_UNBLOCK, {signal.SIGTERM})
+
+
+@contextlib.contextmanager
+def starting_workers() -> Iterator[None]:
+    """Within, SIGTERM waits, in worker processes until :func:`leave_interrupts_to_parent`, so that it finds them ready.
+
+    torch would end a worker by it that has not come to its own code yet.
+    """
+    mask_sigterm("block")
+    try:
+        yield
+    finally:
+        mask_sigterm("unblock")
+
+
 def leave_interrupts_to_parent() -> None:
     """For a worker process: Ctrl-C, and the first SIGTERM, which come to all processes of a job, are the parent's.
 
@@ -96,3 +115,4 @@ def leave_interrupts_to_parent() -> None:
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, survive)
+    mask_sigterm("unblock")
