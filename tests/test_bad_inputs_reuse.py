@@ -36,8 +36,8 @@ def option(new, name, says, line=STATS):
 
 def memory(new, name, says, line=FRTM, also=lambda world: None, **more):
     """An FRTM whose target models have an option more."""
-    return Bad(name, line, says, both(change("frtm.py", "'type': 'TargetModel'", f"'type': 'TargetModel', {new}"), also),
-               **more)
+    changed = change("frtm.py", "'type': 'TargetModel'", f"'type': 'TargetModel', {new}")
+    return Bad(name, line, says, both(changed, also), **more)
 
 ALL = [
     option("'tau': 1.5", "tau-above-one", ("ReuseGated.tau must lie in 0..1", "got 1.5")),
@@ -88,7 +88,7 @@ ALL = [
     memory("'learning_rate': 1.0", "learning-rate", ("learning_rate must lie between 0 and 1, got 1.0",)),
     memory("'formula': 'newton'", "formula", ("must be one of", "newton")),
     Bad("protocol", FRTM,
-        ("protocol must be one of davis, youtube_vos",), change("frtm.py", "'protocol': 'davis'", "'protocol': 'ytvos'")),
+        ("protocol must be one of davis, youtube_vos",), change("frtm.py", "col': 'davis'", "col': 'ytvos'")),
     Bad("first-mask-of-another-size", DEMO, ("mask for frame 0 is 8x8",), mask("first.png", CLIP[0][1][:8, :8])),
 ]
 
@@ -113,7 +113,8 @@ def template(tmp_path_factory):
         (made / f"{name}.py").write_text(f"model = {model!r}\n{SETS}")
         save_checkpoint_file({"state_dict": build_segmentor(str(made / f"{name}.py"), seed=0).state_dict()},
                              made / f"{name}.pth")
-    (made / "table.py").write_text(f"model = {gated!r}\n{SETS}".replace("'tau': 0.3", f"'tau': 0.3, 'gate': {TABLE}"))
+    planned = f"model = {gated!r}\n{SETS}".replace("'tau': 0.3", f"'tau': 0.3, 'gate': {TABLE}")
+    (made / "table.py").write_text(planned)
     save_checkpoint_file({"state_dict": build_segmentor(str(made / "table.py"), seed=0).state_dict()},
                          made / "table.pth")
     inner = "dict(type='TinySegmentor', width=4, preprocessor=dict(type='VOSPreprocessor'), losses=[])"
