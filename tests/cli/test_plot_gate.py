@@ -112,3 +112,23 @@ def test_what_is_lacking_is_told(place, tmp_path, capsys):
     assert main([str(place / "tiny.py"), "--data-root", str(masks), "--set", "test-dev", "--gates", "oracle",
                  "--out", str(tmp_path / "o")]) == 2
     assert "has no reference masks" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+@pytest.mark.shared
+def test_oracles_on_real_masks(shared, tmp_path):
+    """Counts and mean J that follow from the masks of three videos alone."""
+    assert main(["g_frtm_fast_r18", "--data-root", str(shared / "data/davis_mini"), "--perfect", "--device", "cpu",
+                 "--gates", "oracle,scheduled", "--modes", "copy", "--taus", ".5,.6,.7,.8,.9", "--every", "2,3,4",
+                 "--out", str(tmp_path)]) == 0
+    found = json.loads((tmp_path / "curve.json").read_text())
+    assert found["share_above_0.7"] == pytest.approx(0.389, abs=5e-4)
+    curves = {}
+    for run in found["runs"]:
+        curves.setdefault(run["reference"], []).append((run["reused"], run["J-Mean"]))
+    counts = {name: [reused for reused, _ in curve] for name, curve in curves.items()}
+    assert counts["last_full"] == [113, 78, 41, 15, 2] and counts["previous"] == [163, 122, 70, 23, 3]
+    expected = {"last_full": [.756, .868, .944, .984, .999], "previous": [.303, .576, .790, .954, .997],
+                None: [.831, .724, .662]}
+    for name, values in expected.items():
+        assert [j for _, j in curves[name]] == pytest.approx(values, abs=0.002), name

@@ -120,6 +120,8 @@ class GateRateLoss(NoteLoss):
         """See the class."""
         gates = []
         for decision in record.noted(Decision):
+            if decision.forced.all():
+                continue
             soft = decision.probability[~decision.forced.to(decision.probability.device)]
             hard = decision.reused[~decision.forced].to(soft)
             gates.append(hard + soft - soft.detach())

@@ -34,7 +34,7 @@ def small_models() -> list[dict]:
              dict(segmentor=SEGMENTORS.example("STCN", 1), translator=dict(narrow, norm=dict(type="GN")),
                   gate=dict(type="ChangeGate")),
              dict(segmentor=SEGMENTORS.example("STCN", sparse=sparse), translator=narrow, max_reuse=2),
-             dict(segmentor=SEGMENTORS.example("XMem"), translator=narrow, mode="copy"),
+             dict(segmentor=SEGMENTORS.example("XMem"), translator=narrow),
              dict(segmentor=SEGMENTORS.example("TTVOS"), translator=dict(type="RefineTranslator")),
              dict(segmentor=SEGMENTORS.example("DeAOT"), translator=narrow)]
     return [dict(case, tau=0.15, losses=losses) for case in cases]

@@ -105,6 +105,8 @@ class XMem(KeyValueSegmentor):
     def decode_fine(self, state: VideoState, features: FrameFeatures, coarse: Tensor, rows: Rows) -> Tensor:
         """Logits (R, 1, H, W)."""
         logits, scales = self.decoder.fine(coarse, features, rows, state.frame_size, return_scales=True)
+        if features.key is None:  # a gate skipped the deep features: no row is computed anew, so none is memorised
+            return logits
         features.decoded = Decoded(scales=scales, sensory=self.sensory(state, features, rows), rows=rows)
         return logits
 
