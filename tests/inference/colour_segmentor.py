@@ -44,9 +44,9 @@ class RecordingSegmentor(ColourSegmentor):
     def __init__(self):
         super().__init__(preprocessor="ResizingPreprocessor")
 
-    def step(self, state, frame, prompt=None, *, geometry=None, last=False):
+    def step(self, state, frame, prompt=None, *, geometry=None, last=False, features=()):
         self.seen = tuple(frame.shape[-2:]), prompt, geometry
-        return super().step(state, frame, prompt, geometry=geometry, last=last)
+        return super().step(state, frame, prompt, geometry=geometry, last=last, features=features)
 
 
 def moving_squares(frames=6, size=(40, 60), colours=((200, 30, 30), (30, 200, 30)), noise=0):

@@ -22,6 +22,7 @@ VERBS: dict[str, tuple[str, tuple[str, ...], str]] = {
     "plot": ("cli.plot_memory", (), "resident memory over a long video, as a curve"),
     "gate": ("cli.plot_gate", (), "what a reuse gate saves and costs on a data set"),
     "offsets": ("cli.plot_offsets", (), "where deformable attention looks, as a picture"),
+    "teacher": ("cli.compare_teacher", (), "how near a student comes to its teacher"),
     "synthetic": ("cli.make_synthetic", (), "make a synthetic data set"),
     "check": ("cli.check_data", (), "name every fault of a data set"),
     "list": ("cli.list_plugins", (), "parts that configs can name"),

@@ -1,6 +1,6 @@
 """One scale and orientation in which a video is segmented."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -24,12 +24,15 @@ class View:
         scale: factor on the size at which frames are segmented.
         flip: mirrored left-right.
         channels_last: memory format of the frames.
+        features: names of what the model shall publish of its inside to its observers, see
+            :meth:`~vosplug.models.segmentors.base.VOSSegmentor.step`.
     """
 
     state: VideoState
     scale: float = 1.0
     flip: bool = False
     channels_last: bool = False
+    features: Collection[str] = ()
 
     def step(self, model: nn.Module, image: np.ndarray, given: GivenMasks | None, *,
              limits: Mapping[str, int | None], last: bool) -> Tensor:
@@ -57,8 +60,8 @@ class View:
                             native=self._mirror(native), correct=given.correct)
         if self.channels_last:
             frame = frame.contiguous(memory_format=torch.channels_last)
-        logits = full_precision(model.step(self.state, frame, prompt, geometry=geometry, last=last).logits)
-        return preprocessor.restore(self._mirror(logits), upright)[0]
+        output = model.step(self.state, frame, prompt, geometry=geometry, last=last, features=self.features)
+        return preprocessor.restore(self._mirror(full_precision(output.logits)), upright)[0]
 
     def _mirror(self, x: Tensor) -> Tensor:
         return x.flip(-1) if self.flip else x

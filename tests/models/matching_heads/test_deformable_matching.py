@@ -1,13 +1,19 @@
 """Heads that read memories at moved points."""
 
+import json
+
 import pytest
 import torch
 from vosplug.ops import reference_points
 
+from tests.datasets.trees import davis_tree
 from tests.models.matching_heads.helpers import CK, GRID, SAME, memory_of, naive, pairs_of, query_of
+from vosplug.cli.test import main as run_test
+from vosplug.cli.train import main as train
 from vosplug.models.matching_heads import DeformableMatching, L2Matching
 from vosplug.models.matching_heads.sampled_memory import SampledEntry, SampledMemory, kept_inside, sample, spread
 from vosplug.models.memories import LongTermMemory, MemoryEntry
+from vosplug.utils.checkpoint import load_checkpoint_file
 from vosplug.utils.errors import ConfigError, InputError
 
 BOTH = [[True, True]]
@@ -131,3 +137,20 @@ def test_bad_options():
         head_of(groups=3)
     with pytest.raises(InputError, match="grid_factor 3 is larger than the map of 2x3 cells"):
         head_of(grid_factor=3)(query_of(), memory_of(SAME), pairs_of(BOTH), 3)
+
+
+@pytest.mark.slow
+def test_a_small_stcn_is_trained_and_tested_by_a_change_of_its_config(tmp_path):
+    """50 iterations of ``stcn_small`` as docs/deformable.md has it, in smaller frames."""
+    change = ("model.matching_head=dict(_delete_=True, type='DeformableMatching', "
+              "head=dict(type='L2Matching', prior=dict(type='LocalityPrior')))")
+    options = ["train_cfg.max_iters=50", "train_dataloader.batch_size=2", "train_dataloader.num_workers=0",
+               "train_dataloader.dataset.size=(96,96)", "optim_wrapper.amp=None"]
+    run, data = tmp_path / "run", davis_tree(tmp_path / "davis")
+    assert train(["stcn_small", "--work-dir", str(run), "--device", "cpu", "--cfg-options", change, *options]) == 0
+    weights = load_checkpoint_file(run / "final.pth")["state_dict"]
+    assert all(torch.isfinite(x).all() for x in weights.values() if x.is_floating_point())
+    assert weights["matching_head.network.point.weight"].abs().max() > 0  # points have begun to move
+    assert run_test(["stcn_small", str(run / "final.pth"), "--eval", "davis", "--data-root", str(data), "--device",
+                     "cpu", "--json", str(tmp_path / "scores.json"), "--cfg-options", change]) == 0
+    assert 0 < json.loads((tmp_path / "scores.json").read_text())["J&F-Mean"] <= 1

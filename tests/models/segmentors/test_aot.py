@@ -281,7 +281,7 @@ def test_every_size_of_the_table_through_a_session(shared, model):
     rows = [row for row in rows if row["align_corners"]]
     seen = []
 
-    def step(state, frame, prompt, *, geometry, last):
+    def step(state, frame, prompt, *, geometry, last, features):
         seen.append((tuple(frame.shape[-2:]), geometry))
         return StepOutput(logits=torch.zeros(1, 2, 9, 9), ids=(1,))
 
