@@ -31,6 +31,8 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--show-dir", type=Path, metavar="DIR", help="write an overlay video per video")
     parser.add_argument("--show-score", type=float, metavar="S",
                         help="youtube_vis: draw tracks whose mean class score is at least this (default 0.3)")
+    parser.add_argument("--class-numbers", action="store_true",
+                        help="youtube_vis: compare categories by number, whatever the checkpoint calls them")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the numbers")
     parser.add_argument("--launcher", default="none", help="none or pytorch (under torchrun: videos are split)")
     add_session_options(parser)
@@ -68,6 +70,7 @@ def run(model: Any, session: dict, dataset: Any, metric: Any, options: argparse.
     from ..evaluation.work_report import WorkReport, is_gated
 
     show = {} if options.show_score is None else {"show_score": options.show_score}
+    show |= {"by_number": True} if options.class_numbers else {}
     evaluator = family_of(model).evaluator(model, session_options=session, out_dir=options.out,
                                            show_dir=options.show_dir, **show)
     work = WorkReport()
@@ -154,7 +157,7 @@ def check_fit(config: Mapping[str, Any], metric: str | None, options: argparse.N
         asked = metric if options.kind is None else f"--eval {options.kind}"
         raise InputError(f"{asked} needs a method that {wanted.does}; {method} {family.does}: test it with --eval "
                          f"{' or '.join(fitting)}")
-    refuse_unused(options, family, config, (*VIEWS, "show_score"))
+    refuse_unused(options, family, config, (*VIEWS, "show_score", "class_numbers"))
 
 
 def check_outputs(dataset: Any, options: argparse.Namespace) -> None:

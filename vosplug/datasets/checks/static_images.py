@@ -3,7 +3,6 @@
 from functools import partial
 from pathlib import Path
 
-from ..static_image_clips import read_foreground
 from ..static_layouts import STATIC_LAYOUTS
 from .base import Job, Result, folders_or_faults, job_of_faults
 
@@ -29,7 +28,7 @@ def check_static(root: Path, layout: str | None = None) -> list[Job]:
 
 def _check_pair(image: Path, mask: Path) -> Result:
     result = Result()
-    labels = result.mask(mask, result.image(image), read=read_foreground)
+    labels = result.mask(mask, result.image(image), binary=True)
     if labels is not None and not labels.any():
         result.fault(mask, "the mask is empty")
     return result
