@@ -9,6 +9,7 @@ from typing import Any
 
 import cv2
 import numpy as np
+from pycocotools import mask as coco
 
 from tests.inference.colour_segmentor import moving_squares
 from vosplug.datasets.youtube_vos_meta import read_meta, read_seen_unseen
@@ -21,6 +22,7 @@ from vosplug.utils.vis_json import read_vis_file, read_vis_results
 
 CLIP = list(moving_squares(frames=12, size=(48, 64), noise=20))
 LABELS = CLIP[0][1]
+RUNS = coco.encode(np.asfortranarray(np.arange(80).reshape(10, 8).T < 20, np.uint8))["counts"].decode()
 
 
 @dataclass(frozen=True)
@@ -128,7 +130,7 @@ def _meta() -> dict:
 
 
 def _vis() -> dict:
-    code, text = {"size": [8, 10], "counts": [0, 20, 60]}, {"size": [8, 10], "counts": "0d01l1"}
+    code, text = {"size": [8, 10], "counts": [0, 20, 60]}, {"size": [8, 10], "counts": RUNS}
     polygon = [[0.5, 0.5, 6.0, 0.5, 6.0, 5.5]]
     masks = ([code, None], [text, code], [polygon, None])
     return {"videos": [{"id": 1, "width": 10, "height": 8, "length": 2, "file_names": ["a/0.jpg", "a/1.jpg"]}],
@@ -139,7 +141,7 @@ def _vis() -> dict:
 
 
 def _results() -> list:
-    masks = [{"size": [8, 10], "counts": "0d01l1"}, None]
+    masks = [{"size": [8, 10], "counts": RUNS}, None]
     return [{"video_id": 1, "category_id": n, "score": 0.5, "segmentations": masks} for n in (1, 2)]
 
 
@@ -154,7 +156,6 @@ def _score_results(folder: Path) -> Callable[[Path], list]:
 
 
 def _scores(reference: Any, results: Path | None) -> list:
-    found = {number: [{**a, "score": 0.5} for a in (reference.annotations or {}).get(number, ())]
-             for number in reference.videos} if results is None else read_vis_results(results, reference)
+    found = {number: [] for number in reference.videos} if results is None else read_vis_results(results, reference)
     return [score_video((reference.annotations or {}).get(number, ()), found[number], reference.size(number))
             for number in reference.videos]

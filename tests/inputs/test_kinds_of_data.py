@@ -88,6 +88,11 @@ def with_nan(state):
     return {"state_dict": state}
 
 
+def with_infinity(state):
+    state["net.0.bias"][:2] = torch.tensor([float("inf"), float("-inf")])
+    return {"state_dict": state}
+
+
 def prefixed(prefix):
     return weights(lambda state: {"state_dict": {f"{prefix}{name}": value for name, value in state.items()}})
 
@@ -194,10 +199,12 @@ KINDS = [
     Case("F10 gaps", "eval", OF_TREE, ("has no object 2..99", "existing objects"), make=davis("d", {"a": 4}, gaps)),
     Case("F10 gaps", "check", "check_data d --type davis", ("no pixel has 2..99", "1 warning"),
          make=davis("d", {"a": 4}, gaps)),
-    Case("F12 not finite", "weight", f"{DEMO} images --mask first.png --out o", ("frame 1", "not finite"), 2,
-         weights(with_nan), files("o", count=1)),
+    Case("F12 not finite", "weight", f"{DEMO} images --mask first.png --out o", ("net.4.bias", "not finite"), 2,
+         weights(with_nan)),
     Case("F12 not finite", "in-a-test", "test tiny.py tiny.pth --device cpu --out o", ("not finite",), 2,
          weights(with_nan)),
+    Case("F12 not finite", "infinite", f"{DEMO} images --mask first.png --out o", ("frame 1", "not finite"), 2,
+         weights(with_infinity), files("o", count=1)),
     Case("F15 upper case", "given", DEMO + " {given}/12_mask_folder_upper_case/frames --mask "
          "{given}/12_mask_folder_upper_case/masks --skip-known-ids --out o.json", check=objects("IMG_8", 1)),
     Case("F15 upper case", "all", f"{DEMO} images --mask m --out o", make=masks("m", ["00000.PNG"])),
@@ -264,13 +271,29 @@ def test_wrapped_models_segment_as_they_are(wrap):
         np.testing.assert_array_equal(ours, theirs)
 
 
-def test_half_precision_that_is_too_small_is_told():
-    model = ColourSegmentor()
-    model.sharpness.data.fill_(float("inf"))
-    session = new_session(model)
-    session.step(CLIP[0][0], CLIP[0][1])
+class Detour(ColourSegmentor):
+    """As the other one, in the type of its weights, by numbers ``factor`` times as large."""
+
+    factor = 1.0
+
+    def decode_coarse(self, state, features, rows):
+        logits = super().decode_coarse(state, features, rows).to(self.sharpness)
+        return logits * (self.factor + 1) - logits * self.factor
+
+
+def test_half_precision_that_is_too_small_is_told(monkeypatch):
+    for ours, theirs in zip(all_labels(Detour()), all_labels(Detour().half()), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+    monkeypatch.setattr(Detour, "factor", 1e5)
+    assert all(labels.any() for labels in all_labels(Detour()))
     with pytest.raises(ModelError, match="frame 1: .*not finite"):
-        session.step(CLIP[1][0])
+        all_labels(Detour().half())
+
+
+def all_labels(model):
+    """Labels of all frames of the clip."""
+    session = new_session(model)
+    return [session.step(image, labels if not t else None) for t, (image, labels) in enumerate(CLIP)]
 
 
 def test_equal_names_of_frames_are_refused():

@@ -5,6 +5,7 @@ Each kind has an input that was collected, where there is one, and others of its
 
 import struct
 import zlib
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -53,7 +54,16 @@ def smoothed(factor=1, ids=(1, 3)):
 def many_ids():
     """Sixty ids in tiles of 4 x 6 pixels."""
     tiles = np.arange(1, 61, dtype=np.uint8).reshape(6, 10)
-    return np.kron(tiles, np.pad(np.ones((4, 4), np.uint8), ((1, 1), (1, 1))))[:40, :60]
+    return np.pad(np.kron(tiles, np.pad(np.ones((4, 4), np.uint8), 1)), ((0, 4), (0, 0)))
+
+
+def sixty_ids(name):
+    """A collected mask, and frames of its size."""
+    def act(world):
+        for t in range(2):
+            write_image(world.folder / f"v/{t}.png", np.full((120, 200, 3), 60 + t, np.uint8))
+        world.write("m.png", Path(f"{world.given}/02_smoothed_masks/{name}").read_bytes())
+    return act
 
 
 def few_bits(world):
@@ -125,7 +135,9 @@ KINDS = [
          both(noisy_jpeg("davis/JPEGImages/480p/one/00002.jpg"), spoil("davis/JPEGImages/480p/one/00002.jpg", 0.6))),
     *(Case("F2 ids", name, SMOOTH + name, ("looks smoothed",), 2)
       for name in ("smooth_255_few.png", "fg.jpg", "smooth_palette.png", "smooth_id2.png", "smooth_id10.png")),
-    Case("F2 ids", "ids60_L.png", "check_data v --type folder", ("clean",), 0,
+    *(Case("F2 ids", name, MADE.replace("images", "v"), make=sixty_ids(name), collected=True,
+           check=ids_of_first_frame("o.json", *range(1, 61))) for name in ("ids60_L.png", "ids60_P.png")),
+    Case("F2 ids", "sixty-grey-tiles", "check_data v --type folder", ("clean",), 0,
          both(frames("v"), grey("v/mask.png", many_ids()))),
     Case("F2 ids", "grey_2bit.png", SMOOTH + "grey_2bit.png", check=ids_of_first_frame("o.json", 1, 3)),
     Case("F2 ids", "grey_4bit.png", SMOOTH + "grey_4bit.png", check=ids_of_first_frame("o.json", 1, 2)),

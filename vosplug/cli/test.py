@@ -95,7 +95,8 @@ def report(scores: dict | None, evaluator: Any, dataset: Any, metric: Any, optio
         console.print("No numbers: reference masks are missing, so nothing was scored.")
         if options.out is not None:
             path = write_submission(dataset, metric, options)
-            console.print(f"Submission for the server, checked: {path}", soft_wrap=True)
+            console.print("No submission: nothing was found, and servers fail at an empty list." if path is None else
+                          f"Submission for the server, checked: {path}", soft_wrap=True)
     console.print(f"{evaluator.frames} frames, {evaluator.fps:.2f} frames per second and process")
     if evaluator.first_frame_ms is not None:
         console.print(f"{evaluator.fps_mean:.2f} as a mean over videos; a first frame takes "
@@ -112,15 +113,17 @@ def report(scores: dict | None, evaluator: Any, dataset: Any, metric: Any, optio
                                  **work.numbers(), **videos})
 
 
-def write_submission(dataset: Any, metric: Any, options: argparse.Namespace) -> Path:
-    """Write and check the zip file for the server of the benchmark; return its path."""
+def write_submission(dataset: Any, metric: Any, options: argparse.Namespace) -> Path | None:
+    """Write and check the zip file for the server of the benchmark; return its path, None if there is nothing in it."""
     from ..evaluation import submission
     from ..evaluation.vis_submission import write_vis_submission
 
     path = options.out / "submission.zip"
     if kind_of(dataset, options) == "youtube_vis":
-        write_vis_submission(path, metric.predictions(), dataset.file)
-        return path
+        found = metric.predictions()
+        if found:
+            write_vis_submission(path, found, dataset.file)
+        return path if found else None
     writers = {"davis": submission.write_davis_submission, "youtube_vos": submission.write_youtube_vos_submission}
     writers[kind_of(dataset, options)](options.out, dataset.videos(), path)
     return path

@@ -63,8 +63,8 @@ def write_vis_submission(path: str | Path, results: Sequence[Mapping], reference
 def validate_vis_submission(path: str | Path, reference: VISFile) -> list[str]:
     """Find what a server would refuse or score wrongly: one line per faulty result, none if the file is right.
 
-    Checked: one file ``results.json``, a list (empty if nothing was found), fields, known videos and categories, one
-    segmentation per frame, run lengths of the size of the video, at least one mask per result.
+    Checked: one file ``results.json``, a list that is not empty, fields, known videos and categories, one segmentation
+    per frame, run lengths of the size of the video, at least one mask per result.
     """
     try:
         with zipfile.ZipFile(path) as archive:
@@ -82,8 +82,8 @@ def validate_vis_submission(path: str | Path, reference: VISFile) -> list[str]:
         return [f"{path}: not a readable zip file ({error})"]
     except ValueError as error:
         return [f"{NAME}: not valid JSON ({error})"]
-    if not isinstance(content, list):
-        return [f"{NAME}: expected a list of results"]
+    if not isinstance(content, list) or not content:
+        return [f"{NAME}: expected a list with at least one result (servers fail at an empty list, whose score is 0)"]
     return [fault for place, entry in enumerate(content) if (fault := _fault(entry, place, reference))]
 
 

@@ -144,7 +144,7 @@ def load_weights(model: nn.Module, source: str | os.PathLike | Mapping[str, Any]
             lacks are skipped; shapes have to fit in any case.
 
     Raises:
-        CheckpointError: names or shapes do not fit; the model is left as it was.
+        CheckpointError: names or shapes do not fit, or weights are not numbers; the model is left as it was.
     """
     from_file = isinstance(source, (str, os.PathLike))
     checkpoint = load_checkpoint_file(source) if from_file else source
@@ -165,6 +165,10 @@ def load_weights(model: nn.Module, source: str | os.PathLike | Mapping[str, Any]
         if len(common) < len(own) / 2:
             advice = f"if it comes from another code base or family, {CONVERT_HINT}"
         raise CheckpointError(f"{where} does not fit {type(model).__name__}: {'; '.join(faults)}; {advice}")
+    broken = [name for name in common if state[name].is_floating_point() and bool(state[name].isnan().any())]
+    if broken:
+        raise CheckpointError(f"{where}: weights are not finite numbers (NaN): {_shown(broken)}; the training that wrote "
+                              "it has failed, use an earlier checkpoint")
     model.load_state_dict({name: state[name] for name in common}, strict=strict)
     return checkpoint
 

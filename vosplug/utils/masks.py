@@ -97,9 +97,9 @@ def read_foreground(file: MaskFile) -> np.ndarray:
 
 
 def read_first_mask(path: str | os.PathLike, *, binary: bool = False) -> np.ndarray:
-    """As :func:`read_mask`, of a mask that starts objects: one without any background gets a word of warning."""
+    """As :func:`read_mask`, of a mask that starts objects: several without any background get a word of warning."""
     labels = read_mask(path, binary=binary)
-    if labels.size and labels.min() > 0:
+    if labels.size and labels.min() > 0 and len(present(labels)) > 1:
         warn(f"{path}: the mask has no background (id 0): every pixel belongs to an object")
     return labels
 

@@ -2,18 +2,22 @@
 
 import contextlib
 import contextvars
+import logging
 import warnings
 from collections.abc import Iterator
 
 from .errors import DataWarning
 
+LOGGER = logging.getLogger("vosplug.data")
+LOGGER.addHandler(logging.NullHandler())  # for those who keep a log; others read the warning
 _listener: contextvars.ContextVar[dict[str, None] | None] = contextvars.ContextVar("listener", default=None)
 
 
 def warn(text: str) -> None:
-    """Say something about data that a user should know; the same text is said once."""
+    """Say something about data that a user should know, as a warning and in the log; a command says a text once."""
     listener = _listener.get()
     if listener is None:
+        LOGGER.warning("%s", text)
         warnings.warn(text, DataWarning, stacklevel=2)
     else:
         listener[" ".join(text.split())] = None

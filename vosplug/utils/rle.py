@@ -14,7 +14,7 @@ def segmentation_fault(segmentation: Any, size: tuple[int, int] | None) -> str |
         size: (H, W) of the video, if it is known.
     """
     if isinstance(segmentation, list):
-        return _polygon_fault(segmentation, size)
+        return polygon_fault(segmentation, size)
     if not isinstance(segmentation, dict) or not {"size", "counts"} <= set(segmentation):
         return f"a segmentation must be run lengths with size and counts, or polygons, got {str(segmentation)[:60]}"
     stated = segmentation["size"]
@@ -59,7 +59,8 @@ def decompress(text: str) -> list[int] | None:
     return None if shift else runs
 
 
-def _polygon_fault(polygons: list, size: tuple[int, int] | None) -> str | None:
+def polygon_fault(polygons: list, size: tuple[int, int] | None) -> str | None:
+    """The fault of a list of polygons in a picture of (H, W), or None."""
     reach = _FARTHEST if size is None else 2 * max(size)
     if not polygons:
         return "a list of polygons must not be empty; write null where the object is absent"

@@ -67,8 +67,9 @@ def parse_vis_file(content: Any, path: str | Path) -> VISFile:
     if content.get("annotations") is not None:
         annotations = {number: [] for number in videos}
         for number, annotation in _by_id(path, content, "annotations", ordered=False).items():
-            _check_track(f"{path}, annotation {number}", annotation, videos, categories)
-            annotations[annotation["video_id"]].append(annotation)
+            name = f"{path}, annotation {number}"
+            _check_track(name, annotation, videos, categories)
+            annotations[annotation["video_id"]].append({**annotation, "name": name})
     return VISFile(Path(path), {n: c["name"] for n, c in categories.items()}, videos, annotations)
 
 

@@ -206,10 +206,10 @@ def check_ids(sequence: str, frame: str, prediction: np.ndarray, ids: Sequence[i
     largest = int(prediction.max(initial=0))
     if largest <= len(ids) and ids[-1] == len(ids):
         return
-    extra = next((number for number in present(prediction) if number and number not in ids), None)
-    if extra is not None:
+    extra = [number for number in present(prediction) if number and number not in ids]
+    if extra:
         what = f"{len(ids)} objects" if len(ids) > 1 else "one object"
-        raise DataError(f"sequence {sequence}, frame {frame}: the prediction has id {extra}, but the first reference "
+        raise DataError(f"sequence {sequence}, frame {frame}: the prediction has id {extra[-1]}, but the first reference "
                         f"frame has only {what}; remove the extra id")
 
 
