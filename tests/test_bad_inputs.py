@@ -244,7 +244,7 @@ VIDEOS = [
     Bad("mp4-empty", DEMO.replace("images", "clip.mp4"), ("clip.mp4: the file is empty",), text("clip.mp4", "")),
     Bad("mp4-of-zero-frames", DEMO.replace("images", "clip.mp4"), ("clip.mp4",),
         lambda w: w.write("clip.mp4", empty_mp4())),
-    Bad("folder-of-zero-frames", DEMO, ("images has no images",), folder("images")),
+    Bad("folder-of-zero-frames", DEMO, ("images has no pictures",), folder("images")),
     Bad("input-is-a-picture", DEMO.replace("images", "first.png"), ("first.png is a single image",)),
     Bad("camera-not-there", DEMO.replace("images", "99"), ("camera 99 cannot be opened",)),
     Bad("frame-damaged", DEMO, ("images/00002.png",), cut("images/00002.png", 0.2),

@@ -160,7 +160,7 @@ USE = [
         lambda w: w.write("names.txt", "a\nb\n")),
     Bad("demo-classes-empty", f"{DEMO} --classes names.txt", ("names no class",), lambda w: w.write("names.txt", "\n")),
     Bad("demo-input-missing", DEMO.replace("frames", "nothing.mp4"), ("input not found: nothing.mp4",)),
-    Bad("demo-empty-folder", DEMO, ("frames has no images",), folder("frames")),
+    Bad("demo-empty-folder", DEMO, ("frames has no pictures",), folder("frames")),
     Bad("demo-frame-damaged", DEMO, ("frames/00003.jpg",), cut("frames/00003.jpg", 0.2), keeps=("o/00002.png",)),
     Bad("demo-output-is-the-input", DEMO.replace("--out o", "--out frames"), ("frames", "input")),
     Bad("demo-output-suffix", f"{DEMO}.gif", ("give a folder",)),

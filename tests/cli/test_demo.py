@@ -88,7 +88,7 @@ def test_the_input_alone_or_all_three(model, clip, capsys):
 @pytest.mark.parametrize(("change", "message"), [
     ({"input": "none.mp4"}, "input not found"),
     ({"input": "broken.mp4"}, "broken.mp4"),
-    ({"input": "empty"}, "has no images"),
+    ({"input": "empty"}, "has no pictures"),
     ({"mask": "none.png"}, "mask not found"),
     ({"mask": "rgb.png"}, "RGB picture"),
     ({"mask": "background.png"}, "has no object"),

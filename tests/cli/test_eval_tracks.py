@@ -51,8 +51,15 @@ def without(results, key):
 MASK = {"size": [24, 40], "counts": "zz"}
 
 
+def test_nothing_found_scores_nothing(case, tmp_path):
+    *_, gt, pred = case
+    pred.write_text("[]")
+    assert run(gt, pred, "--json", tmp_path / "out.json") == 0
+    numbers = json.loads((tmp_path / "out.json").read_text())
+    assert {numbers[key] for key in KEYS} <= {0.0, -1.0, None} and numbers["AP"] == 0.0
+
+
 @pytest.mark.parametrize(("spoil", "message"), [
-    (lambda r: [], "the list of results is empty"),
     (lambda r: {"results": r}, "results must be a list, got dict"),
     (lambda r: [3], "result 0: expected an object"),
     (lambda r: first(r, video_id=99), "result 0: video_id 99 is not among the 4 videos"),

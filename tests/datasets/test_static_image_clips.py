@@ -4,9 +4,9 @@ import torch
 from PIL import Image
 
 from vosplug.datasets import ClipRequest
-from vosplug.datasets.static_image_clips import read_foreground
 from vosplug.registry import DATASETS
 from vosplug.utils.errors import ConfigError, DataError
+from vosplug.utils.masks import read_mask
 
 from .trees import frame, put_image
 
@@ -87,7 +87,7 @@ def test_large_images_are_shrunk_once(tmp_path):
 @pytest.mark.parametrize("mode", ["L", "RGB", "RGBA", "1", "P"])
 def test_masks_of_many_kinds(tmp_path, mode):
     root = tree(tmp_path, "flat", count=1, mode=mode)
-    assert np.array_equal(read_foreground(root / "a0.png"), frame(0)[1])
+    assert np.array_equal(read_mask(root / "a0.png", binary=True), frame(0)[1])
 
 
 def test_coloured_masks_are_refused(tmp_path):
@@ -95,7 +95,7 @@ def test_coloured_masks_are_refused(tmp_path):
     image[0] = (255, 0, 0)
     Image.fromarray(image).save(tmp_path / "m.png")
     with pytest.raises(DataError, match="coloured"):
-        read_foreground(tmp_path / "m.png")
+        read_mask(tmp_path / "m.png", binary=True)
 
 
 def test_missing_masks_are_named(tmp_path):

@@ -75,7 +75,7 @@ def test_grey_masks_are_written_with_a_palette(case):
     (lambda files: files.update({"ant/00001.png": cv2.imencode(".png", np.zeros((36, 48), np.uint8))[1].tobytes()}),
      r"ant/00001.png: not an 8-bit index PNG"),
     (lambda files: files.update({"ant/00001.png": files["ant/00001.png"][:-40]}),
-     r"ant/00001.png: not a readable PNG"),
+     r"ant/00001.png: not a readable image"),
 ])
 def test_faults_are_found(case, change, message):
     videos, pred, out = case

@@ -15,6 +15,7 @@ from vosplug.utils.checkpoint import save_checkpoint_file
 from vosplug.utils.errors import CheckpointError, ConfigError, DataError, InputError
 from vosplug.utils.images import write_image
 from vosplug.utils.masks import read_mask, write_mask
+from vosplug.utils.notices import collected
 
 CLIP = list(moving_squares())
 
@@ -107,7 +108,7 @@ def test_bad_calls(clip):
         assert not (clip / "out").exists()
 
 
-def test_masks_by_name_and_by_number(caplog):
+def test_masks_by_name_and_by_number():
     masks = [np.full((4, 4), value, np.uint8) for value in range(1, 4)]
     source = MaskSource({"7": masks[0], "f2": masks[1], 3: masks[2]})
     frame = Frame(7, "00007", None)
@@ -115,8 +116,11 @@ def test_masks_by_name_and_by_number(caplog):
     assert source.get(frame, (), named=False)[0] is masks[0]
     assert source.get(Frame(0, "f2", None), (), named=True)[0] is masks[1]
     assert source.get(Frame(1, "f1", None), (), named=True) is None
-    source.warn_unused()
-    assert "mask for frame 3 was not used" in caplog.text and "f2" not in caplog.text
+    with collected() as said:
+        source.warn_unused()
+    assert list(said) == ["the mask for frame 3 was not used: the input has no such frame"]
+    with pytest.raises(DataError, match="7 and 007 both stand for frame 7"):
+        MaskSource({"7": masks[0], "007": masks[1]}).get(frame, (), named=False)
 
 
 def test_ids_that_are_tracked_already(clip):

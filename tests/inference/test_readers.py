@@ -120,7 +120,7 @@ def test_folders_are_sorted_by_number(tmp_path):
 def test_bad_folders(tmp_path):
     with pytest.raises(DataError, match="not found"):
         FolderReader(tmp_path / "none")
-    with pytest.raises(DataError, match="has no images"):
+    with pytest.raises(DataError, match="has no pictures"):
         FolderReader(tmp_path)
     (tmp_path / "a.jpg").write_bytes(b"\xff\xd8\xff")
     with pytest.raises(DataError, match="a.jpg"):

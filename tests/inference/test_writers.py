@@ -144,7 +144,7 @@ def test_a_full_disk_is_reported_and_leaves_no_rubbish(tmp_path, monkeypatch):
 
 
 def test_an_encoder_that_fails_is_reported_and_leaves_no_rubbish(tmp_path, monkeypatch):
-    def fail(self, image):
+    def fail(self, image, ticks):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     monkeypatch.setattr(video_writer.OpenCVEncoder, "write", fail)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..utils.errors import KILLED_WORKER, VosplugError, worker_was_killed
 from ..utils.interrupts import Terminated, sigterm_as_interrupt
+from ..utils.notices import as_lines
 
 if TYPE_CHECKING:
     from mmengine.config import Config
@@ -25,8 +26,8 @@ _program: contextvars.ContextVar[str | None] = contextvars.ContextVar("program",
 def command(main: Callable[[list[str] | None], int | None]) -> Callable[[list[str] | None], int]:
     """Decorate the ``main`` of a command: errors that a user can cause become one line and exit status 2.
 
-    Ctrl-C and SIGTERM end it with one line, too: outputs are finished, and the status is 130 or 143. A command that is
-    called by another one leaves these two to it.
+    Warnings about data are one line each. Ctrl-C and SIGTERM end it with one line, too: outputs are finished, and the
+    status is 130 or 143. A command that is called by another one leaves these two to it.
     """
 
     @functools.wraps(main)
@@ -34,7 +35,10 @@ def command(main: Callable[[list[str] | None], int | None]) -> Callable[[list[st
         nested = _running.get()
         token = _running.set(True)
         try:
-            with contextlib.nullcontext() if nested else sigterm_as_interrupt():
+            with contextlib.ExitStack() as stack:
+                if not nested:
+                    stack.enter_context(sigterm_as_interrupt())
+                    stack.enter_context(as_lines(sys.stderr))
                 return main(argv) or 0
         except VosplugError as error:
             print(error_line(error), file=sys.stderr)

@@ -28,6 +28,8 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--out", required=True, action="append", metavar="PATH",
                         help="overlay video (.mp4), folder (palette PNGs) or .json (run-length codes); may be repeated")
     parser.add_argument("--max-frames", type=positive_int, metavar="N", help="stop after N frames")
+    parser.add_argument("--by-time", action="store_true",
+                        help="video files: number frames by their times, and go on where some are missing or damaged")
     parser.add_argument("--prefetch", type=int, default=4, metavar="N", help="frames to read ahead (default 4)")
     parser.add_argument("--memory-log", type=Path, metavar="FILE",
                         help="record the resident memory per frame: .csv, .json, or .png for a plot")
@@ -133,7 +135,7 @@ def limited_reader(options: argparse.Namespace) -> Any:
     from ..inference.opening import open_reader
     from ..inference.readers import LimitedReader
 
-    reader = open_reader(options.input, prefetch=0)
+    reader = open_reader(options.input, prefetch=0, by_time=options.by_time)
     return reader if options.max_frames is None else LimitedReader(reader, options.max_frames)
 
 

@@ -83,9 +83,11 @@ class _Davis:
         self.set = options.split or ("val" if self.jobs[0].images else "all")
 
     def numbers(self, results: Mapping[str, dict]) -> dict:
-        from ..evaluation.functional.davis import global_scores
+        from ..evaluation.functional.davis import existing_scores, global_scores
 
-        return {**global_scores(results), "protocol": self.protocol}
+        existing = existing_scores(results)
+        return {**global_scores(results), **({"existing_objects": existing} if existing else {}),
+                "protocol": self.protocol}
 
     def sequences(self, results: Mapping[str, dict]) -> dict:
         from ..evaluation.functional.davis import global_scores
@@ -96,11 +98,10 @@ class _Davis:
         from rich.console import Console
 
         from ..evaluation.functional.davis import KEYS
-        from ..evaluation.report import davis_rows, print_table, write_csv
+        from ..evaluation.report import print_davis, write_csv
 
         scores = [self.numbers(results)[key] for key in KEYS]
-        print_table(Console(), f"DAVIS {self.protocol}", ("sequence", *KEYS), davis_rows(results, KEYS),
-                    (_total(results, self.jobs), scores))
+        print_davis(Console(), f"DAVIS {self.protocol}", results, _total(results, self.jobs))
         if self.csv:
             objects = [(f"{name}_{number}", [entry["J-Mean"], entry["F-Mean"]])
                        for name, result in results.items() for number, entry in result["objects"].items()]

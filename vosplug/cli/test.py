@@ -31,6 +31,8 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--show-dir", type=Path, metavar="DIR", help="write an overlay video per video")
     parser.add_argument("--show-score", type=float, metavar="S",
                         help="youtube_vis: draw tracks whose mean class score is at least this (default 0.3)")
+    parser.add_argument("--class-numbers", action="store_true",
+                        help="youtube_vis: compare categories by number, whatever the checkpoint calls them")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the numbers")
     parser.add_argument("--launcher", default="none", help="none or pytorch (under torchrun: videos are split)")
     add_session_options(parser)
@@ -68,6 +70,7 @@ def run(model: Any, session: dict, dataset: Any, metric: Any, options: argparse.
     from ..evaluation.work_report import WorkReport, is_gated
 
     show = {} if options.show_score is None else {"show_score": options.show_score}
+    show |= {"by_number": True} if options.class_numbers else {}
     evaluator = family_of(model).evaluator(model, session_options=session, out_dir=options.out,
                                            show_dir=options.show_dir, **show)
     work = WorkReport()
@@ -92,7 +95,8 @@ def report(scores: dict | None, evaluator: Any, dataset: Any, metric: Any, optio
         console.print("No numbers: reference masks are missing, so nothing was scored.")
         if options.out is not None:
             path = write_submission(dataset, metric, options)
-            console.print(f"Submission for the server, checked: {path}", soft_wrap=True)
+            console.print("No submission: nothing was found, and servers fail at an empty list." if path is None else
+                          f"Submission for the server, checked: {path}", soft_wrap=True)
     console.print(f"{evaluator.frames} frames, {evaluator.fps:.2f} frames per second and process")
     if evaluator.first_frame_ms is not None:
         console.print(f"{evaluator.fps_mean:.2f} as a mean over videos; a first frame takes "
@@ -109,15 +113,17 @@ def report(scores: dict | None, evaluator: Any, dataset: Any, metric: Any, optio
                                  **work.numbers(), **videos})
 
 
-def write_submission(dataset: Any, metric: Any, options: argparse.Namespace) -> Path:
-    """Write and check the zip file for the server of the benchmark; return its path."""
+def write_submission(dataset: Any, metric: Any, options: argparse.Namespace) -> Path | None:
+    """Write and check the zip file for the server of the benchmark; return its path, None if there is nothing in it."""
     from ..evaluation import submission
     from ..evaluation.vis_submission import write_vis_submission
 
     path = options.out / "submission.zip"
     if kind_of(dataset, options) == "youtube_vis":
-        write_vis_submission(path, metric.predictions(), dataset.file)
-        return path
+        found = metric.predictions()
+        if found:
+            write_vis_submission(path, found, dataset.file)
+        return path if found else None
     writers = {"davis": submission.write_davis_submission, "youtube_vos": submission.write_youtube_vos_submission}
     writers[kind_of(dataset, options)](options.out, dataset.videos(), path)
     return path
@@ -154,7 +160,7 @@ def check_fit(config: Mapping[str, Any], metric: str | None, options: argparse.N
         asked = metric if options.kind is None else f"--eval {options.kind}"
         raise InputError(f"{asked} needs a method that {wanted.does}; {method} {family.does}: test it with --eval "
                          f"{' or '.join(fitting)}")
-    refuse_unused(options, family, config, (*VIEWS, "show_score"))
+    refuse_unused(options, family, config, (*VIEWS, "show_score", "class_numbers"))
 
 
 def check_outputs(dataset: Any, options: argparse.Namespace) -> None:

@@ -6,9 +6,10 @@ from pathlib import Path
 from ..registry import DATASETS
 from ..structures import Video
 from ..utils.errors import DataError, did_you_mean
+from ..utils.listing import masks_in, pictures_in
 from ..utils.masks import object_ids, read_mask
 from ..utils.names import read_names
-from .layout import check_choice, choose_sequences, list_images, list_masks, need_folder
+from .layout import check_choice, choose_sequences, need_folder
 from .named_videos import NamedVideos
 
 LAYOUT = ("JPEGImages/<resolution>/<sequence>/00000.jpg, Annotations/<resolution>/<sequence>/00000.png, "
@@ -74,8 +75,8 @@ class DavisDataset(NamedVideos):
         return names
 
     def _video(self, name: str) -> Video:
-        images = list_images(need_folder(self.image_root / name, LAYOUT))
-        masks = list_masks(need_folder(self.mask_root / name, LAYOUT))
+        images = pictures_in(need_folder(self.image_root / name, LAYOUT))
+        masks = masks_in(need_folder(self.mask_root / name, LAYOUT))
         paths = [masks.get(image.stem) for image in images]
         if paths[0] is None:
             raise DataError(f"DAVIS sequence {name}: the first frame has no mask "

@@ -6,8 +6,10 @@ from pathlib import Path
 from ..registry import DATASETS
 from ..structures import Video
 from ..utils.errors import DataError
+from ..utils.listing import child, folders_in, has_pictures, masks_in, pictures_in
 from ..utils.masks import object_ids, read_mask
-from .layout import choose_sequences, list_folders, list_images, list_masks, need_folder
+from ..utils.notices import warn
+from .layout import choose_sequences, need_folder
 from .named_videos import NamedVideos
 
 LAYOUT = ("<video>/images/00000.jpg (or the pictures in <video> itself) and <video>/masks/00000.png, named like the "
@@ -65,22 +67,24 @@ class FolderVideos(NamedVideos):
 
 def video_folders(root: Path) -> dict[str, Path]:
     """Name -> folder of each video under ``root``; ``root`` itself if it holds the frames of one video."""
-    if not (root / "images").is_dir():
-        found = {name: root / name for name in list_folders(root) if name != "masks"
-                 and ((root / name / "images").is_dir() or _has_pictures(root / name))}
-        if found or not _has_pictures(root):
+    if not child(root, "images").is_dir():
+        folders = {name: root / name for name in folders_in(root) if name.lower() != "masks"}
+        found = {name: folder for name, folder in folders.items()
+                 if child(folder, "images").is_dir() or has_pictures(folder, FIRST_MASK)}
+        left_out = [folder for name, folder in folders.items() if name not in found and any(folder.iterdir())]
+        if found and left_out:
+            warn(f"{left_out[0]} is left out, as it has no pictures ({len(left_out)} such folders in {root})")
+        if found or not has_pictures(root, FIRST_MASK):
             return found
     return {root.resolve().name: root}
 
 
 def video_files(folder: Path) -> tuple[list[Path], dict[str, Path]]:
     """Frames of a video, in order, and its masks by name of their frame."""
-    inner = folder / "images"
-    images = list_images(inner) if inner.is_dir() else [p for p in list_images(folder) if p.name != FIRST_MASK]
-    if not images:
-        raise DataError(f"{folder} has no frames. Expected layout: {LAYOUT}")
-    masks = list_masks(folder / "masks")
-    single = folder / FIRST_MASK
+    inner = child(folder, "images")
+    images = pictures_in(inner) if inner.is_dir() else pictures_in(folder, without=FIRST_MASK)
+    masks = masks_in(child(folder, "masks"), nothing_else=True)
+    single = child(folder, FIRST_MASK)
     if single.is_file():
         if images[0].stem in masks:
             raise DataError(f"{folder} has both {FIRST_MASK} and masks/{images[0].stem}.png for its first frame")
@@ -100,9 +104,3 @@ def starting_ids(masks: dict[str, Path], stems: Sequence[str]) -> dict[int, tupl
                 prompts[index] = new
     return prompts
 
-
-def _has_pictures(folder: Path) -> bool:
-    try:
-        return any(path.name != FIRST_MASK for path in list_images(folder))
-    except DataError:
-        return False

@@ -4,14 +4,11 @@ from collections import OrderedDict
 from collections.abc import Callable, Hashable
 from pathlib import Path
 
-import cv2
 import numpy as np
 
 from ..structures import Video
-from ..utils.errors import ConfigError, DataError
-from ..utils.images import read_image
-
-REDUCED = {2: cv2.IMREAD_REDUCED_COLOR_2, 4: cv2.IMREAD_REDUCED_COLOR_4, 8: cv2.IMREAD_REDUCED_COLOR_8}
+from ..utils.errors import ConfigError
+from ..utils.images import REDUCTIONS, read_image
 
 
 class FrameReader:
@@ -28,7 +25,7 @@ class FrameReader:
     def __init__(self, cache_mib: float = 0, decode_reduction: int = 1):
         if cache_mib < 0:
             raise ConfigError(f"cache_mib must be >= 0, got {cache_mib}")
-        if decode_reduction not in (1, *REDUCED):
+        if decode_reduction not in REDUCTIONS:
             raise ConfigError(f"decode_reduction must be 1, 2, 4 or 8, got {decode_reduction}")
         self.limit = int(cache_mib * 2**20)
         self.decode_reduction = decode_reduction
@@ -40,7 +37,7 @@ class FrameReader:
         if self.decode_reduction == 1:
             return self.get(("image", video.image_paths[index]), lambda: video.read_frame(index))
         path = Path(video.image_paths[index])
-        return self.get(("image", path), lambda: _read_reduced(path, self.decode_reduction))
+        return self.get(("image", path), lambda: read_image(path, self.decode_reduction))
 
     def labels(self, video: Video, index: int) -> np.ndarray:
         """Mask of frame ``index`` of ``video`` as (H, W) uint8."""
@@ -59,12 +56,3 @@ class FrameReader:
             while self.held_bytes > self.limit:
                 self.held_bytes -= self._held.popitem(last=False)[1].nbytes
         return array
-
-
-def _read_reduced(path: Path, reduction: int) -> np.ndarray:
-    if path.suffix.lower() not in (".jpg", ".jpeg"):
-        return read_image(path)
-    image = cv2.imread(str(path), REDUCED[reduction])
-    if image is None:
-        raise DataError(f"{path}: not a readable image")
-    return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)

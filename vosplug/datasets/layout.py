@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Any
 
 from ..utils.errors import ConfigError, DataError, did_you_mean
-from ..utils.images import IMAGE_SUFFIXES
 
 
 def need_folder(path: str | Path, layout: str) -> Path:
@@ -35,34 +34,6 @@ def check_choice(option: str, value: Any, known: Sequence[Any]) -> None:
     if value not in known:
         raise ConfigError(f"unknown {option} {value!r}.{did_you_mean(value, known)} "
                           f"Known: {', '.join(str(k) for k in known)}.")
-
-
-def list_images(folder: Path) -> list[Path]:
-    """Pictures in ``folder``, sorted by name.
-
-    Raises:
-        DataError: there is none, or two have the same name without suffix.
-    """
-    paths = sorted(p for p in folder.iterdir() if p.suffix.lower() in IMAGE_SUFFIXES and not p.name.startswith("."))
-    if not paths:
-        raise DataError(f"{folder} has no pictures ({', '.join(IMAGE_SUFFIXES)})")
-    stems = [p.stem for p in paths]
-    if len(set(stems)) != len(stems):
-        twice = next(stem for stem in stems if stems.count(stem) > 1)
-        raise DataError(f"{folder} has two pictures named {twice}: keep one suffix per frame")
-    return paths
-
-
-def list_masks(folder: Path) -> dict[str, Path]:
-    """PNG files in ``folder`` by name without suffix; empty if the folder is missing."""
-    if not folder.is_dir():
-        return {}
-    return {p.stem: p for p in sorted(folder.iterdir()) if p.suffix.lower() == ".png" and not p.name.startswith(".")}
-
-
-def list_folders(folder: Path) -> list[str]:
-    """Names of the folders in ``folder``, sorted, without hidden ones."""
-    return sorted(p.name for p in folder.iterdir() if p.is_dir() and not p.name.startswith("."))
 
 
 def choose_sequences(names: Sequence[str], sequences: Iterable[str] | None, where: str) -> list[str]:

@@ -9,11 +9,13 @@ import numpy as np
 from ..structures import Video
 from ..utils.errors import ConfigError, DataError
 from ..utils.images import IMAGE_SUFFIXES
-from ..utils.names import read_names
+from ..utils.listing import by_stem, child, folders_in, has_pictures, natural_key, natural_order, pictures_in
+from ..utils.names import check_names, read_names
 from ..utils.video_decoding import VIDEO_SUFFIXES, open_decoder
+from ..utils.video_frames import in_order
 from .folder_videos import FIRST_MASK
 from .frame_reader import FrameReader
-from .layout import choose_sequences, list_folders, list_images, need_folder
+from .layout import choose_sequences, need_folder
 
 LAYOUT = ("<video>/00000.jpg, <video>/images/00000.jpg or <video>.mp4; with stills=True pictures in any folder")
 
@@ -46,7 +48,7 @@ class PlainVideo:
         wanted, found = set(frames), {}
         decoder = open_decoder(self.file)
         try:
-            for index, image in enumerate(decoder.images()):
+            for index, (_, image) in enumerate(in_order(self.file, decoder)):
                 if index in wanted:
                     found[index] = image
                 if index >= max(frames):
@@ -71,12 +73,16 @@ def find_videos(root: str | Path, sequences: Sequence[str] | str | None = None) 
         ConfigError: a name is unknown.
     """
     root = need_folder(root, LAYOUT)
-    folders = {name: inner for name in list_folders(root) if (inner := _pictures(root / name))}
-    files = {path.stem: path for path in sorted(root.iterdir()) if path.suffix.lower() in VIDEO_SUFFIXES}
+    folders = {name: inner for name in folders_in(root) if (inner := _pictures(root / name))}
+    files = by_stem(root, VIDEO_SUFFIXES, "video files")
+    check_names([*folders, *files], root)
+    both = next((name for name in files if name in folders), None)
+    if both is not None:
+        raise DataError(f"{root} has a folder and a video file named {both}: keep one of them")
     if not folders and not files:
         raise DataError(f"{root} has no videos. Expected layout: {LAYOUT}")
     names = read_names(Path(sequences)) if isinstance(sequences, str) else sequences
-    kept = choose_sequences(sorted({*folders, *files}), names, str(root))
+    kept = choose_sequences(natural_order([*folders, *files]), names, str(root))
     return [_folder_video(name, folders[name]) if name in folders else _file_video(files[name]) for name in kept]
 
 
@@ -91,7 +97,8 @@ def find_stills(root: str | Path, suffixes: Sequence[str] = IMAGE_SUFFIXES) -> l
     if strange:
         raise ConfigError(f"{strange[0]!r} is not a suffix of pictures: {', '.join(IMAGE_SUFFIXES)}")
     root = need_folder(root, LAYOUT)
-    paths = [path for path in sorted(root.rglob("*")) if path.suffix.lower() in suffixes]
+    paths = [path for path in root.rglob("*") if path.suffix.lower() in suffixes and not path.name.startswith(".")]
+    paths.sort(key=lambda path: natural_key(path.relative_to(root).as_posix()))
     if not paths:
         raise DataError(f"{root} has no pictures ({', '.join(suffixes)})")
     return [PlainVideo(path.relative_to(root).with_suffix("").as_posix(), 1, [path]) for path in paths]
@@ -99,25 +106,20 @@ def find_stills(root: str | Path, suffixes: Sequence[str] = IMAGE_SUFFIXES) -> l
 
 def _pictures(folder: Path) -> Path | None:
     """The folder that the frames of a video lie in."""
-    for inner in (folder / "images", folder):
-        if inner.is_dir() and any(_is_frame(path) for path in inner.iterdir()):
-            return inner
-    return None
-
-
-def _is_frame(path: Path) -> bool:
-    return path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith(".") and path.name != FIRST_MASK
+    return next((inner for inner in (child(folder, "images"), folder)
+                 if inner.is_dir() and has_pictures(inner, FIRST_MASK)), None)
 
 
 def _folder_video(name: str, folder: Path) -> PlainVideo:
-    images = [path for path in list_images(folder) if path.name != FIRST_MASK]
+    images = pictures_in(folder, without=FIRST_MASK)
     return PlainVideo(name, len(images), images)
 
 
 def _file_video(path: Path) -> PlainVideo:
     decoder = open_decoder(path)
     try:
-        count = decoder.num_frames or sum(1 for _ in decoder.images())
+        stated = [number for number in (len(decoder.packet_times()), decoder.num_frames) if number]
+        count = min(stated) if stated else sum(1 for _ in decoder.images())
     finally:
         decoder.close()
     return PlainVideo(path.stem, count, file=path)

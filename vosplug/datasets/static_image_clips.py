@@ -1,12 +1,12 @@
 """Training clips from images with one mask file each: several random views of one image."""
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
-from PIL import Image, UnidentifiedImageError
 
 from ..registry import DATASETS
 from ..utils.errors import ConfigError, DataError, InputError
@@ -79,7 +79,7 @@ class StaticImageClips:
         self.size = size
         self.transforms = build_transforms(transforms, STATIC_PIPELINES, size)
         self.retries, self.max_side = retries, max_side
-        self._read = read_mask if ids else read_foreground
+        self._read = partial(read_mask, binary=not ids)
         self.max_objects, self.min_pixels = max_objects, min_pixels
         self._reader = FrameReader(cache_mib)
 
@@ -128,29 +128,3 @@ class StaticImageClips:
             return array
         return cv2.resize(array, (round(width * factor), round(height * factor)), interpolation=method)
 
-
-def read_foreground(path: str | Path) -> np.ndarray:
-    """Read a mask of a saliency set as (H, W) uint8 of 0 and 1.
-
-    These sets have grey, palette, grey-valued RGB and smoothed masks; values above half of the range are foreground.
-
-    Raises:
-        DataError: the file is missing or damaged, or is coloured.
-    """
-    try:
-        image = Image.open(path)
-        image.load()
-    except FileNotFoundError as error:
-        raise DataError(f"mask not found: {path}") from error
-    except (UnidentifiedImageError, OSError, SyntaxError, ValueError) as error:
-        raise DataError(f"{path}: not a readable image ({error})") from error
-    if image.mode in ("P", "1"):
-        return (np.array(image) > 0).astype(np.uint8)
-    if image.mode == "L":
-        values = np.array(image)
-    else:
-        channels = np.array(image.convert("RGB"))
-        if (np.ptp(channels.astype(np.int16), axis=2) > 8).any():
-            raise DataError(f"{path}: a coloured picture where a mask in black and white is expected")
-        values = channels[..., 0]
-    return (values > 127).astype(np.uint8) if values.max(initial=0) > 1 else values.astype(np.uint8)

@@ -5,7 +5,8 @@ from pathlib import Path
 
 from ..utils.errors import DataError
 from ..utils.images import IMAGE_SUFFIXES
-from .layout import list_folders, list_masks, need_folder
+from ..utils.listing import by_stem, folders_in, masks_in, natural_key
+from .layout import need_folder
 
 Pairs = dict[str, tuple[Path, Path]]
 
@@ -27,12 +28,12 @@ def find_pairs(root: Path, layout: str) -> Pairs:
     if missing:
         raise DataError(f"{root}: {len(missing)} of {len(images)} images have no mask, the first is "
                         f"{images[missing[0]]}. Expected layout: {text}")
-    return {name: (images[name], masks[name]) for name in sorted(images)}
+    return {name: (images[name], masks[name]) for name in sorted(images, key=natural_key)}
 
 
 def _flat(root: Path) -> tuple[dict[str, Path], dict[str, Path]]:
     """``X.jpg`` beside ``X.png``."""
-    return _pictures(root, without=(".png",)), list_masks(root)
+    return _pictures(root, without=(".png",)), masks_in(root)
 
 
 def _duts(root: Path) -> tuple[dict[str, Path], dict[str, Path]]:
@@ -41,18 +42,18 @@ def _duts(root: Path) -> tuple[dict[str, Path], dict[str, Path]]:
 
 def _ecssd(root: Path) -> tuple[dict[str, Path], dict[str, Path]]:
     folder = root / "images"
-    return (_pictures(folder) if folder.is_dir() else {}), list_masks(root / "ground_truth_mask")
+    return (_pictures(folder) if folder.is_dir() else {}), masks_in(root / "ground_truth_mask")
 
 
 def _folders(root: Path) -> tuple[dict[str, Path], dict[str, Path]]:
     """``images/X.jpg`` and ``masks/X.png``."""
     folder = root / "images"
-    return (_pictures(folder) if folder.is_dir() else {}), list_masks(root / "masks")
+    return (_pictures(folder) if folder.is_dir() else {}), masks_in(root / "masks")
 
 
 def _hku_is(root: Path) -> tuple[dict[str, Path], dict[str, Path]]:
     folder = root / "imgs"
-    return (_pictures(folder) if folder.is_dir() else {}), list_masks(root / "gt")
+    return (_pictures(folder) if folder.is_dir() else {}), masks_in(root / "gt")
 
 
 def _hrsod(root: Path) -> tuple[dict[str, Path], dict[str, Path]]:
@@ -61,7 +62,7 @@ def _hrsod(root: Path) -> tuple[dict[str, Path], dict[str, Path]]:
 
 def _fss(root: Path) -> tuple[dict[str, Path], dict[str, Path]]:
     images, masks = {}, {}
-    for name in list_folders(root):
+    for name in folders_in(root):
         pictures, found = _flat(root / name)
         images.update({f"{name}/{stem}": path for stem, path in pictures.items()})
         masks.update({f"{name}/{stem}": path for stem, path in found.items()})
@@ -70,26 +71,24 @@ def _fss(root: Path) -> tuple[dict[str, Path], dict[str, Path]]:
 
 def _big(root: Path) -> tuple[dict[str, Path], dict[str, Path]]:
     images = {stem.removesuffix("_im"): path for stem, path in _pictures(root).items() if stem.endswith("_im")}
-    masks = {stem.removesuffix("_gt"): path for stem, path in list_masks(root).items() if stem.endswith("_gt")}
+    masks = {stem.removesuffix("_gt"): path for stem, path in masks_in(root).items() if stem.endswith("_gt")}
     return images, masks
 
 
 def _two_folders(root: Path, image_end: str, mask_end: str) -> tuple[dict[str, Path], dict[str, Path]]:
     """All pairs of folders ``X + image_end`` and ``X + mask_end`` below ``root``; keys are unique over the pairs."""
-    folders = list_folders(root)
+    folders = folders_in(root)
     pairs = [(name, name.removesuffix(image_end) + mask_end) for name in folders
              if name.endswith(image_end) and name.removesuffix(image_end) + mask_end in folders]
     images, masks = {}, {}
     for image_folder, mask_folder in pairs:
         images.update({f"{image_folder}/{s}": p for s, p in _pictures(root / image_folder).items()})
-        masks.update({f"{image_folder}/{s}": p for s, p in list_masks(root / mask_folder).items()})
+        masks.update({f"{image_folder}/{s}": p for s, p in masks_in(root / mask_folder).items()})
     return images, masks
 
 
 def _pictures(folder: Path, without: tuple[str, ...] = ()) -> dict[str, Path]:
-    suffixes = [s for s in IMAGE_SUFFIXES if s not in without]
-    return {p.stem: p for p in sorted(folder.iterdir())
-            if p.suffix.lower() in suffixes and not p.name.startswith(".")}
+    return by_stem(folder, [suffix for suffix in IMAGE_SUFFIXES if suffix not in without])
 
 
 STATIC_LAYOUTS: dict[str, tuple[Callable[[Path], tuple[dict[str, Path], dict[str, Path]]], str]] = {

@@ -6,7 +6,8 @@ from pathlib import Path
 from ..registry import DATASETS
 from ..structures import Video
 from ..utils.errors import DataError
-from .layout import check_choice, choose_sequences, list_images, list_masks, need_file, need_folder
+from ..utils.listing import masks_in, natural_order, pictures_in
+from .layout import check_choice, choose_sequences, need_file, need_folder
 from .named_videos import NamedVideos
 from .youtube_vos_meta import TRAINING_CATEGORIES, VideoMeta, read_meta, read_seen_unseen
 
@@ -55,7 +56,7 @@ class YouTubeVOSDataset(NamedVideos):
         self.reference_root = self._reference_root(reference_root)
         self.meta = read_meta(need_file(self.split_root / "meta.json", LAYOUT))
         self.seen_categories = self._seen_categories()
-        super().__init__(choose_sequences(sorted(self.meta), sequences, f"YouTube-VOS {split}"))
+        super().__init__(choose_sequences(natural_order(self.meta), sequences, f"YouTube-VOS {split}"))
 
     def _video(self, name: str) -> Video:
         build = self._training_video if self.split == "train" else self._prompted_video
@@ -81,16 +82,16 @@ class YouTubeVOSDataset(NamedVideos):
         return frozenset(TRAINING_CATEGORIES)
 
     def _training_video(self, name: str, meta: VideoMeta) -> Video:
-        images = list_images(need_folder(self.image_root / name, LAYOUT))
-        masks = list_masks(need_folder(self.mask_root / name, LAYOUT))
+        images = pictures_in(need_folder(self.image_root / name, LAYOUT))
+        masks = masks_in(need_folder(self.mask_root / name, LAYOUT))
         positions = self._positions(name, images, meta)
         return Video(name=name, image_paths=images, mask_paths=[masks.get(image.stem) for image in images],
                      categories=meta.categories, has_reference=all(frame in masks for frame in meta.output_frames),
                      **self._objects(meta, positions))
 
     def _prompted_video(self, name: str, meta: VideoMeta) -> Video:
-        images = list_images(need_folder(self.image_root / name, LAYOUT))
-        given = list_masks(need_folder(self.mask_root / name, LAYOUT))
+        images = pictures_in(need_folder(self.image_root / name, LAYOUT))
+        given = masks_in(need_folder(self.mask_root / name, LAYOUT))
         positions = self._positions(name, images, meta)
         prompt_paths = {}
         for frame in meta.first_frames.values():
@@ -98,7 +99,7 @@ class YouTubeVOSDataset(NamedVideos):
                 raise DataError(f"YouTube-VOS video {name}: objects start at frame {frame}, whose mask is missing: "
                                 f"{self.mask_root / name / frame}.png")
             prompt_paths[positions[frame]] = given[frame]
-        references = {} if self.reference_root is None else list_masks(self.reference_root / name)
+        references = {} if self.reference_root is None else masks_in(self.reference_root / name)
         paths = [references.get(image.stem, given.get(image.stem)) for image in images]
         return Video(name=name, image_paths=images, mask_paths=paths, prompt_paths=prompt_paths,
                      output_frames=sorted(positions[frame] for frame in meta.output_frames),

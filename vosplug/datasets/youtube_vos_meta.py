@@ -7,7 +7,9 @@ from typing import Any
 
 from ..utils.errors import DataError
 from ..utils.files import read_json
-from ..utils.names import name_fault
+from ..utils.listing import natural_order, number_of
+from ..utils.masks import MAX_OBJECTS
+from ..utils.names import name_fault, name_faults
 
 TRAINING_CATEGORIES = (
     "airplane", "ape", "bear", "bike", "bird", "boat", "bucket", "bus", "camel", "cat", "cow", "crocodile", "deer",
@@ -34,7 +36,7 @@ class VideoMeta:
     @property
     def output_frames(self) -> list[str]:
         """Names of all frames on which some object has to be predicted, sorted."""
-        return sorted({frame for frames in self.frames.values() for frame in frames})
+        return natural_order({frame for frames in self.frames.values() for frame in frames})
 
 
 def read_meta(path: Path) -> dict[str, VideoMeta]:
@@ -48,7 +50,7 @@ def read_meta(path: Path) -> dict[str, VideoMeta]:
         raise DataError(f"{path}: {fault}")
     result = {}
     for name, video in content["videos"].items():
-        objects = {int(key): entry for key, entry in video["objects"].items()}
+        objects = {object_number(key): entry for key, entry in video["objects"].items()}
         result[name] = VideoMeta({number: entry.get("category", "") for number, entry in objects.items()},
                                  {number: tuple(entry["frames"]) for number, entry in objects.items()})
     return result
@@ -60,21 +62,30 @@ def meta_faults(content: Any) -> Iterator[str]:
     if not isinstance(videos, dict) or not videos:
         yield "expected {\"videos\": {<name>: {\"objects\": ...}}} with at least one video"
         return
+    yield from name_faults(videos)
     for name, video in videos.items():
-        fault = name_fault(name)
-        if fault:
-            yield fault
+        if name_fault(name):
             continue
         objects = video.get("objects") if isinstance(video, dict) else None
         if not isinstance(objects, dict) or not objects:
             yield f"video {name}: expected {{\"objects\": {{<id>: ...}}}} with at least one object"
             continue
+        numbers = [object_number(key) for key in objects]
+        twice = next((number for number in numbers if number and numbers.count(number) > 1), None)
+        if twice is not None:
+            yield f"video {name}: two objects have the id {twice}"
         for key, entry in objects.items():
             yield from (f"video {name}, object {key}: {fault}" for fault in _object_faults(key, entry))
 
 
+def object_number(key: str) -> int | None:
+    """The id that a key of ``objects`` stands for; None if it stands for none of 1..254."""
+    number = number_of(key)
+    return number if number is not None and 1 <= number <= MAX_OBJECTS else None
+
+
 def _object_faults(key: str, entry: Any) -> Iterator[str]:
-    if not key.isdecimal() or not 1 <= int(key) <= 254:
+    if object_number(key) is None:
         yield f"the id must be a whole number in 1..254 (the pixel value in the masks), got {key!r}"
     if not isinstance(entry, dict):
         yield f"expected {{\"category\": ..., \"frames\": [...]}}, got {type(entry).__name__}"
@@ -89,8 +100,8 @@ def _object_faults(key: str, entry: Any) -> Iterator[str]:
     if wrong:
         yield f"frames must be names as strings (\"00005\"), got {wrong[0]!r}"
         return
-    yield from (fault for frame in frames if (fault := name_fault(frame)))
-    if sorted(set(frames)) != frames:
+    yield from name_faults(frames)
+    if natural_order(set(frames)) != frames:
         yield "frames must be in order, each once"
 
 

@@ -1,17 +1,18 @@
 """Loading of training clips."""
 
 from collections.abc import Mapping
+from dataclasses import fields, is_dataclass
 from typing import Any
 
 import cv2
 import torch
 from mmengine.config import ConfigDict
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader, Dataset, get_worker_info
 
 from ..datasets import ClipBatchSampler, ClipRequest
 from ..registry import DATASETS
 from ..utils.config_check import declare_keys
-from ..utils.errors import ConfigError, DataError, VosplugError, did_you_mean
+from ..utils.errors import ConfigError, DataError, TrainingError, VosplugError, did_you_mean
 from ..utils.interrupts import leave_interrupts_to_parent
 
 LOADER_KEYS = ("dataset", "batch_size", "num_workers", "prefetch_factor", "pin_memory", "clip", "weights")
@@ -42,9 +43,43 @@ class ErrorsAsItems(Dataset):
 
 
 def collate_clips(items: list) -> dict[str, list] | VosplugError:
-    """List of ``dict(inputs, data_samples)`` -> dict of lists; the first error, if there is one."""
+    """List of ``dict(inputs, data_samples)`` -> dict of lists; the first error, if there is one.
+
+    A worker puts the tensors into shared memory here, not when they are sent: there, a lack of it would be printed and
+    the clips lost, and training would wait for them without end.
+    """
     error = next((item for item in items if isinstance(item, VosplugError)), None)
-    return error or {key: [item[key] for item in items] for key in items[0]}
+    if error is not None:
+        return error
+    batch = {key: [item[key] for item in items] for key in items[0]}
+    if get_worker_info() is not None:
+        try:
+            share(batch)
+        except (RuntimeError, OSError) as reason:
+            return TrainingError(f"a data worker has no room for its clips in shared memory ({short(reason)}): make "
+                                 "/dev/shm larger (docker run --shm-size=2g), or use a smaller batch_size, "
+                                 "prefetch_factor or num_workers of train_dataloader, or num_workers=0")
+    return batch
+
+
+def share(value: Any) -> None:
+    """Move all tensors in dicts, lists and samples to shared memory."""
+    if isinstance(value, torch.Tensor):
+        value.share_memory_()
+    elif isinstance(value, Mapping):
+        for item in value.values():
+            share(item)
+    elif isinstance(value, (list, tuple)):
+        for item in value:
+            share(item)
+    elif is_dataclass(value) and not isinstance(value, type):
+        for field in fields(value):
+            share(getattr(value, field.name))
+
+
+def short(error: Exception) -> str:
+    """The first line of an error."""
+    return str(error).splitlines()[0] if str(error) else type(error).__name__
 
 
 def start_worker(worker: int) -> None:

@@ -23,6 +23,7 @@ from ..models.backbones.pretrained import weights_follow
 from ..models.segmentors.task_model import task_parts
 from ..registry import HOOKS, LOOPS, MODELS, RUNNERS, SCOPE, TASKS
 from ..utils.checkpoint import (
+    classes_of,
     load_checkpoint_file,
     load_weights,
     model_state,
@@ -31,6 +32,7 @@ from ..utils.checkpoint import (
     with_new_parts,
 )
 from ..utils.errors import CheckpointError, ConfigError, TrainingError
+from ..utils.notices import warn
 from ..utils.safe_loading import refuse_files_in_model, safe_loading
 from .data import build_train_loader
 from .hooks.defaults import choose_hooks
@@ -187,6 +189,9 @@ class VOSRunner(Runner):
         """Build the loop that segments whole videos."""
         if isinstance(loop, BaseLoop):
             return loop
+        model, names = unwrapped(self.model), self._class_names()
+        if names is not None and hasattr(model, "class_names"):
+            model.class_names = names  # validation compares them with those of its data set
         return LOOPS.build({"type": "VideoValLoop", **loop, "runner": self, "dataset": self._val_dataloader,
                             "evaluator": self._val_evaluator})
 
@@ -254,6 +259,10 @@ class VOSRunner(Runner):
             load_weights(self.model, weights, strict)
         except CheckpointError as error:
             raise CheckpointError(f"{filename}: {error}") from error
+        trained, classes = classes_of(checkpoint), self._class_names()
+        if trained is not None and classes is not None and trained != classes:
+            warn(f"the classes of {filename} are not those of the training set, or in another order: what its "
+                 "classifier has learnt means something else here")
         self.logger.info(f"weights of {filename}" + (f"; these start anew: {', '.join(new)}" if new else ""))
         return checkpoint
 
@@ -302,12 +311,16 @@ class VOSRunner(Runner):
         return checkpoint
 
     def _meta(self) -> dict:
-        stage = self.stage
-        clips = getattr(getattr(self.train_dataloader, "dataset", None), "dataset", None)
-        classes = getattr(clips, "classes", None)  # names that inference can show
+        stage, classes = self.stage, self._class_names()
         return dict(iter=self.iter, stage=stage.index, stage_name=stage.name, seed=self.seed, best=self.best,
                     cfg=self.config_text, vosplug=__version__, time=time.strftime("%Y-%m-%d %H:%M:%S"),
                     **({} if classes is None else {"classes": list(classes)}), **self._conditions())
+
+    def _class_names(self) -> tuple[str, ...] | None:
+        """Names of the classes that are trained, where the clips have such."""
+        clips = getattr(getattr(self.train_dataloader, "dataset", None), "dataset", None)
+        classes = getattr(clips, "classes", None)
+        return None if classes is None else tuple(classes)
 
     def save_checkpoint(self, out_dir: str, filename: str, **_: Any) -> None:
         """Write a checkpoint from which training can go on; to be called between two iterations, not within one.

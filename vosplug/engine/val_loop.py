@@ -40,7 +40,15 @@ class VideoValLoop(BaseLoop):
         given = runner.cfg.get("test_session") if session_options is None else session_options
         self.session_options = dict(given or {})
         self.metrics: dict[str, float] | None = None
-        METRICS.build(self.evaluator)  # faults in its config show now, not after the first thousand iterations
+        self._prepare()
+
+    def _prepare(self) -> None:
+        """Let faults show now, not after the first thousand iterations: of the config, and of what cannot be scored."""
+        from ..evaluation.families import family_of
+
+        metric = METRICS.build(self.evaluator)
+        model = unwrapped(self.runner.model)
+        family_of(model).evaluator(model).prepare(self.dataset, self.dataset.videos(), metric)
 
     def run(self) -> dict[str, float] | None:
         """Validate; return the numbers, which hooks get as well."""

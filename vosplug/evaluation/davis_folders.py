@@ -5,9 +5,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..utils.errors import DataError, InputError, did_you_mean
+from ..utils.listing import folders_in, masks_in
+from ..utils.masks import read_mask
 from ..utils.names import check_names, read_names
 from .functional.davis import SequenceScorer, scored_frames
-from .reading import choose, list_frames, list_sequences, need_folder, predicted_paths, read_ids
+from .reading import choose, need_folder, predicted_paths
 
 PROTOCOLS = ("semi2017", "semi2016", "unsupervised")
 
@@ -36,12 +38,12 @@ class DavisJob:
         Raises:
             DataError: a mask is missing, unreadable, of another size, or has an id too many; no frame is left.
         """
-        references = list_frames(need_folder(self.references, f"sequence {self.name}: folder of the references"))
+        references = masks_in(need_folder(self.references, f"sequence {self.name}: folder of the references"))
         frames = list(references)
         if not frames:
             raise DataError(f"sequence {self.name}: {self.references} has no PNG files")
         scored = range(len(frames)) if self.protocol == "unsupervised" else scored_frames(len(frames))
-        predictions = predicted_paths(self.name, self.predictions, [frames[i] for i in scored])
+        predictions = predicted_paths(self.name, self.predictions, [frames[i] for i in scored], frames)
         scorer = self._scorer(references[frames[0]])
         for frame, path in predictions.items():
             scorer.add(frame, self.read(path), self.read(references[frame]))
@@ -49,7 +51,7 @@ class DavisJob:
 
     def read(self, path: Path):
         """Read a mask of this sequence as (H, W) uint8 ids; the 2016 protocol knows one foreground."""
-        return read_ids(path, binary=self.protocol == "semi2016")
+        return read_mask(path, binary=self.protocol == "semi2016")
 
     def _scorer(self, first: Path):
         if self.protocol == "unsupervised":
@@ -90,13 +92,13 @@ def find_davis_jobs(gt: Path, pred: Path, *, protocol: str = PROTOCOLS[0], split
         if given:
             raise InputError(f"{given[0]} is for a DAVIS root (with Annotations/480p and ImageSets), but {gt} is not "
                              "one; leave the option out to score all sequences of the folder, or use --sequences")
-        names = list_sequences(gt)
+        names = folders_in(gt)
     else:
         resolution = resolution or "480p"
         masks = need_folder(root / resolution, "annotations of this resolution")
         images = gt / "JPEGImages" / resolution
         year = year or ("2016" if protocol == "semi2016" else "2017")
-        names = list_sequences(masks) if split == "all" else _read_split(gt / "ImageSets" / year, split or "val")
+        names = folders_in(masks) if split == "all" else _read_split(gt / "ImageSets" / year, split or "val")
     check_names(names, gt)
     return [DavisJob(name, masks / name, pred / name, protocol, None if images is None else images / name)
             for name in choose(names, sequences, gt)]
@@ -122,4 +124,4 @@ def _read_split(folder: Path, split: str) -> list[str]:
         found = sorted(p.stem for p in folder.glob("*.txt"))
         raise DataError(f"list not found: {path}.{did_you_mean(split, found)} Lists there: "
                         f"{', '.join(found) or 'none'}, and 'all' for every annotated sequence")
-    return sorted(set(read_names(path)))
+    return read_names(path)

@@ -11,8 +11,10 @@ from typing import Any
 import torch
 import torch.distributed as dist
 
+from ..utils.checkpoint import unwrapped
 from ..utils.errors import DataError, VosplugError
 from ..utils.names import check_names
+from ..utils.notices import warn
 from ..utils.progress import progress_bar
 from .metrics.video_metric import VideoMetric
 
@@ -58,7 +60,7 @@ class Evaluator(ABC):
 
     def __init__(self, model: Any, *, session_options: Mapping[str, Any] | None = None,
                  out_dir: str | Path | None = None, show_dir: str | Path | None = None, progress: bool = True):
-        self.model = model
+        self.model = unwrapped(model)
         self.session_options = dict(session_options or {})
         self.out_dir = None if out_dir is None else Path(out_dir)
         self.show_dir = None if show_dir is None else Path(show_dir)
@@ -108,12 +110,9 @@ class Evaluator(ABC):
             VosplugError: a video cannot be read, segmented or written. What other videos gave is in ``out_dir``.
         """
         videos = dataset.videos()
-        check_videos(videos)
-        self.check(dataset, videos)
-        if metric is not None:
-            metric.use_dataset(dataset)
+        left_out = self.prepare(dataset, videos, metric)
         with evaluation_mode(self.model):
-            share = self._work(share_of(videos, *rank_and_size()), dataset, metric)
+            share = self._work(share_of(videos, *rank_and_size()), dataset, metric, left_out)
         shares = gather(share)
         self._count(shares)
         writes = metric is not None and self.out_dir is not None and rank_and_size()[0] == 0
@@ -124,21 +123,45 @@ class Evaluator(ABC):
         failed = next((s.error for s in shares if s.error is not None), None)
         if failed is not None:
             raise failed
-        if metric is None or not all(video.has_reference for video in videos):
+        if metric is None or not all(video.has_reference for video in videos if video.name not in left_out):
             return None
         scores = metric.compute()
         if writes:
             self.write_scores(scores, metric)
         return scores
 
-    def _work(self, videos: Sequence[Any], dataset: Any, metric: VideoMetric | None) -> Share:
+    def prepare(self, dataset: Any, videos: Sequence[Any], metric: VideoMetric | None) -> set[str]:
+        """Refuse now what could not be segmented or scored; what cannot be scored beside others gets a word of warning.
+
+        Returns:
+            Names of the videos that are not scored.
+
+        Raises:
+            VosplugError: the videos do not fit the model or the output, or none of them can be scored.
+        """
+        check_videos(videos)
+        self.check(dataset, videos)
+        if metric is None:
+            return set()
+        metric.use_dataset(dataset)
+        reasons = {video.name: reason for video in videos if (reason := metric.unscorable(video))}
+        if len(reasons) == len(videos):
+            name, reason = next(iter(reasons.items()))
+            raise DataError(f"no video can be scored: {name} {reason}")
+        for name, reason in reasons.items():
+            warn(f"video {name} {reason}: it is not scored, the numbers are those of the other videos")
+        return set(reasons)
+
+    def _work(self, videos: Sequence[Any], dataset: Any, metric: VideoMetric | None, left_out: set[str]) -> Share:
+        if self.out_dir is None and self.show_dir is None:
+            videos = [video for video in videos if video.name not in left_out]
         share, total = Share(results={}), sum(map(len, videos))
         shown = bool(self.progress and total and rank_and_size()[0] == 0)
         try:
             with progress_bar("segmenting", total, "frames", shown=shown) as advance:
                 for video in videos:
                     self.on_video(video)
-                    result = self.segment(video, dataset, metric, share, advance)
+                    result = self.segment(video, dataset, None if video.name in left_out else metric, share, advance)
                     if result is not None:
                         share.results[video.name] = result
         except Exception as error:

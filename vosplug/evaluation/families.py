@@ -16,6 +16,7 @@ from ..inference.model_loading import family_name, model_type, session_defaults
 from ..inference.session import new_session
 from ..inference.vis_inferencer import VISInferencer
 from ..inference.vis_session import VISSession
+from ..utils.checkpoint import unwrapped
 from ..utils.errors import InputError
 from .complexity import Complexity, measure_clip
 from .evaluator import Evaluator
@@ -84,7 +85,7 @@ class VOSFamily(Family):
     inferencer, evaluator = VOSInferencer, VOSEvaluator
     size = (480, 854)
     unused: ClassVar = {"min_score": FOLLOWS, "classes": FOLLOWS, "clip_length": BY_FRAMES, "frames": BY_FRAMES,
-                        "show_score": "only tracks have scores"}
+                        "show_score": "only tracks have scores", "class_numbers": "only tracks have categories"}
     needed: ClassVar = {"mask": f"{FOLLOWS}, in a PNG for the first frame or a folder of PNGs"}
 
     def session(self, model: Any, **options) -> Any:
@@ -154,6 +155,7 @@ def family_of(model: Any) -> Family:
     Raises:
         InputError: there is no such family.
     """
+    model = unwrapped(model)
     is_config = isinstance(model, Mapping) or hasattr(model, "filename")
     name = family_name(model_type(model) if is_config else model)
     if name not in FAMILIES:

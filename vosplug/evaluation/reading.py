@@ -1,43 +1,12 @@
-"""Reading masks for scoring and finding the frames of a folder."""
+"""Finding what is to be scored: sequences and their frames."""
 
+import re
 from collections.abc import Iterable
 from pathlib import Path
 
-import numpy as np
-from PIL import Image
-
 from ..utils.errors import DataError, did_you_mean
-from ..utils.masks import read_mask
-
-
-def read_ids(path: Path, binary: bool = False) -> np.ndarray:
-    """Read a mask as :func:`vosplug.utils.masks.read_mask` does, with the same refusals, in half the time.
-
-    An 8-bit index PNG is the usual case and needs none of the checks that grey files need; all other files, faulty
-    ones included, are left to ``read_mask``.
-
-    Returns:
-        (H, W) uint8, possibly read-only.
-    """
-    try:
-        with Image.open(path) as image:
-            if image.mode == "P":
-                labels = np.asarray(image)
-                return (labels > 0).view(np.uint8) if binary else labels
-    except (Image.DecompressionBombError, OSError, SyntaxError, ValueError):
-        pass  # read_mask names the fault
-    return read_mask(path, binary=binary)
-
-
-def list_frames(folder: Path) -> dict[str, Path]:
-    """PNG files of a folder: name of the frame -> path, sorted by name."""
-    paths = sorted(p for p in folder.iterdir() if p.suffix.lower() == ".png" and not p.name.startswith("."))
-    return {path.stem: path for path in paths}
-
-
-def list_sequences(folder: Path) -> list[str]:
-    """Names of the folders in ``folder``, hidden ones apart, sorted."""
-    return sorted(p.name for p in folder.iterdir() if p.is_dir() and not p.name.startswith("."))
+from ..utils.listing import masks_in
+from ..utils.notices import warn
 
 
 def choose(known: list[str], wanted: Iterable[str] | None, where: Path) -> list[str]:
@@ -66,14 +35,23 @@ def need_folder(path: Path, what: str) -> Path:
     return path
 
 
-def predicted_paths(name: str, folder: Path, frames: Iterable[str]) -> dict[str, Path]:
+def predicted_paths(name: str, folder: Path, frames: Iterable[str],
+                    known: Iterable[str] | None = None) -> dict[str, Path]:
     """Path of the predicted mask of every frame.
 
+    Args:
+        name: of the sequence.
+        folder: of its predictions.
+        frames: names of those that are scored.
+        known: names of all frames, where they are known: predictions that are numbered in another way are refused.
+
     Raises:
-        DataError: the folder of the sequence, or a frame, is missing.
+        DataError: the folder of the sequence, or a frame, is missing; or the names are others than those of the frames.
     """
     need_folder(folder, f"sequence {name}: folder of the predictions")
-    found = list_frames(folder)
+    found = masks_in(folder)
+    if known is not None:
+        _check_numbering(name, folder, list(found), list(known))
     frames = list(frames)
     missing = [frame for frame in frames if frame not in found]
     if missing:
@@ -81,3 +59,16 @@ def predicted_paths(name: str, folder: Path, frames: Iterable[str]) -> dict[str,
         raise DataError(f"sequence {name}: the prediction of frame {missing[0]} is missing{more}: "
                         f"{folder / missing[0]}.png; predictions are named like the reference frames")
     return {frame: found[frame] for frame in frames}
+
+
+def _check_numbering(name: str, folder: Path, found: list[str], known: list[str]) -> None:
+    """Refuse predictions some of which belong to no frame while frames have none; a few too many get a word."""
+    extra = [frame for frame in found if frame not in set(known)]
+    missing = [frame for frame in known if frame not in set(found)]
+    alike = {re.sub(r"\d+", "0", frame) for frame in known}
+    if missing and len(extra) < len(found) and any(re.sub(r"\d+", "0", frame) in alike for frame in extra):
+        raise DataError(f"sequence {name}: {folder / extra[0]}.png belongs to no frame of the references, while frame "
+                        f"{missing[0]} has no prediction: are the predictions numbered in another way (from 1)?")
+    if extra and not missing:
+        warn(f"sequence {name}: {len(extra)} predictions belong to no frame of the references ({extra[0]}), and are "
+             "not scored")

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..utils.files import write_text
+from ..utils.notices import warn
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -14,14 +15,14 @@ if TYPE_CHECKING:
 Row = tuple[str, Sequence[float | str | None]]
 
 
-def print_table(console: "Console", title: str, head: Sequence[str], rows: Iterable[Row], total: Row | None) -> None:
-    """Print a table with one row per sequence and the total below a line.
+def print_table(console: "Console", title: str, head: Sequence[str], rows: Iterable[Row], *totals: Row | None) -> None:
+    """Print a table with one row per sequence and the totals below a line.
 
     Args:
         console: where to print.
         title: of the table.
         head: names of the columns, the first one that of the row names.
-        rows, total: name and values; numbers are printed with three decimals, None as a dash.
+        rows, totals: name and values; numbers are printed with three decimals, None as a dash.
     """
     from rich import box
     from rich.table import Table
@@ -31,9 +32,10 @@ def print_table(console: "Console", title: str, head: Sequence[str], rows: Itera
         table.add_column(name, justify="right" if index else "left", no_wrap=True)
     for name, values in rows:
         table.add_row(name, *map(_cell, values))
-    if total is not None:
-        table.add_section()
-        table.add_row(total[0], *map(_cell, total[1]), style="bold")
+    for place, (name, values) in enumerate(total for total in totals if total is not None):
+        if not place:
+            table.add_section()
+        table.add_row(name, *map(_cell, values), style="" if place else "bold")
     if not console.is_terminal:
         # A file or a pipe has no width of its own: nothing may be cut.
         needed = console.measure(table, options=console.options.update(max_width=10_000)).maximum
@@ -51,6 +53,19 @@ def davis_rows(results: Mapping[str, dict], keys: Sequence[str]) -> list[Row]:
         if scores:
             rows.append((name, [scores[key] for key in keys]))
     return rows
+
+
+def print_davis(console: "Console", title: str, results: Mapping[str, dict], total: str) -> None:
+    """Print the table of DAVIS; where ids are left out in a first reference, also the row of the existing objects."""
+    from .functional.davis import KEYS, existing_scores, global_scores, word_about_absent
+
+    scores, existing = global_scores(results), existing_scores(results)
+    rows = [(total, [scores[key] for key in KEYS])] if scores else []
+    rows += [("existing objects", [existing[key] for key in KEYS])] if existing else []
+    print_table(console, title, ("sequence", *KEYS), davis_rows(results, KEYS), *rows)
+    word = word_about_absent(results)
+    if word:
+        warn(word)
 
 
 def youtube_vos_rows(results: Mapping[str, dict], seen: Iterable[str]) -> list[Row]:

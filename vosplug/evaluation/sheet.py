@@ -7,7 +7,8 @@ import cv2
 import numpy as np
 
 from ..utils.errors import DataError
-from ..utils.images import IMAGE_SUFFIXES, read_image, write_image
+from ..utils.images import read_image, write_image
+from ..utils.listing import masks_in, pictures_in
 from ..utils.masks import DAVIS_PALETTE, object_ids
 
 COLUMNS = 3
@@ -62,10 +63,10 @@ def worst_frames(results: Mapping[str, dict], count: int) -> list[tuple[float, s
 
 
 def _tile(job, frame: str, score: float) -> np.ndarray:
-    reference = job.read(job.references / f"{frame}.png")
+    reference = job.read(masks_in(job.references)[frame])
     size = TILE_WIDTH, max(1, round(TILE_WIDTH * reference.shape[0] / reference.shape[1]))
     reference, prediction = (cv2.resize(labels, size, interpolation=cv2.INTER_NEAREST)
-                             for labels in (reference, job.read(job.predictions / f"{frame}.png")))
+                             for labels in (reference, job.read(masks_in(job.predictions)[frame])))
     picture = _picture(job.images, frame, size)
     for number in object_ids(reference):
         mask = reference == number
@@ -85,9 +86,10 @@ def _outline(picture: np.ndarray, mask: np.ndarray, colour: tuple[int, int, int]
 
 def _picture(folder: Path | None, frame: str, size: tuple[int, int]) -> np.ndarray:
     """The picture of a frame at ``size`` (width, height), black where there is none."""
-    for suffix in IMAGE_SUFFIXES if folder is not None else ():
-        if (folder / f"{frame}{suffix}").is_file():
-            return cv2.resize(read_image(folder / f"{frame}{suffix}"), size, interpolation=cv2.INTER_AREA)
+    if folder is not None and folder.is_dir():
+        path = next((path for path in pictures_in(folder) if path.stem == frame), None)
+        if path is not None:
+            return cv2.resize(read_image(path), size, interpolation=cv2.INTER_AREA)
     return np.zeros((size[1], size[0], 3), np.uint8)
 
 

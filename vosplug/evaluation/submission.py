@@ -4,17 +4,17 @@ Layout: DAVIS ``<sequence>/NNNNN.png`` at the top, YouTube-VOS ``Annotations/<vi
 the ids of the data set, at the size of the pictures.
 """
 
-import io
 import zipfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-import numpy as np
-from PIL import Image
-
 from ..structures.video import Video
 from ..utils.errors import DataError, InputError, did_you_mean
 from ..utils.files import write_via
+from ..utils.images import picture_size
+from ..utils.listing import masks_in
+from ..utils.mask_files import is_plain_index_png, open_mask
+from ..utils.mask_kinds import present
 from ..utils.masks import encode_mask, read_mask
 from ..utils.names import check_names, name_fault
 
@@ -84,10 +84,11 @@ def _write(root: Path, videos: Sequence[Video], zip_path: str | Path, kind: str)
     def save(name: str) -> None:
         with zipfile.ZipFile(name, "w", zipfile.ZIP_STORED) as archive:  # PNG files are compressed already
             for video in videos:
-                for index in _frames(video):
-                    path = root / video.name / f"{video.frame_name(index)}.png"
+                masks = masks_in(root / video.name)
+                for frame in map(video.frame_name, _frames(video)):
+                    path = masks.get(frame, root / video.name / f"{frame}.png")
                     # Fixed times make the file depend on the masks alone.
-                    info = zipfile.ZipInfo(f"{_prefix(kind)}{video.name}/{path.name}", _EARLIEST)
+                    info = zipfile.ZipInfo(f"{_prefix(kind)}{video.name}/{frame}.png", _EARLIEST)
                     archive.writestr(info, _index_png(path))
         faults = validate_submission(name, videos, kind)
         if faults:
@@ -101,12 +102,7 @@ def _index_png(path: Path) -> bytes:
     """The bytes of a mask file, encoded anew unless it is an 8-bit index PNG already."""
     labels = read_mask(path)
     data = path.read_bytes()
-    return data if _is_index_png(data) else encode_mask(labels)
-
-
-def _is_index_png(data: bytes) -> bool:
-    # Bytes 24 and 25 of a PNG file are the bits per pixel and the colour type; 3 is "index into a palette".
-    return data[:8] == b"\x89PNG\r\n\x1a\n" and data[24:26] == b"\x08\x03"
+    return data if is_plain_index_png(data) else encode_mask(labels)
 
 
 def _faults(archive: zipfile.ZipFile, videos: Sequence[Video], prefix: str) -> Iterator[str]:
@@ -124,40 +120,29 @@ def _faults(archive: zipfile.ZipFile, videos: Sequence[Video], prefix: str) -> I
     for name, (video, index) in expected.items():
         if name in given:
             if video.name not in sizes:
-                sizes[video.name] = _picture_size(video, index)
+                sizes[video.name] = picture_size(video.image_paths[index])
             yield from _mask_faults(name, archive.read(name), video, sizes[video.name])
 
 
 def _mask_faults(name: str, data: bytes, video: Video, size: tuple[int, int]) -> Iterator[str]:
-    if not _is_index_png(data):
+    if not is_plain_index_png(data):
         yield f"{name}: not an 8-bit index PNG (mode P)"
         return
     try:
-        with Image.open(io.BytesIO(data)) as image:
-            labels = np.asarray(image)
-            palette = image.getpalette() or []
-    except (OSError, SyntaxError, ValueError) as error:
-        yield f"{name}: not a readable PNG ({error})"
+        mask = open_mask(Path(name), data)
+    except DataError as error:
+        yield str(error)
         return
-    height, width = labels.shape
-    if (width, height) != size:
-        yield f"{name}: {width}x{height}, but the pictures are {size[0]}x{size[1]} (width x height)"
-    ids = np.flatnonzero(np.bincount(labels.ravel(), minlength=256)).tolist()
+    height, width = mask.values.shape
+    if (height, width) != size:
+        yield f"{name}: {width}x{height}, but the pictures are {size[1]}x{size[0]} (width x height)"
+    ids = present(mask.values)
     known = set(video.prompt_ids()) or set(range(1, 255))
     extra = [i for i in ids if i and i not in known]
     if extra:
         yield f"{name}: id {extra[0]} is not an object of {video.name} (ids {', '.join(map(str, sorted(known)))})"
-    if len(palette) < 3 * (ids[-1] + 1):
+    if len(mask.palette) <= ids[-1]:
         yield f"{name}: the palette has no colour for id {ids[-1]}"
-
-
-def _picture_size(video: Video, index: int) -> tuple[int, int]:
-    path = video.image_paths[index]
-    try:
-        with Image.open(path) as image:
-            return image.size
-    except (OSError, SyntaxError, ValueError) as error:
-        raise DataError(f"{path}: the size of the picture cannot be read ({error})") from error
 
 
 def _frames(video: Video) -> Sequence[int]:

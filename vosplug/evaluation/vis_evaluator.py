@@ -14,6 +14,7 @@ from ..inference.vis_session import VISSession, follow
 from ..structures import VISVideo
 from ..utils.errors import ConfigError
 from ..utils.files import write_json
+from .class_names import class_places
 from .evaluator import Evaluator, Share, naming
 
 
@@ -24,20 +25,23 @@ class VISEvaluator(Evaluator):
 
     Args:
         show_score: tracks whose mean score so far is lower are not drawn.
+        by_number: classes of the model are the categories of the data set by their numbers, whatever their names are.
     """
 
     def __init__(self, model: Any, *, session_options: Mapping[str, Any] | None = None,
                  out_dir: str | Path | None = None, show_dir: str | Path | None = None, show_score: float = MIN_SCORE,
-                 progress: bool = True):
+                 by_number: bool = False, progress: bool = True):
         super().__init__(model, session_options=session_options, out_dir=out_dir, show_dir=show_dir, progress=progress)
-        self.show_score = show_score
+        self.show_score, self.by_number = show_score, by_number
+        self._places: list[int] = []
 
     def check(self, dataset: Any, videos: Sequence[VISVideo]) -> None:
-        """The classes have to be those of the data set."""
+        """The classes have to be those of the data set, in number and in name."""
         classes = getattr(self.model, "num_classes", len(dataset.category_ids))
         if classes != len(dataset.category_ids):
             raise ConfigError(f"the model has {classes} classes, the data set {len(dataset.category_ids)}: set "
                               "model.num_classes to the number of categories that it was trained with")
+        self._places = class_places(getattr(self.model, "class_names", None), dataset.classes, self.by_number)
 
     def segment(self, video: VISVideo, dataset: Any, metric: Any, share: Share,
                 advance: Callable[[], None]) -> dict | None:
@@ -70,10 +74,10 @@ class VISEvaluator(Evaluator):
                 for frame, masks in follow(session, reader):
                     share.frames += 1
                     if pictures is not None:
-                        pictures.write(frame, [replace(mask, category=dataset.classes[mask.label]) for mask in masks
-                                               if mask.score >= self.show_score])
+                        pictures.write(frame, [replace(mask, category=dataset.classes[self._places[mask.label]])
+                                               for mask in masks if mask.score >= self.show_score])
                     advance()
                 tracks = session.finish()
         share.seconds += session.seconds
-        return [dict(category_id=dataset.category_ids[t["label"]], score=t["score"], segmentations=t["segmentations"])
-                for t in tracks]
+        return [dict(category_id=dataset.category_ids[self._places[t["label"]]], score=t["score"],
+                     segmentations=t["segmentations"]) for t in tracks]

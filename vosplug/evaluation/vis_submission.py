@@ -83,7 +83,7 @@ def validate_vis_submission(path: str | Path, reference: VISFile) -> list[str]:
     except ValueError as error:
         return [f"{NAME}: not valid JSON ({error})"]
     if not isinstance(content, list) or not content:
-        return [f"{NAME}: expected a list with at least one result"]
+        return [f"{NAME}: expected a list with at least one result (servers fail at an empty list, whose score is 0)"]
     return [fault for place, entry in enumerate(content) if (fault := _fault(entry, place, reference))]
 
 

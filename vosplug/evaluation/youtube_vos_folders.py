@@ -6,8 +6,10 @@ from pathlib import Path
 
 from ..utils.errors import DataError
 from ..utils.files import read_json
+from ..utils.listing import masks_in, natural_order
+from ..utils.masks import read_mask
 from .functional.youtube_vos import VideoScorer, scored_frames
-from .reading import choose, need_folder, predicted_paths, read_ids
+from .reading import choose, need_folder, predicted_paths
 
 
 @dataclass(frozen=True)
@@ -37,17 +39,18 @@ class YouTubeVOSJob:
             DataError: a mask is missing, unreadable, of another size, or has an id too many.
         """
         scorer = VideoScorer(self.name, self.categories, scored_frames(self.required))
+        references = masks_in(self.references)
         predictions = predicted_paths(self.name, self.predictions, scorer.frames)
         for frame, path in predictions.items():
-            reference = self.references / f"{frame}.png"
-            if not reference.is_file():
-                raise DataError(f"video {self.name}: the reference of frame {frame} is missing: {reference}")
-            scorer.add(frame, frame, self.read(path), self.read(reference))
+            if frame not in references:
+                raise DataError(f"video {self.name}: the reference of frame {frame} is missing: "
+                                f"{self.references / frame}.png")
+            scorer.add(frame, frame, self.read(path), self.read(references[frame]))
         return scorer.result()
 
     def read(self, path: Path):
         """Read a mask of this video as (H, W) uint8 ids."""
-        return read_ids(path)
+        return read_mask(path)
 
 
 def find_youtube_vos_jobs(gt: Path, pred: Path, sequences: Iterable[str] | None = None) -> list[YouTubeVOSJob]:
@@ -69,7 +72,7 @@ def find_youtube_vos_jobs(gt: Path, pred: Path, sequences: Iterable[str] | None 
     meta = read_meta(gt / "meta.json")
     images = gt / "JPEGImages"
     return [YouTubeVOSJob(name, masks / name, pred / name, meta[name].categories, meta[name].frames, images / name)
-            for name in choose(sorted(meta), sequences, gt / "meta.json")]
+            for name in choose(natural_order(meta), sequences, gt / "meta.json")]
 
 
 def seen_categories(gt: Path, given: Sequence[str] | None = None) -> list[str]:

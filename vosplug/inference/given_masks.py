@@ -1,6 +1,5 @@
 """What a user gives for a frame: the picture itself and masks of objects that start there, checked."""
 
-import logging
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -9,8 +8,8 @@ import numpy as np
 from ..structures import ObjectIds
 from ..utils.errors import InputError
 from ..utils.masks import MAX_OBJECTS, VOID, object_ids, resize_labels
+from ..utils.notices import warn
 
-LOGGER = logging.getLogger("vosplug")
 SIZE_TOLERANCE = 0.02
 
 
@@ -115,7 +114,7 @@ def fit_size(labels: np.ndarray, size: tuple[int, int], index: int) -> np.ndarra
             f"the frame {size[0]}x{size[1]}")
     if not labels.size or any(abs(a - b) > SIZE_TOLERANCE * b for a, b in zip(labels.shape, size, strict=True)):
         raise InputError(f"{text}: masks must have the size of their frame")
-    LOGGER.warning("%s: resized by nearest neighbour", text)
+    warn(f"{text}: resized by nearest neighbour")
     return resize_labels(labels, size)
 
 

@@ -10,7 +10,9 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from ..utils.checkpoint import unwrapped
 from ..utils.errors import ConfigError, InputError
+from ..utils.listing import number_of
 from ..weights import VOS, ShippedModel
 from .mask_source import MaskSource
 from .model_loading import as_config, build_segmentor, method_of, model_type, session_defaults
@@ -77,6 +79,7 @@ class Inferencer:
         else:
             if checkpoint is not None:
                 raise InputError(f"{type(self).__name__} was given a model, so it takes no checkpoint")
+            config = unwrapped(config)
             self._check_family(config, type(config).__name__)
             self.model = config
             defaults = {} if device is None else {"device": device}
@@ -177,7 +180,7 @@ def check_outputs(outputs: Sequence[Any], reader: FrameReader, masks: MaskSource
     given = [] if masks is None else [Path(v) for v in masks.masks.values() if isinstance(v, (str, Path))]
     inputs = {path.resolve() for path in (reader.path, *given) if path is not None}
     for path in given:  # files that a folder of masks would replace
-        if path.stem.isdigit() or path.stem in (reader.names or ()):
+        if number_of(path.stem) is not None or path.stem in (reader.names or ()):
             inputs.add(path.resolve().parent)
     for out in outputs:
         if isinstance(out, (str, Path)) and Path(out).resolve() in inputs:

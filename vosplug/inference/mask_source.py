@@ -1,17 +1,18 @@
 """Where the masks that start objects come from."""
 
-import logging
 from collections.abc import Iterable, Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from ..utils.errors import DataError, InputError, did_you_mean
-from ..utils.masks import object_ids, read_mask
-from .readers import Frame, natural_key
+from ..utils.listing import masks_in, number_of
+from ..utils.masks import object_ids, read_first_mask
+from ..utils.notices import warn
+from .readers import Frame
 
-LOGGER = logging.getLogger("vosplug")
 KNOWN_IDS = ("refuse", "skip", "correct")
 
 
@@ -58,12 +59,17 @@ class MaskSource:
             return None
         self.used.add(key)
         value = self.masks[key]
-        labels = read_mask(value, binary=self.binary) if isinstance(value, (str, Path)) else np.asarray(value)
+        labels = read_first_mask(value, binary=self.binary) if isinstance(value, (str, Path)) else np.asarray(value)
         if not self.skip_known:
             return labels, None
         known = set(tracked)
         new = [i for i in object_ids(labels) if i not in known]
         return (labels, new) if new or not known else None
+
+    @cached_property
+    def numbers(self) -> dict[int, str]:
+        """Number -> the name of a mask that stands for it."""
+        return by_number(self.masks)
 
     def check_frames(self, names: Sequence[str]) -> None:
         """Raise :class:`DataError` if a mask belongs to none of the frames ``names``."""
@@ -81,10 +87,10 @@ class MaskSource:
                             "the result is complete without it")
 
     def warn_unused(self) -> None:
-        """Log masks whose frame did not come."""
+        """Say which masks had no frame."""
         for key in self.masks:
             if key not in self.used:
-                LOGGER.warning("the mask for frame %s was not used: the input has no such frame", key)
+                warn(f"the mask for frame {key} was not used: the input has no such frame")
 
     def _text(self, key: int | str) -> str:
         value = self.masks[key]
@@ -94,9 +100,7 @@ class MaskSource:
         for key in (frame.index, frame.name):
             if key in self.masks:
                 return key
-        if named:
-            return None
-        return next((k for k in self.masks if isinstance(k, str) and k.isdigit() and int(k) == frame.index), None)
+        return None if named else self.numbers.get(frame.index)
 
 
 def as_dict(source: Any) -> Mapping[int | str, Any]:
@@ -106,10 +110,10 @@ def as_dict(source: Any) -> Mapping[int | str, Any]:
     if isinstance(source, (str, Path)):
         path = Path(source)
         if path.is_dir():
-            files = sorted((p for p in path.glob("*.png") if not p.name.startswith(".")), key=natural_key)
-            if not files:
+            masks = masks_in(path, nothing_else=True)
+            if not masks:
                 raise DataError(f"{path} has no masks (PNG files named like their frames)")
-            return {p.stem: p for p in files}
+            return masks
         if not path.is_file():
             raise DataError(f"mask not found: {path}")
         return {0: path}
@@ -117,6 +121,16 @@ def as_dict(source: Any) -> Mapping[int | str, Any]:
         return {0: source}
     raise InputError(f"masks must be a PNG, a folder of PNGs, an array (H, W), or a dict by frame, "
                      f"got {type(source).__name__}")
+
+
+def by_number(masks: Mapping[int | str, Any]) -> dict[int, str]:
+    """Number -> the name that stands for it, for names of digits: frames of video files have no other names."""
+    numbers: dict[int, str] = {}
+    for key in masks:
+        number = number_of(key) if isinstance(key, str) else None
+        if number is not None and numbers.setdefault(number, key) != key:
+            raise DataError(f"the masks {numbers[number]} and {key} both stand for frame {number}: keep one of them")
+    return numbers
 
 
 def check_mapping(source: Mapping) -> Mapping[int | str, Any]:

@@ -11,7 +11,7 @@ from torch import nn
 
 from ..models.backbones.pretrained import weights_follow
 from ..registry import SEGMENTORS, VIS_SEGMENTORS
-from ..utils.checkpoint import load_weights
+from ..utils.checkpoint import classes_of, load_weights
 from ..utils.config_check import find_type
 from ..utils.errors import ConfigError
 from .session import prepare_model
@@ -46,7 +46,9 @@ def build_segmentor(config: str | os.PathLike | Mapping[str, Any], checkpoint: s
     with nullcontext() if pretrained and checkpoint is None else weights_follow():
         model = kind.build(ConfigDict(settings) if isinstance(settings, Mapping) else settings)
     if checkpoint is not None:
-        load_weights(model, checkpoint)
+        names = classes_of(load_weights(model, checkpoint))
+        if names is not None and hasattr(model, "class_names"):
+            model.class_names = names
     return prepare_model(model, device, channels_last=False)
 
 

@@ -1,7 +1,6 @@
 """Sources of frames: folders of pictures, data sets and anything that can be iterated over."""
 
 import itertools
-import re
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -13,8 +12,9 @@ import numpy as np
 from ..registry import READERS
 from ..structures import Video
 from ..utils.errors import DataError
-from ..utils.images import IMAGE_SUFFIXES, read_image
-from ..utils.names import check_names
+from ..utils.images import read_image
+from ..utils.listing import pictures_in
+from ..utils.names import check_names, folded
 
 
 @dataclass(frozen=True)
@@ -25,6 +25,7 @@ class Frame:
         index: position in the video, from 0.
         name: name of the frame: that of its file without suffix, or the index with five digits.
         image: (H, W, 3) uint8 RGB.
+        time: seconds from the beginning of the video at which it is shown, where that is known.
 
     Raises:
         DataError: the name cannot name a file of the results.
@@ -33,6 +34,7 @@ class Frame:
     index: int
     name: str
     image: np.ndarray
+    time: float | None = None
 
     def __post_init__(self):
         check_names((self.name,), f"frame {self.index}")
@@ -82,7 +84,8 @@ class FolderReader(FrameReader):
         fps: frame rate to report.
 
     Raises:
-        DataError: there is no such folder, or it has no picture.
+        DataError: there is no such folder, it has no picture, or two have one name; see
+            :func:`~vosplug.utils.listing.pictures_in`.
     """
 
     named = True
@@ -91,9 +94,7 @@ class FolderReader(FrameReader):
         self.path = Path(path)
         if not self.path.is_dir():
             raise DataError(f"folder of images not found: {path}")
-        self.files = sorted((p for p in self.path.iterdir() if is_image(p)), key=natural_key)
-        if not self.files:
-            raise DataError(f"{path} has no images ({', '.join(IMAGE_SUFFIXES)})")
+        self.files = pictures_in(self.path)
         self.names = [p.stem for p in self.files]
         self.num_frames = len(self.files)
         self.fps = fps
@@ -125,6 +126,9 @@ class IterableReader(FrameReader):
     Args:
         frames: pictures (H, W, 3) uint8 RGB, or pairs (name, picture).
         fps: frame rate to report.
+
+    Raises:
+        DataError: while it is read: a name comes twice, or differs from an earlier one by upper and lower case only.
     """
 
     def __init__(self, frames: Iterable[Any], fps: float | None = None):
@@ -133,8 +137,13 @@ class IterableReader(FrameReader):
         self.fps = fps
 
     def __iter__(self) -> Iterator[Frame]:
+        known: dict[str, str] = {}
         for index, item in enumerate(self.frames):
             name, image = item if isinstance(item, tuple) else (f"{index:05d}", item)
+            known.setdefault(folded(str(name)), str(name))
+            if len(known) <= index:
+                raise DataError(f"frame {index}: the name {name!r} was that of an earlier frame (upper and lower case "
+                                "do not count), whose results would be overwritten")
             yield Frame(index, str(name), np.asarray(image))
 
 
@@ -157,13 +166,3 @@ class LimitedReader(FrameReader):
         """Close the reader."""
         self.reader.close()
 
-
-def is_image(path: Path) -> bool:
-    """Whether a path is a picture by its suffix; hidden files are not."""
-    return path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith(".")
-
-
-def natural_key(path: Path) -> tuple:
-    """Sort key by which ``frame10`` comes after ``frame9``."""
-    parts = re.split(r"(\d+)", path.stem)
-    return tuple((int(part), "") if part.isdigit() else (-1, part) for part in parts), path.name

@@ -12,8 +12,9 @@ from torch import Tensor, nn
 from ..models.layers.aggregate import winners, write_prompt
 from ..structures import ObjectIds, Prompt
 from ..utils.amp import AMP_NAMES, autocast_type
+from ..utils.checkpoint import unwrapped
 from ..utils.config_check import declare_keys, options_of
-from ..utils.errors import InputError
+from ..utils.errors import InputError, ModelError
 from .given_masks import GivenMasks, check_ids
 from .prompted_session import PromptedSession
 from .view import View
@@ -71,7 +72,7 @@ class VOSSession(PromptedSession):
         super().__init__(allow_empty=allow_empty)
         self.limits = {"max_short_side": max_short_side, "max_long_side": max_long_side}
         check_options(self.limits, scales, amp)
-        self.model = prepare_model(model, device, channels_last)
+        self.model = model = prepare_model(unwrapped(model), device, channels_last)
         self.amp = amp
         flips = (False, True) if flip else (False,)
         self.views = [View(model.init_state(1), scale=scale, flip=mirrored, channels_last=channels_last)
@@ -118,6 +119,7 @@ class VOSSession(PromptedSession):
     def _logits(self, image: np.ndarray, given: GivenMasks | None, last: bool) -> Tensor:
         with self._autocast():
             outputs = [view.step(self.model, image, given, limits=self.limits, last=last) for view in self.views]
+        check_finite(outputs, self.frame_index)
         logits = outputs[0]
         if len(outputs) > 1:
             logits = (sum(x.softmax(dim=0) for x in outputs) / len(outputs)).clamp(min=1e-12).log()
@@ -137,6 +139,7 @@ declare_keys("test_session", options_of(VOSSession))
 
 def new_session(model: Any, **options) -> Any:
     """A session for a new video: the model's own kind (``model.new_session(...)``), or a :class:`VOSSession`."""
+    model = unwrapped(model)
     own = getattr(model, "new_session", None)
     return own(**options) if own is not None else VOSSession(model, **options)
 
@@ -152,6 +155,13 @@ def prepare_model(model: nn.Module, device: str | torch.device | None, channels_
     if channels_last:
         model = model.to(memory_format=torch.channels_last)
     return model.eval() if model.training else model
+
+
+def check_finite(logits: Iterable[Tensor], frame: int) -> None:
+    """Raise :class:`ModelError` unless every pixel of each (C, H, W) has a largest logit that is a finite number."""
+    if not all(bool(torch.isfinite(planes.amax(dim=0)).all()) for planes in logits):
+        raise ModelError(f"frame {frame}: the model gives numbers that are not finite (NaN or infinite): the weights "
+                         "are damaged, or their type of numbers is too small; use float32, or amp bf16")
 
 
 def check_options(limits: Mapping[str, int | None], scales: Sequence[float], amp: str | None) -> None:

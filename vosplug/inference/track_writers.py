@@ -46,7 +46,7 @@ class TrackVideoWriter(TrackWriter):
         self.alpha, self.captions = alpha, captions
 
     def write(self, frame: Frame, tracks: Sequence[TrackMask]) -> None:
-        self.video.add(draw_tracks(frame.image, tracks, alpha=self.alpha, captions=self.captions))
+        self.video.add(draw_tracks(frame.image, tracks, alpha=self.alpha, captions=self.captions), frame.time)
 
     def close(self) -> None:
         """Finish the file and move it to its place."""

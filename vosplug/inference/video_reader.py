@@ -6,6 +6,7 @@ from pathlib import Path
 from ..registry import READERS
 from ..utils.errors import DataError
 from ..utils.video_decoding import OpenCVDecoder, open_decoder
+from ..utils.video_frames import by_time, in_order
 from .readers import Frame, FrameReader
 
 
@@ -13,46 +14,40 @@ from .readers import Frame, FrameReader
 class VideoReader(FrameReader):
     """A video file, read by OpenCV, or by PyAV where OpenCV has no decoder for it.
 
+    Frames are numbered in their order. Where the times of the frames and the packets of the file tell that some are
+    missing, or the decoder that it had to guess, an error ends the video after the frames before.
+
     Args:
         path: the file.
+        by_time: frames are numbered by their times, so that those behind a gap keep their numbers; damage is no error
+            but gets a word of warning.
 
     Raises:
         DataError: the file is missing, cannot be decoded or has no frame; or, after the last frame that could be
-            read, the file says that more should follow (it is cut short).
+            read, that frames are missing or damaged, or that more should follow (the file is cut short).
     """
 
-    def __init__(self, path: str | Path):
+    def __init__(self, path: str | Path, by_time: bool = False):
         self.path = Path(path)
         if not self.path.is_file():
             raise DataError(f"video not found: {path}")
         if not self.path.stat().st_size:
             raise DataError(f"{path}: the file is empty")
+        self.by_time = by_time
         self.decoder = open_decoder(self.path)
         self.num_frames, self.fps, self.size = self.decoder.num_frames, self.decoder.fps, self.decoder.size
 
     def __iter__(self) -> Iterator[Frame]:
-        count = -1
-        for count, image in enumerate(self.decoder.images()):
-            yield Frame(count, f"{count:05d}", image)
-        count += 1
-        if not count:
-            raise DataError(f"{self.path}: the video has no frame that can be decoded")
-        if self._is_cut_short(count):
-            raise DataError(f"{self.path}: the video is cut short: only {count} of about {self.num_frames} frames "
-                            "could be read")
+        if self.by_time:
+            for number, time, image in by_time(self.path, self.decoder):
+                yield Frame(number, f"{number:05d}", image, time)
+        else:
+            for number, (time, image) in enumerate(in_order(self.path, self.decoder)):
+                yield Frame(number, f"{number:05d}", image, time)
 
     def close(self) -> None:
         """Close the file."""
         self.decoder.close()
-
-    def _is_cut_short(self, count: int) -> bool:
-        # Many containers state a duration, not a number of frames, so a few frames or a variable rate prove nothing:
-        # the frames *and* the time must be short of what is stated.
-        if not self.num_frames or not self.fps or self.decoder.last_time is None:
-            return False
-        missing_frames = self.num_frames - count
-        missing_seconds = (self.num_frames - 1) / self.fps - self.decoder.last_time
-        return missing_frames > max(2, 0.02 * self.num_frames) and missing_seconds > 2 / self.fps
 
 
 @READERS.register_module()
@@ -84,3 +79,4 @@ class CameraReader(FrameReader):
     def close(self) -> None:
         """Release the camera."""
         self.decoder.close()
+

@@ -13,12 +13,14 @@ import numpy as np
 
 from ..registry import WRITERS
 from ..utils.errors import InputError, OutputError
-from ..utils.opencv_logs import quiet_opencv
+from ..utils.opencv_logs import quiet_video
 from ..visualization import draw_overlay
 from .readers import Frame
 from .writers import FrameWriter, make_folder
 
 DEFAULT_FPS = 24.0
+TICKS = 100
+LONGEST = 10_000  # frames that one may stay: more is a fault of the times
 SUFFIXES = (".mp4", ".mov", ".mkv", ".avi", ".m4v")
 
 
@@ -26,7 +28,8 @@ SUFFIXES = (".mp4", ".mov", ".mkv", ".avi", ".m4v")
 class OverlayVideoWriter(FrameWriter):
     """A video of the frames with the masks drawn over them: H.264 by PyAV where it is installed, else OpenCV's MPEG-4.
 
-    The file appears when the writer is closed; frames that were written before an error elsewhere are in it.
+    Frames of a variable rate keep the times at which they are shown; OpenCV repeats them to that end. The file appears
+    when the writer is closed; frames that were written before an error elsewhere are in it.
 
     Args:
         out: the file (.mp4, .mov, .mkv, .avi, .m4v).
@@ -51,22 +54,23 @@ class OverlayVideoWriter(FrameWriter):
         self.alpha = alpha
         self.decorate = decorate
         self.frames = 0
+        self._clock = Clock(self.fps)
         self._encoder: PyAVEncoder | OpenCVEncoder | None = None
         self._temporary = self._reserve()
 
     def write(self, frame: Frame, labels: np.ndarray) -> None:
         picture = draw_overlay(frame.image, labels, alpha=self.alpha)
-        self.add(picture if self.decorate is None else self.decorate(picture))
+        self.add(picture if self.decorate is None else self.decorate(picture), frame.time)
 
-    def add(self, image: np.ndarray) -> None:
-        """Append a picture (H, W, 3) uint8 RGB as it is; errors as :meth:`write`."""
+    def add(self, image: np.ndarray, time: float | None = None) -> None:
+        """Append a picture (H, W, 3) uint8 RGB as it is, shown at ``time`` (seconds); errors as :meth:`write`."""
         if self._temporary is None:
             raise OutputError(f"{self.out} is closed: nothing can be added")
         image = even_sides(image)
         try:
             if self._encoder is None:
                 self._encoder = make_encoder(self._temporary, image.shape[:2], self.fps)
-            self._encoder.write(image)
+            self._encoder.write(image, self._clock.ticks(time))
         except OSError as error:
             self._fail(error)
         self.frames += 1
@@ -112,6 +116,34 @@ class OverlayVideoWriter(FrameWriter):
         raise OutputError(f"cannot write {self.out}: {error.strerror or error}") from error
 
 
+class Clock:
+    """When frames are shown, in ticks of a hundredth of the distance of two frames.
+
+    At a constant rate, small deviations of the stated times are rounding. Once a frame is off by more than half a
+    frame, the rate is variable, and times are kept as they are.
+    """
+
+    def __init__(self, fps: float):
+        self.fps = fps
+        self.count = 0
+        self.varies = False
+        self._first: float | None = None
+        self._last = -TICKS
+
+    def ticks(self, time: float | None) -> int:
+        """Ticks at which the next frame is shown, from 0; always later than the frame before."""
+        even = self._last + TICKS if self.varies else self.count * TICKS
+        place = even
+        if time is not None:
+            self._first = time if self._first is None else self._first
+            exact = round((time - self._first) * self.fps * TICKS)
+            self.varies = self.varies or abs(exact - even) > TICKS // 2
+            place = exact if self.varies else even
+        self.count += 1
+        self._last = min(max(place, self._last + 1), self._last + LONGEST * TICKS)
+        return self._last
+
+
 class PyAVEncoder:
     """H.264 (or MPEG-4 where the build lacks it) by PyAV."""
 
@@ -120,19 +152,25 @@ class PyAVEncoder:
 
         self.container = av.open(path, "w")
         codec = "libx264" if "libx264" in av.codecs_available else "mpeg4"
-        self.stream = self.container.add_stream(codec, rate=Fraction(fps).limit_denominator(1001))
+        rate = Fraction(fps).limit_denominator(1001)
+        self.stream = self.container.add_stream(codec, rate=rate)
+        self.tick = 1 / (rate * TICKS)
+        self.stream.codec_context.time_base = self.tick
         self.stream.height, self.stream.width = size
         self.stream.pix_fmt = "yuv420p"
         if codec == "libx264":
-            self.stream.options = {"crf": "20", "preset": "veryfast"}
+            # Without frames in another order, the file is as long as its frames are shown, at a variable rate too.
+            self.stream.options = {"crf": "20", "preset": "veryfast", "bf": "0"}
         else:
             self.stream.bit_rate = 8_000_000
 
-    def write(self, image: np.ndarray) -> None:
-        """Encode (H, W, 3) uint8 RGB."""
+    def write(self, image: np.ndarray, ticks: int) -> None:
+        """Encode (H, W, 3) uint8 RGB, shown at ``ticks``."""
         import av
 
-        for packet in self.stream.encode(av.VideoFrame.from_ndarray(image, format="rgb24")):
+        frame = av.VideoFrame.from_ndarray(image, format="rgb24")
+        frame.pts, frame.time_base = ticks, self.tick
+        for packet in self.stream.encode(frame):
             self.container.mux(packet)
 
     def close(self) -> None:
@@ -152,21 +190,26 @@ class OpenCVEncoder:
     def __init__(self, path: str, size: tuple[int, int], fps: float):
         self.path = path
         self.frames = 0
+        self._last: np.ndarray | None = None
         code = "XVID" if path.endswith(".avi") else "mp4v"
-        with quiet_opencv():
+        with quiet_video():
             self.writer = cv2.VideoWriter(path, cv2.VideoWriter_fourcc(*code), fps, size[::-1])
         if not self.writer.isOpened():
             raise OSError("OpenCV cannot encode this format; try .mp4, or install PyAV (`pip install av`)")
 
-    def write(self, image: np.ndarray) -> None:
-        """Encode (H, W, 3) uint8 RGB."""
-        with quiet_opencv():
-            self.writer.write(cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
-        self.frames += 1
+    def write(self, image: np.ndarray, ticks: int) -> None:
+        """Encode (H, W, 3) uint8 RGB, shown at ``ticks``: the frame before is repeated until then."""
+        image = cv2.cvtColor(image, cv2.COLOR_RGB2BGR)
+        repeats = max(0, round(ticks / TICKS) - self.frames) if self._last is not None else 0
+        with quiet_video():
+            for picture in (*[self._last] * repeats, image):
+                self.writer.write(picture)
+        self.frames += 1 + repeats
+        self._last = image
 
     def close(self) -> None:
         """Finish the file."""
-        with quiet_opencv():
+        with quiet_video():
             self.writer.release()
             capture = cv2.VideoCapture(self.path)
             written = int(capture.get(cv2.CAP_PROP_FRAME_COUNT)) if capture.isOpened() else 0

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ..structures import TrackMask
-from ..utils.checkpoint import load_checkpoint_file
 from ..utils.errors import InputError
+from ..utils.notices import warn
 from .inferencer import Inferencer, Summary, as_list, check_outputs
 from .opening import open_reader
 from .readers import Frame
@@ -55,9 +55,12 @@ class VISInferencer(Inferencer):
     def __init__(self, config: Any = None, checkpoint: str | os.PathLike | None = None, *, device: Any = None,
                  classes: Sequence[str] | None = None, session_options: Mapping[str, Any] | None = None):
         super().__init__(config, checkpoint, device=device, session_options=session_options)
-        if classes is None and checkpoint is not None:
-            classes = classes_of(checkpoint)
-        count = self.model.num_classes
+        count, trained = self.model.num_classes, getattr(self.model, "class_names", None)
+        if classes is None:
+            classes = trained
+        elif trained is not None and list(classes) != list(trained) and sorted(classes) == sorted(trained):
+            warn("the names of the classes are those of the checkpoint in another order: class 0 was trained as "
+                 f"{trained[0]!r}, and is called {list(classes)[0]!r}")
         self.classes = [f"class {label}" for label in range(count)] if classes is None else [str(c) for c in classes]
         if len(self.classes) != count:
             raise InputError(f"{len(self.classes)} names of classes are given, the model has {count} classes")
@@ -136,9 +139,3 @@ class _Run:
         number = self.numbers.setdefault(mask.id, len(self.numbers) + 1)
         return replace(mask, id=number, category=self.classes[mask.label])
 
-
-def classes_of(checkpoint: str | os.PathLike) -> list[str] | None:
-    """Names of the classes that a training wrote into its checkpoint; None if there are none."""
-    meta = load_checkpoint_file(checkpoint).get("meta")
-    names = meta.get("classes") if isinstance(meta, Mapping) else None
-    return list(names) if names else None

@@ -12,10 +12,11 @@ from torch import Tensor, nn
 
 from ..structures import Geometry, TrackMask
 from ..utils.amp import autocast_type
+from ..utils.checkpoint import unwrapped
 from ..utils.config_check import declare_keys, options_of
 from ..utils.errors import InputError, VosplugError
 from .readers import Frame
-from .session import check_amp, prepare_model
+from .session import check_amp, check_finite, prepare_model
 from .track_recorder import TrackRecorder
 
 
@@ -53,7 +54,7 @@ class VISSession:
         if size is not None and (len(tuple(size)) != 2 or min(size) < 16):
             raise InputError(f"size must be two numbers (H, W) of at least 16, got {size!r}")
         check_amp(amp)
-        self.model = prepare_model(model, device, channels_last)
+        self.model = model = prepare_model(unwrapped(model), device, channels_last)
         self.size, self.clip_length = size, clip_length or model.clip_length
         self.min_score, self.amp, self.keep_masks = min_score, amp, keep_masks
         self.classes_per_track = classes_per_track
@@ -115,6 +116,8 @@ class VISSession:
         dtype = autocast_type(self.amp, device)
         with nullcontext() if dtype is None else torch.autocast(device.type, dtype):
             tracks = self.model.step(self._state, clip[None], [geometry.size])
+        check_finite((tracks.scores.flatten(1), tracks.boxes.flatten(1), tracks.masks.flatten(1)),
+                     self._recorder.num_frames)
         factors = tuple(native / side for native, side in zip(geometry.native, geometry.size, strict=True))
         return self._recorder.add(tracks, factors)
 

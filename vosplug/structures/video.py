@@ -1,18 +1,17 @@
 """Videos and data sets of videos as the rest of vosplug sees them."""
 
-import warnings
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import cv2
 import numpy as np
-from PIL import Image
 
 from ..utils.errors import DataError
-from ..utils.images import read_image
-from ..utils.masks import object_ids, read_mask
+from ..utils.images import picture_size, read_image
+from ..utils.masks import object_ids, read_first_mask, read_mask
+from ..utils.notices import warn
 
 
 @dataclass(frozen=True)
@@ -83,18 +82,18 @@ class Video:
         """Labels (H, W) uint8 of the objects that start at frame ``index``, 0 elsewhere; None if none starts there."""
         if index not in self.prompts:
             return None
-        labels = self._read_mask(self.prompt_paths.get(index, self.mask_paths[index]), index)
+        labels = self._read_mask(self.prompt_paths.get(index, self.mask_paths[index]), index, read_first_mask)
         return np.where(np.isin(labels, self.prompts[index]), labels, 0).astype(np.uint8)
 
-    def _read_mask(self, path: Path, index: int) -> np.ndarray:
-        labels = read_mask(path, binary=self.binary)
-        size = _picture_size(self.image_paths[index])
-        if size is None or size == labels.shape:
+    def _read_mask(self, path: Path, index: int, read: Callable[..., np.ndarray] = read_mask) -> np.ndarray:
+        labels = read(path, binary=self.binary)
+        size = picture_size(self.image_paths[index])
+        if size == labels.shape:
             return labels
         fault = f"{path}: the mask is {_size_text(labels.shape)} but its picture {_size_text(size)} (width x height)"
         if not self.resize_masks:
             raise DataError(f"{fault}; export the mask again at the size of the picture")
-        warnings.warn(f"{fault}; it is resized (nearest neighbour)", stacklevel=3)
+        warn(f"{fault}; it is resized (nearest neighbour)")
         return cv2.resize(labels, size[::-1], interpolation=cv2.INTER_NEAREST)
 
     def prompt_ids(self) -> list[int]:
@@ -122,15 +121,6 @@ class VideoDataset(ABC):
 
     def __len__(self) -> int:
         return len(self.videos())
-
-
-def _picture_size(path: str | Path) -> tuple[int, int] | None:
-    """(H, W) from the header of a picture; None if it cannot be read, which reading its pixels will report."""
-    try:
-        with Image.open(path) as image:
-            return image.height, image.width
-    except (Image.DecompressionBombError, OSError):
-        return None
 
 
 def _size_text(size: Sequence[int]) -> str:

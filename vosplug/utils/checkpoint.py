@@ -7,7 +7,7 @@ written holds nothing but tensors and plain Python values, so that it can be rea
 import numbers
 import os
 import warnings
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,9 @@ from .errors import CheckpointError, OutputError
 from .files import atomic_write
 
 SHOWN = 4
+HOLDERS = ("state_dict", "model", "model_state_dict")
+"""Keys under which checkpoints hold their weights."""
+PREFIXES = ("module.", "_orig_mod.", "model.")
 CONVERT_HINT = "convert it with tools/convert_checkpoint.py"
 
 
@@ -96,24 +99,43 @@ def _is_bare_pickle(path: Path) -> bool:
     return len(begin) == 2 and begin[0] == 0x80 and 3 <= begin[1] <= 5
 
 
-def model_state(checkpoint: Mapping[str, Any]) -> dict[str, Tensor]:
-    """Weights by name of a bare state dict or of ``{'state_dict': ...}``; a prefix ``module.`` is removed.
+def model_state(checkpoint: Mapping[str, Any], known: Container[str] = ()) -> dict[str, Tensor]:
+    """Weights by name of a bare state dict or of one under ``state_dict`` or ``model``.
+
+    Prefixes that wrappers leave (``module.`` of several devices, ``_orig_mod.`` of ``torch.compile``, ``model.`` of
+    training frameworks) are removed where all names have them.
+
+    Args:
+        checkpoint: the content of a file.
+        known: names of the model, none of which is taken for one with a prefix.
 
     Raises:
         CheckpointError: there are no weights, or an entry is not a tensor.
     """
-    state = checkpoint.get("state_dict", checkpoint)
+    state = next((checkpoint[key] for key in HOLDERS if isinstance(checkpoint.get(key), Mapping)), checkpoint)
     if not isinstance(state, Mapping) or not state:
         raise CheckpointError(f"the checkpoint holds no weights; its keys: {_shown(map(str, checkpoint))}")
     for name, value in state.items():
         if not isinstance(name, str) or not isinstance(value, Tensor):
             raise CheckpointError(f"the checkpoint is not a state dict: its entry {name!r} is a {type(value).__name__},"
                                   " a tensor was expected")
-    return {name.removeprefix("module."): value for name, value in state.items()}
+    return without_prefixes(state, known)
 
 
-def load_weights(model: nn.Module, source: str | os.PathLike | Mapping[str, Any], strict: bool = True) -> None:
-    """Copy weights into ``model``.
+def without_prefixes(state: Mapping[str, Tensor], known: Container[str] = ()) -> dict[str, Tensor]:
+    """Weights by names without the prefixes of wrappers that all of them have; names in ``known`` stay."""
+    state = dict(state)
+    while not any(name in known for name in state):
+        prefix = next((p for p in PREFIXES if all(name.startswith(p) for name in state)), None)
+        if prefix is None:
+            break
+        state = {name.removeprefix(prefix): value for name, value in state.items()}
+    return state
+
+
+def load_weights(model: nn.Module, source: str | os.PathLike | Mapping[str, Any],
+                 strict: bool = True) -> Mapping[str, Any]:
+    """Copy weights into ``model``; returns the checkpoint.
 
     Args:
         model: the model; a wrapper for several processes is looked through.
@@ -122,13 +144,14 @@ def load_weights(model: nn.Module, source: str | os.PathLike | Mapping[str, Any]
             lacks are skipped; shapes have to fit in any case.
 
     Raises:
-        CheckpointError: names or shapes do not fit; the model is left as it was.
+        CheckpointError: names or shapes do not fit, or weights are not numbers; the model is left as it was.
     """
     from_file = isinstance(source, (str, os.PathLike))
-    state = model_state(load_checkpoint_file(source) if from_file else source)
+    checkpoint = load_checkpoint_file(source) if from_file else source
     where = f"checkpoint {source}" if from_file else "the checkpoint"
     model = unwrapped(model)
     own = model.state_dict()
+    state = model_state(checkpoint, own)
     missing = [name for name in own if name not in state]
     unexpected = [name for name in state if name not in own]
     common = [name for name in own if name in state]
@@ -142,7 +165,19 @@ def load_weights(model: nn.Module, source: str | os.PathLike | Mapping[str, Any]
         if len(common) < len(own) / 2:
             advice = f"if it comes from another code base or family, {CONVERT_HINT}"
         raise CheckpointError(f"{where} does not fit {type(model).__name__}: {'; '.join(faults)}; {advice}")
+    broken = [name for name in common if state[name].is_floating_point() and bool(state[name].isnan().any())]
+    if broken:
+        raise CheckpointError(f"{where}: weights are not finite numbers (NaN): {_shown(broken)}; the training that wrote "
+                              "it has failed, use an earlier checkpoint")
     model.load_state_dict({name: state[name] for name in common}, strict=strict)
+    return checkpoint
+
+
+def classes_of(checkpoint: Mapping[str, Any]) -> tuple[str, ...] | None:
+    """Names of the classes that a training wrote into its checkpoint; None if there are none."""
+    meta = checkpoint.get("meta")
+    names = meta.get("classes") if isinstance(meta, Mapping) else None
+    return tuple(map(str, names)) if isinstance(names, (list, tuple)) and names else None
 
 
 def with_new_parts(model: nn.Module, state: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], list[str]]:
@@ -172,10 +207,15 @@ def _shown(names: Any) -> str:
     return ", ".join(names[:SHOWN]) + (f", and {rest} more" if rest > 0 else "")
 
 
-def unwrapped(model: nn.Module) -> nn.Module:
-    """The model inside a wrapper for several processes."""
-    wrappers = (nn.parallel.DistributedDataParallel, nn.DataParallel)
-    return model.module if isinstance(model, wrappers) else model
+def unwrapped(model: Any) -> Any:
+    """The model inside wrappers for several devices or processes, and for compilation."""
+    while True:
+        if isinstance(model, (nn.parallel.DistributedDataParallel, nn.DataParallel)):
+            model = model.module
+        elif isinstance(model, nn.Module) and "_orig_mod" in model._modules:
+            model = model._orig_mod
+        else:
+            return model
 
 
 def save_checkpoint_file(checkpoint: Mapping[str, Any], path: str | os.PathLike) -> None:

@@ -86,11 +86,16 @@ def options_of(kind: Any) -> list[str]:
     return ["**" if item.kind is item.VAR_KEYWORD else item.name for item in parameters] + list(modifiers_of(found))
 
 
+def known_registries() -> list[Any]:
+    """Those of vosplug, and those of mmengine that its parts are built from."""
+    roots = (mm.OPTIM_WRAPPERS, mm.OPTIM_WRAPPER_CONSTRUCTORS, mm.OPTIMIZERS, mm.PARAM_SCHEDULERS, mm.VISUALIZERS,
+             mm.VISBACKENDS, mm.EVALUATOR, mm.LOG_PROCESSORS, mm.MODEL_WRAPPERS, mm.FUNCTIONS, mm.WEIGHT_INITIALIZERS)
+    return [MODELS, *REGISTRIES.values(), *roots]
+
+
 def find_type(name: str) -> Any:
     """The class or function registered as ``name`` in any registry, or None."""
-    roots = (mm.OPTIM_WRAPPERS, mm.OPTIMIZERS, mm.PARAM_SCHEDULERS, mm.VISUALIZERS, mm.VISBACKENDS, mm.EVALUATOR,
-             mm.LOG_PROCESSORS, mm.MODEL_WRAPPERS, mm.FUNCTIONS, mm.WEIGHT_INITIALIZERS)
-    for registry in (MODELS, *REGISTRIES.values(), *roots):
+    for registry in known_registries():
         try:
             found = registry.get(name)
         except RuntimeError:  # a dotted name that cannot be imported

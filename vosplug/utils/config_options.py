@@ -101,7 +101,7 @@ def check_key(cfg: Any, parts: list[str], value: Any) -> None:
         last = depth == len(parts) - 1
         where = ".".join(parts[:depth]) or "the config"
         if isinstance(node, (list, tuple)):
-            if not part.isdigit() or int(part) >= len(node) or isinstance(node, tuple):
+            if not part.isdecimal() or int(part) >= len(node) or isinstance(node, tuple):
                 raise ConfigError(f"--cfg-options {'.'.join(parts)}: {where} is a {type(node).__name__} of {len(node)} "
                                   f"items, of which {part!r} is none that can be set")
             node = node[int(part)]

@@ -11,8 +11,9 @@ from mmengine.config import Config
 from mmengine.utils import import_modules_from_strings
 
 from ..registry import SCOPE, load_entry_point_plugins, load_plugin
-from .config_check import check_config
+from .config_check import check_config, known_registries
 from .config_options import apply_options, set_data_root
+from .data_configs import check_data_file, check_types, is_data
 from .errors import ConfigError, did_you_mean
 
 SUFFIXES = (".py", ".json", ".yaml", ".yml")
@@ -76,11 +77,15 @@ def load_config(path: str | os.PathLike, *, cfg_options: dict[str, Any] | None =
         ConfigError: the file, a plugin, an option or a registered type is wrong.
     """
     path = find_config(path)
+    if is_data(path):
+        check_data_file(path, config_folders())
     parsed = list(_parse_tree(path))
     cfg = _execute(path)
     load_entry_point_plugins()
     for plugin in plugins:
         load_plugin(plugin)
+    if is_data(path):
+        check_types(cfg, path.name, known_registries())
     _import_custom(cfg, path)
     options = dict(cfg_options or {})
     if "data_root" in options:

@@ -32,6 +32,14 @@ class TrainingError(VosplugError):
     """A training run cannot go on (a loss that is not finite, for instance)."""
 
 
+class ModelError(VosplugError):
+    """A model computes what cannot be used: numbers that are not finite."""
+
+
+class DataWarning(UserWarning):
+    """Data can be read, but may mean something else than it says; see :func:`vosplug.utils.notices.warn`."""
+
+
 def worker_was_killed(error: BaseException) -> bool:
     """Whether torch tells by ``error`` that a data worker was killed; it does so from a signal, at any point."""
     return isinstance(error, RuntimeError) and "DataLoader worker (pid" in str(error)

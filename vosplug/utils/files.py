@@ -95,16 +95,34 @@ def read_json(path: str | os.PathLike) -> Any:
     """The content of a JSON file.
 
     Raises:
-        DataError: it cannot be read, or is not JSON (with line and column).
+        DataError: it cannot be read, is not JSON (with line and column), or says something twice: a key of one object.
     """
     try:
-        return json.loads(Path(path).read_bytes())
+        return json.loads(Path(path).read_bytes(), object_pairs_hook=_without_twins)
     except OSError as error:
         raise DataError(f"cannot read {path}: {error.strerror}") from error
     except UnicodeDecodeError as error:
         raise DataError(f"{path}: not a text file in UTF-8") from error
     except json.JSONDecodeError as error:
         raise DataError(f"{path}: not valid JSON (line {error.lineno}, column {error.colno}: {error.msg})") from error
+    except RecursionError as error:
+        raise DataError(f"{path}: not valid JSON (it is nested too deeply)") from error
+    except _TwinError as error:
+        raise DataError(f"{path}: {error}, and only one of the two could be used") from error
+    except ValueError as error:  # numbers of thousands of digits
+        raise DataError(f"{path}: not valid JSON ({error})") from error
+
+
+def _without_twins(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    made = dict(pairs)
+    if len(made) < len(pairs):
+        keys = [key for key, _ in pairs]
+        raise _TwinError(f"the key {next(key for key in keys if keys.count(key) > 1)!r} comes twice in one object")
+    return made
+
+
+class _TwinError(ValueError):
+    """A key twice in one object of JSON."""
 
 
 def _umask() -> int:

@@ -6,13 +6,17 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
 from .errors import DataError, InputError
 from .files import atomic_write
+from .mask_files import MaskFile, open_mask
+from .mask_kinds import background_index, grey_foreground, looks_smoothed, looks_stretched, present
+from .notices import warn
 
 MAX_OBJECTS = 254
 VOID = 255
+_MOST_COLOUR = 8  # difference of the channels of what still is grey
 
 
 def davis_palette() -> np.ndarray:
@@ -28,38 +32,75 @@ DAVIS_PALETTE = davis_palette()
 
 
 def read_mask(path: str | os.PathLike, *, binary: bool = False, max_id: int = VOID) -> np.ndarray:
-    """Read a label mask.
+    """Read a mask. All of vosplug reads masks here.
 
     Args:
-        path: a palette or 8-bit grey PNG whose pixel values are object ids.
-        binary: read a foreground mask: every value above 127 becomes 1, and values between the extremes are allowed
-            (smoothed edges of matting-like data sets). A palette or 0/1 mask is accepted too.
+        path: a palette or grey PNG of at most 8 bits whose values are object ids.
+        binary: read a foreground mask as 0 and 1, see :func:`read_foreground`.
         max_id: the largest id that is allowed (255 means that void is allowed).
 
     Returns:
-        Ids, (H, W) uint8.
+        Ids, (H, W) uint8, possibly read-only.
 
     Raises:
-        DataError: the file is missing, damaged, an RGB picture, 16-bit, has an id above ``max_id``, or is a smoothed
-            grey mask (more than 32 different grey values) where ids are expected.
+        DataError: the file is missing or damaged, a picture in colour or of 16 bits, has an id above ``max_id``, or its
+            values do not look like ids: smoothed, compressed, or stretched over the range of grey.
     """
-    path = Path(path)
-    image = _open(path)
-    if image.mode in ("RGB", "RGBA", "CMYK", "LA", "YCbCr"):
-        raise DataError(f"{path}: a mask must be a palette or grey PNG whose pixel values are object ids, "
-                        f"this is a {image.mode} picture; convert it (colours alone do not say which id is which)")
-    if image.mode not in ("P", "L", "1"):
-        raise DataError(f"{path}: a mask must have 8 bits per pixel, this one has mode {image.mode}")
-    labels = np.array(image).astype(np.uint8)
+    file = open_mask(Path(path))
     if binary:
-        return _binarise(labels, image.mode)
-    values = np.unique(labels)
-    if image.mode == "L" and len(values) > 32:
-        raise DataError(f"{path}: a grey mask with {len(values)} different values looks smoothed, not like object ids; "
-                        "save masks without interpolation or JPEG compression")
-    ids = values[values != VOID] if max_id == VOID else values
-    if len(ids) and ids[-1] > max_id:
+        return read_foreground(file)
+    if not file.has_indices:
+        _refuse_colour(file)
+    labels = file.values
+    values = present(labels)
+    ids = [value for value in values if value != VOID or max_id != VOID]
+    if ids and ids[-1] > max_id:
         raise DataError(f"{path}: id {ids[-1]} is above the limit {max_id}")
+    kind = "palette" if file.palette is not None else "grey"
+    if file.lossy or looks_smoothed(labels, values):
+        raise DataError(f"{path}: a {kind} mask with {len(values)} different values looks smoothed, not like object "
+                        "ids; save masks without interpolation or JPEG compression")
+    if kind == "grey" and looks_stretched(values, labels):
+        raise DataError(f"{path}: the grey values {', '.join(map(str, values[1:]))} look like ids that were stretched "
+                        "over the range of grey; save the ids themselves (1, 2, ...), and 255 only for void")
+    if file.palette is not None and background_index(labels, file.palette) is not None:
+        warn(f"{file.path.parent}: in palette masks there, index 0 is not black but another index is; index 0 counts "
+             "as background, whatever its colour")
+    return labels
+
+
+def read_foreground(file: MaskFile) -> np.ndarray:
+    """A mask of one foreground as (H, W) uint8 of 0 and 1.
+
+    Grey masks may have soft edges, which are cut at half of the range, or ids, all of which are foreground. In a
+    palette the colours decide: black is background if index 0 is not; grey palettes are read as grey.
+
+    Raises:
+        DataError: a coloured picture, or one of 16 bits.
+    """
+    if file.values.ndim == 3:
+        if (np.ptp(file.values.astype(np.int16), axis=2) > _MOST_COLOUR).any():
+            raise DataError(f"{file.path}: a coloured picture ({file.mode}) where a mask in black and white, a palette "
+                            "or a grey PNG is expected")
+        return grey_foreground(np.ascontiguousarray(file.values[..., 0]))
+    if not file.has_indices:
+        _refuse_colour(file)
+    if file.palette is None or not len(file.palette):
+        return grey_foreground(file.values)
+    colours = file.palette[[value for value in present(file.values) if value < len(file.palette)]]
+    if (colours == colours[:, :1]).all():
+        table = np.zeros(256, np.uint8)
+        table[:len(file.palette)] = file.palette[:, 0]
+        return grey_foreground(table[file.values])
+    background = background_index(file.values, file.palette)
+    return (file.values != (background or 0)).view(np.uint8)
+
+
+def read_first_mask(path: str | os.PathLike, *, binary: bool = False) -> np.ndarray:
+    """As :func:`read_mask`, of a mask that starts objects: several without any background get a word of warning."""
+    labels = read_mask(path, binary=binary)
+    if labels.size and labels.min() > 0 and len(present(labels)) > 1:
+        warn(f"{path}: the mask has no background (id 0): every pixel belongs to an object")
     return labels
 
 
@@ -104,18 +145,8 @@ def resize_labels(labels: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     return labels[rows[:, None], columns]
 
 
-def _open(path: Path) -> Image.Image:
-    try:
-        image = Image.open(path)
-        image.load()
-        return image
-    except FileNotFoundError as error:
-        raise DataError(f"mask not found: {path}") from error
-    except (UnidentifiedImageError, Image.DecompressionBombError, OSError, SyntaxError, ValueError) as error:
-        raise DataError(f"{path}: not a readable image ({error})") from error
-
-
-def _binarise(labels: np.ndarray, mode: str) -> np.ndarray:
-    if mode in ("P", "1") or labels.max(initial=0) <= 1:
-        return (labels > 0).astype(np.uint8)
-    return (labels > 127).astype(np.uint8)
+def _refuse_colour(file: MaskFile) -> None:
+    if file.values.ndim == 3:
+        raise DataError(f"{file.path}: a mask must be a palette or grey PNG whose pixel values are object ids, this is "
+                        f"a {file.mode} picture; convert it (colours alone do not say which id is which)")
+    raise DataError(f"{file.path}: a mask must have 8 bits per pixel, this one has mode {file.mode}")

@@ -2,6 +2,9 @@
 
 from typing import Any
 
+_MOST_BITS = 60  # of a run length
+_FARTHEST = 100_000  # pixels, of a point of a polygon in a picture of unknown size
+
 
 def segmentation_fault(segmentation: Any, size: tuple[int, int] | None) -> str | None:
     """The fault of a segmentation (run lengths as list or string, or polygons), or None.
@@ -11,7 +14,7 @@ def segmentation_fault(segmentation: Any, size: tuple[int, int] | None) -> str |
         size: (H, W) of the video, if it is known.
     """
     if isinstance(segmentation, list):
-        return _polygon_fault(segmentation)
+        return polygon_fault(segmentation, size)
     if not isinstance(segmentation, dict) or not {"size", "counts"} <= set(segmentation):
         return f"a segmentation must be run lengths with size and counts, or polygons, got {str(segmentation)[:60]}"
     stated = segmentation["size"]
@@ -46,6 +49,8 @@ def decompress(text: str) -> list[int] | None:
             return None
         value |= (group & 31) << shift
         shift += 5
+        if shift > _MOST_BITS:
+            return None
         if not group & 32:
             if group & 16:
                 value -= 1 << shift
@@ -54,7 +59,9 @@ def decompress(text: str) -> list[int] | None:
     return None if shift else runs
 
 
-def _polygon_fault(polygons: list) -> str | None:
+def polygon_fault(polygons: list, size: tuple[int, int] | None) -> str | None:
+    """The fault of a list of polygons in a picture of (H, W), or None."""
+    reach = _FARTHEST if size is None else 2 * max(size)
     if not polygons:
         return "a list of polygons must not be empty; write null where the object is absent"
     for polygon in polygons:
@@ -62,6 +69,8 @@ def _polygon_fault(polygons: list) -> str | None:
             isinstance(v, (int, float)) and not isinstance(v, bool) for v in polygon)
         if not numbers or len(polygon) < 6 or len(polygon) % 2:
             return f"a polygon must be a flat list of at least three points (x, y), got {str(polygon)[:60]}"
+        if not all(-reach <= v <= reach for v in polygon):  # not a number is no such number either
+            return f"a point of a polygon lies far outside of the picture: {str(polygon)[:60]}"
     return None
 
 

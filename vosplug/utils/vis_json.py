@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from .containers import MAX_PIXELS
 from .errors import DataError, did_you_mean
 from .files import read_json
 from .names import path_fault
@@ -66,8 +67,9 @@ def parse_vis_file(content: Any, path: str | Path) -> VISFile:
     if content.get("annotations") is not None:
         annotations = {number: [] for number in videos}
         for number, annotation in _by_id(path, content, "annotations", ordered=False).items():
-            _check_track(f"{path}, annotation {number}", annotation, videos, categories)
-            annotations[annotation["video_id"]].append(annotation)
+            name = f"{path}, annotation {number}"
+            _check_track(name, annotation, videos, categories)
+            annotations[annotation["video_id"]].append({**annotation, "name": name})
     return VISFile(Path(path), {n: c["name"] for n, c in categories.items()}, videos, annotations)
 
 
@@ -80,7 +82,7 @@ def check_vis_results(results: Any, reference: VISFile, where: str) -> dict[int,
     """Check predictions and sort them by video; each gets a ``name`` for messages.
 
     Args:
-        results: a non-empty list of ``{"video_id", "category_id", "score", "segmentations"}``.
+        results: a list of ``{"video_id", "category_id", "score", "segmentations"}``; empty if nothing was found.
         reference: of the data set.
         where: name of the file, for messages.
 
@@ -89,8 +91,6 @@ def check_vis_results(results: Any, reference: VISFile, where: str) -> dict[int,
     """
     if not isinstance(results, list):
         raise DataError(f"{where}: results must be a list, got {type(results).__name__}; {RESULT_HINT}")
-    if not results:
-        raise DataError(f"{where}: the list of results is empty; {RESULT_HINT}")
     sorted_by_video: dict[int, list[dict]] = {number: [] for number in reference.videos}
     for place, entry in enumerate(results):
         name = f"{where}, result {place}"
@@ -143,6 +143,8 @@ def _video(path: str | Path, video: dict) -> dict:
     for side in ("height", "width"):
         if not is_int(video.get(side)) or video[side] < 1:
             raise DataError(f"{where}: {side} must be a whole number above 0, got {video.get(side)!r}")
+    if video["height"] * video["width"] > MAX_PIXELS:
+        raise DataError(f"{where}: {video['width']} x {video['height']} pixels are more than can be read")
     fault = next((fault for name in names if (fault := path_fault(name))), None)
     if fault:
         raise DataError(f"{where}: {fault}")
@@ -157,11 +159,20 @@ def _check_track(where: str, entry: Mapping, videos: Mapping[int, dict], categor
     if not is_int(category) or category not in categories:
         raise DataError(f"{where}: category_id {category!r} is not among the {len(categories)} categories "
                         f"({_some(categories)})")
+    fault = crowd_fault(entry)
+    if fault:
+        raise DataError(f"{where}: {fault}")
     length = len(videos[video]["file_names"])
     _check_list(where, "segmentations", entry.get("segmentations"), length)
     for key in ("bboxes", "areas"):
         if entry.get(key) is not None:
             _check_list(where, key, entry[key], length)
+
+
+def crowd_fault(entry: Mapping) -> str | None:
+    """Why ``iscrowd`` of an annotation says neither yes nor no; None if it does, or is left out."""
+    value = entry.get("iscrowd", 0)
+    return None if isinstance(value, int) and value in (0, 1) else f"iscrowd must be 0 or 1, got {value!r:.60}"
 
 
 def _check_list(where: str, key: str, value: Any, length: int) -> None:

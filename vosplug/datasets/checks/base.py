@@ -7,21 +7,29 @@ from pathlib import Path
 
 import numpy as np
 
+from ...evaluation.functional.davis import runs, scored_frames
 from ...utils.errors import DataError
 from ...utils.images import read_image
-from ...utils.masks import object_ids, read_mask
+from ...utils.listing import natural_order
+from ...utils.masks import object_ids, read_first_mask, read_mask
+from ...utils.notices import collected
 
 
 @dataclass
 class Result:
-    """Faults of one job, one line each, and how much was looked at."""
+    """Faults and warnings of one job, one line each, and how much was looked at."""
 
     faults: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
     counts: Counter = field(default_factory=Counter)
 
     def fault(self, where: object, what: str) -> None:
         """Note a fault."""
         self.faults.append(f"{where}: {what}")
+
+    def warn(self, where: object, what: str) -> None:
+        """Note what can be used, but may mean something else than it says."""
+        self.warnings.append(f"{where}: {what}")
 
     def image(self, path: Path, sizes: set[tuple[int, int]] | None = None) -> tuple[int, int] | None:
         """Read a picture; return its (H, W), also added to ``sizes``, or note the fault and return None."""
@@ -35,12 +43,12 @@ class Result:
             sizes.add(size)
         return size
 
-    def mask(self, path: Path, size: tuple[int, int] | None,
-             read: Callable[[Path], np.ndarray] = read_mask) -> np.ndarray | None:
-        """Read a mask and compare its size; return it, or note the fault and return None if it is unreadable."""
+    def mask(self, path: Path, size: tuple[int, int] | None, *, binary: bool = False,
+             first: bool = False) -> np.ndarray | None:
+        """Read a mask, as ``first`` one of objects, and compare its size; None, and a fault, if it is unreadable."""
         self.counts["masks"] += 1
         try:
-            labels = read(path)
+            labels = (read_first_mask if first else read_mask)(path, binary=binary)
         except DataError as error:
             self.faults.append(str(error))
             return None
@@ -53,6 +61,20 @@ class Result:
         """Note a fault if the frames of a video differ in size."""
         if len(sizes) > 1:
             self.fault(where, "frames of different sizes: " + ", ".join(f"{w} x {h}" for h, w in sorted(sizes)))
+
+    def id_gaps(self, path: Path, labels: np.ndarray) -> None:
+        """Warn of ids that are left out in the mask whose largest id is the number of objects."""
+        ids = object_ids(labels)
+        missing = sorted(set(range(1, max(ids, default=0))) - set(ids))
+        if missing:
+            self.warn(path, f"the largest id is {ids[-1]}, but no pixel has {runs(missing)}; by the rule of DAVIS "
+                            "these count as objects, too")
+
+    def short_video(self, where: object, frames: int) -> None:
+        """Warn of a video with references that is too short to be scored."""
+        if not scored_frames(frames):
+            self.warn(where, f"has only {frames} frame{'s' if frames > 1 else ''}, so it cannot be scored: the first "
+                             "and the last do not count")
 
     def unexpected_ids(self, path: Path, labels: np.ndarray, known: Iterable[int], source: str) -> None:
         """Note a fault for each id in ``labels`` that is not ``known``."""
@@ -67,14 +89,24 @@ class Job:
     name: str
     run: Callable[[], Result]
 
+    def result(self) -> Result:
+        """Do it; what is said on the way is among the warnings, and what ends it among the faults."""
+        with collected() as said:
+            try:
+                result = self.run()
+            except DataError as error:
+                result = Result(faults=[str(error)])
+        result.warnings += [text for text in said if text not in result.warnings]
+        return result
+
 
 def lists_agree(result: Result, images: Mapping[str, Path], masks: Mapping[str, Path], mask_folder: Path,
                 every: bool = True) -> None:
     """Note masks without a frame and, with ``every``, frames without a mask."""
-    for name in sorted(set(masks) - set(images)):
+    for name in natural_order(set(masks) - set(images)):
         result.fault(masks[name], "mask without a frame of that name")
     if every:
-        for name in sorted(set(images) - set(masks)):
+        for name in natural_order(set(images) - set(masks)):
             result.fault(mask_folder / f"{name}.png", f"missing: frame {images[name].name} has no mask")
 
 

@@ -39,8 +39,12 @@ def _check_video(name: str, folder: Path) -> Result:
     sizes = {stem: result.image(path, all_sizes) for stem, path in images.items()}
     result.one_size(folder, all_sizes)
     started = 0
+    if set(images) <= set(masks):
+        result.short_video(folder, len(images))
     for stem, path in masks.items():
-        labels = result.mask(path, sizes.get(stem))
+        labels = result.mask(path, sizes.get(stem), first=not started)
+        if labels is not None and stem == next(iter(images)):
+            result.id_gaps(path, labels)
         started += labels is not None and bool(object_ids(labels))
     if not masks:
         result.fault(folder, f"has no mask. Expected layout: {LAYOUT}")

@@ -3,7 +3,7 @@
 from functools import partial
 from pathlib import Path
 
-from ..static_image_clips import read_foreground
+from ...utils.errors import DataError
 from ..static_layouts import STATIC_LAYOUTS
 from .base import Job, Result, folders_or_faults, job_of_faults
 
@@ -14,9 +14,16 @@ def check_static(root: Path, layout: str | None = None) -> list[Job]:
     jobs = [job_of_faults("layout", found)]
     if not folders_or_faults(found, root):
         return jobs
-    candidates = [STATIC_LAYOUTS[name][0](root) for name in ([layout] if layout else STATIC_LAYOUTS)]
-    images, masks = max(candidates, key=lambda pair: (len(set(pair[0]) & set(pair[1])), len(pair[0])))
+    candidates, refused = [], []
+    for name in [layout] if layout else STATIC_LAYOUTS:
+        try:
+            candidates.append(STATIC_LAYOUTS[name][0](root))
+        except DataError as error:  # what is wrong in one layout may be right in another
+            refused.append(str(error))
+    images, masks = max(candidates, key=lambda pair: (len(set(pair[0]) & set(pair[1])), len(pair[0])),
+                        default=({}, {}))
     if not images:
+        found.faults += refused[:1]
         texts = [f"{name}: {text}" for name, (_, text) in STATIC_LAYOUTS.items() if layout in (None, name)]
         found.fault(root, f"no images found. Expected layout: {'; '.join(texts)}")
         return jobs
@@ -29,7 +36,7 @@ def check_static(root: Path, layout: str | None = None) -> list[Job]:
 
 def _check_pair(image: Path, mask: Path) -> Result:
     result = Result()
-    labels = result.mask(mask, result.image(image), read=read_foreground)
+    labels = result.mask(mask, result.image(image), binary=True)
     if labels is not None and not labels.any():
         result.fault(mask, "the mask is empty")
     return result

@@ -8,6 +8,7 @@ from ...utils.errors import DataError, did_you_mean
 from ...utils.files import read_json
 from ...utils.names import path_fault
 from ...utils.rle import segmentation_fault
+from ...utils.vis_json import crowd_fault
 from .base import Job, Result, job_of_faults
 
 LAYOUT = "<split>.json and <split>/JPEGImages/<video>/00000.jpg with split = train, valid or test"
@@ -119,6 +120,8 @@ def _check_video(path: Path, folder: Path, video: dict, instances: list[dict]) -
 
 def _check_instance(result: Result, where: str, instance: dict, length: int, size: tuple[int, int] | None) -> None:
     lists = {key: instance.get(key) for key in ("segmentations", "bboxes", "areas")}
+    if crowd_fault(instance):
+        result.fault(where, crowd_fault(instance))
     wrong = [key for key, value in lists.items() if not isinstance(value, list) or len(value) != length]
     for key in wrong:
         found = f"{len(lists[key])} entries" if isinstance(lists[key], list) else type(lists[key]).__name__

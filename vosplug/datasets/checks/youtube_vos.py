@@ -6,11 +6,11 @@ from typing import Any
 
 from ...utils.errors import DataError, did_you_mean
 from ...utils.files import read_json
+from ...utils.listing import folders_in, masks_in, pictures_in
 from ...utils.masks import object_ids
 from ...utils.names import name_fault
-from ..layout import list_folders, list_images, list_masks
 from ..youtube_vos import LAYOUT
-from ..youtube_vos_meta import meta_faults, read_seen_unseen
+from ..youtube_vos_meta import meta_faults, object_number, read_seen_unseen
 from .base import Job, Result, folders_or_faults, job_of_faults, lists_agree
 
 BASES = ("train", "valid", "test")
@@ -42,9 +42,9 @@ def _split_jobs(layout: Result, root: Path, split: str) -> list[Job]:
     meta = _meta(layout, folder / "meta.json")
     if not folders_or_faults(layout, folder / "JPEGImages", folder / "Annotations") or meta is None:
         return []
-    for name in sorted(set(list_folders(folder / "JPEGImages")) - set(meta)):
+    for name in sorted(set(folders_in(folder / "JPEGImages")) - set(meta)):
         layout.fault(folder / "JPEGImages" / name, "video that meta.json lacks")
-    for name in sorted(set(list_folders(folder / "Annotations")) - set(meta)):
+    for name in sorted(set(folders_in(folder / "Annotations")) - set(meta)):
         layout.fault(folder / "Annotations" / name, "video that meta.json lacks")
     jobs = [Job(f"{split}/{name}", partial(_check_video, folder, name, objects, split == "train"))
             for name, objects in sorted(meta.items())]
@@ -80,9 +80,9 @@ def _usable_objects(video: Any) -> dict[int, list[str]]:
     usable = {}
     for key, entry in objects.items() if isinstance(objects, dict) else ():
         frames = entry.get("frames") if isinstance(entry, dict) else None
-        if key.isdecimal() and isinstance(frames, list):
+        if object_number(key) is not None and isinstance(frames, list):
             names = [frame for frame in frames if name_fault(frame) is None]
-            usable.update({int(key): names} if names else {})
+            usable.update({object_number(key): names} if names else {})
     return usable
 
 
@@ -91,7 +91,7 @@ def _images(result: Result, folder: Path, objects: dict[int, list[str]]) -> dict
     if not folders_or_faults(result, folder):
         return {}
     try:
-        images = {path.stem: path for path in list_images(folder)}
+        images = {path.stem: path for path in pictures_in(folder)}
     except DataError as error:
         result.faults.append(str(error))
         return {}
@@ -107,7 +107,7 @@ def _check_video(folder: Path, name: str, objects: dict[int, list[str]], trainin
     mask_folder = folder / "Annotations" / name
     if not folders_or_faults(result, mask_folder) or not images:
         return result
-    masks = list_masks(mask_folder)
+    masks = masks_in(mask_folder)
     lists_agree(result, images, masks, mask_folder, every=training)
     all_sizes: set[tuple[int, int]] = set()
     sizes = {stem: result.image(path, all_sizes) for stem, path in images.items()}
@@ -116,7 +116,7 @@ def _check_video(folder: Path, name: str, objects: dict[int, list[str]], trainin
     for number, frames in objects.items():
         starts.setdefault(frames[0], []).append(number)
     for stem, path in masks.items():
-        labels = result.mask(path, sizes.get(stem))
+        labels = result.mask(path, sizes.get(stem), first=stem in starts)
         if labels is not None:
             result.unexpected_ids(path, labels, objects, "meta.json")
             for number in sorted(set(starts.get(stem, [])) - set(object_ids(labels))):
@@ -129,13 +129,13 @@ def _check_video(folder: Path, name: str, objects: dict[int, list[str]], trainin
 
 def _check_reference(folder: Path, reference: Path, name: str, objects: dict[int, list[str]]) -> Result:
     result = Result()
-    masks = list_masks(reference / name)
+    masks = masks_in(reference / name)
+    images = _images(result, folder / "JPEGImages" / name, {})
     for frame in sorted({frame for frames in objects.values() for frame in frames}):
         if frame not in masks:
             result.fault(reference / name / f"{frame}.png", "missing: this frame is scored")
             continue
-        image = next((folder / "JPEGImages" / name).glob(f"{frame}.*"), None)
-        labels = result.mask(masks[frame], result.image(image) if image else None)
+        labels = result.mask(masks[frame], result.image(images[frame]) if frame in images else None)
         if labels is not None:
             result.unexpected_ids(masks[frame], labels, objects, "meta.json")
     return result

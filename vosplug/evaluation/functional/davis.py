@@ -5,12 +5,13 @@ sections 4.1 and 5; protocol of DAVIS 2017 (arXiv:1704.00675). Plain numpy and O
 """
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import cv2
 import numpy as np
 
 from ...utils.errors import ConfigError, DataError, InputError
+from ...utils.mask_kinds import present
 from .boundary import boundary_map, boundary_tolerance, count_matched
 
 VOID = 255
@@ -116,42 +117,67 @@ class SequenceScorer:
         first_reference: (H, W) uint8 reference of the first frame; its largest id is the number of objects, ids below
             it that no pixel has included.
         protocol: "2017" scores every id on its own, "2016" one foreground (all ids together, 255 included).
+        late: object id -> index of the frame in which it starts, of objects that start later (which sequences of DAVIS
+            do not have); each is scored on the frames after its first one.
     """
 
-    def __init__(self, name: str, first_reference: np.ndarray, protocol: str = "2017"):
+    def __init__(self, name: str, first_reference: np.ndarray, protocol: str = "2017",
+                 late: Mapping[int, int] | None = None):
         self.name = name
         self.binary = check_protocol(protocol) == "2016"
-        self.num_objects = 1 if self.binary else largest_id(first_reference)
-        if not self.num_objects:
+        largest = 1 if self.binary else largest_id(first_reference)
+        self.late = {} if self.binary else {number: start for number, start in (late or {}).items() if number > largest}
+        self.ids = [*range(1, largest + 1), *sorted(self.late)]
+        if not self.ids:
             raise DataError(f"sequence {name}: the reference of the first frame has no object")
+        shown = {1} if self.binary else set(present(first_reference))
+        self.absent = [number for number in range(1, largest + 1) if number not in shown]
         self.frames: list[str] = []
+        self._indices: list[int] = []
         self._scores: list[list[tuple[float, float]]] = []
 
-    def add(self, frame: str, prediction: np.ndarray, reference: np.ndarray) -> None:
+    def add(self, frame: str, prediction: np.ndarray, reference: np.ndarray, index: int | None = None) -> None:
         """Score one frame.
 
         Args:
             frame: its name.
             prediction, reference: (H, W) uint8 ids.
+            index: of the frame in the sequence; needed where objects start late.
 
         Raises:
-            DataError: the sizes differ, or the prediction has an id that the first reference does not have.
+            DataError: the sizes differ, or the prediction has an id that is not one of the objects.
         """
         check_size(self.name, frame, prediction, reference)
         if self.binary:
             prediction, reference = (prediction > 0).view(np.uint8), (reference > 0).view(np.uint8)
-        check_ids(self.name, frame, prediction, self.num_objects)
+        check_ids(self.name, frame, prediction, self.ids)
         self.frames.append(frame)
-        self._scores.append(frame_scores(prediction, reference, range(1, self.num_objects + 1)))
+        self._indices.append(len(self.frames) if index is None else index)
+        self._scores.append(frame_scores(prediction, reference, self.ids))
 
     def result(self) -> dict:
-        """``{"frames": [names], "objects": {id: entry}}``; raises DataError if no frame was scored."""
-        if not self.frames:
+        """``{"frames": [names], "objects": {id: entry}, "absent": [ids below the largest that no pixel has]}``.
+
+        Objects that start late have the ``frames`` on which they are scored in their entry, and are left out if there
+        is none; ``absent`` is left out if it is empty.
+
+        Raises:
+            DataError: no frame was scored.
+        """
+        entries = {str(number): self._entry(place, number) for place, number in enumerate(self.ids)}
+        objects = {number: entry for number, entry in entries.items() if entry is not None}
+        if not objects:
             raise DataError(f"sequence {self.name}: no frame is left to score; the first and the last frame are not "
                             "scored, so at least three are needed")
-        return {"frames": list(self.frames),
-                "objects": {str(i + 1): object_result(*zip(*(frame[i] for frame in self._scores), strict=True))
-                            for i in range(self.num_objects)}}
+        return {"frames": list(self.frames), "objects": objects, **({"absent": self.absent} if self.absent else {})}
+
+    def _entry(self, place: int, number: int) -> dict | None:
+        start = self.late.get(number, 0)
+        rows = [k for k, index in enumerate(self._indices) if index > start]
+        if not rows:
+            return None
+        entry = object_result(*zip(*(self._scores[k][place] for k in rows), strict=True))
+        return {"frames": [self.frames[k] for k in rows], **entry} if start else entry
 
 
 def check_protocol(protocol: str) -> str:
@@ -175,13 +201,51 @@ def check_size(sequence: str, frame: str, prediction: np.ndarray, reference: np.
                         f"{columns}x{rows} (width x height); write predictions at the size of the reference")
 
 
-def check_ids(sequence: str, frame: str, prediction: np.ndarray, limit: int) -> None:
-    """Raise :class:`DataError` if a prediction has an id above ``limit``."""
+def check_ids(sequence: str, frame: str, prediction: np.ndarray, ids: Sequence[int]) -> None:
+    """Raise :class:`DataError` if a prediction has an id that is not one of ``ids`` (1 .. n, and maybe later ones)."""
     largest = int(prediction.max(initial=0))
-    if largest > limit:
-        what = f"{limit} objects" if limit > 1 else "one object"
-        raise DataError(f"sequence {sequence}, frame {frame}: the prediction has id {largest}, but the first reference "
+    if largest <= len(ids) and ids[-1] == len(ids):
+        return
+    extra = [number for number in present(prediction) if number and number not in ids]
+    if extra:
+        what = f"{len(ids)} objects" if len(ids) > 1 else "one object"
+        raise DataError(f"sequence {sequence}, frame {frame}: the prediction has id {extra[-1]}, but the first reference "
                         f"frame has only {what}; remove the extra id")
+
+
+def existing_scores(results: Mapping[str, dict]) -> dict[str, float] | None:
+    """As :func:`global_scores`, of the objects that exist; None if all do.
+
+    The official rule counts the ids below the largest one, too, where no pixel has them: each scores 1 if it is not
+    predicted.
+    """
+    if not any(result.get("absent") for result in results.values()):
+        return None
+    return global_scores({name: {"objects": {number: entry for number, entry in result["objects"].items()
+                                             if int(number) not in result.get("absent", ())}}
+                          for name, result in results.items()})
+
+
+def word_about_absent(results: Mapping[str, dict]) -> str | None:
+    """What a user should know of ids that no pixel has; None if there are none."""
+    absent = {name: result["absent"] for name, result in sorted(results.items()) if result.get("absent")}
+    if not absent:
+        return None
+    name, ids = next(iter(absent.items()))
+    more = f", and {len(absent) - 1} more sequences" if len(absent) > 1 else ""
+    return (f"the first reference of {name} has no object {runs(ids)}{more}: by the rule of DAVIS these count as "
+            "objects (1 where nothing is predicted); the row of existing objects is without them")
+
+
+def runs(numbers: Sequence[int]) -> str:
+    """Sorted numbers in words: ``2..99, 101``."""
+    found: list[list[int]] = []
+    for number in numbers:
+        if found and number == found[-1][-1] + 1:
+            found[-1][1:] = [number]
+        else:
+            found.append([number])
+    return ", ".join("..".join(map(str, run)) for run in found[:4]) + (", ..." if len(found) > 4 else "")
 
 
 def _mask_scores(prediction: np.ndarray, reference: np.ndarray, radius: int) -> tuple[float, float]:

@@ -15,6 +15,7 @@ import numpy as np
 from pycocotools import mask as coco
 
 from ...utils.errors import DataError
+from ...utils.rle import polygon_fault
 from .run_lengths import read_runs
 
 _CHUNK = 2**22  # columns that are worked on at a time
@@ -218,12 +219,10 @@ def _polygon(segmentation: Any, size: tuple[int, int], allowed: bool, where: Cal
         raise DataError(f"{where()}: not a segmentation: {str(segmentation)[:60]}; {RLE_HINT}")
     if not allowed:
         raise DataError(f"{where()}: polygons are not accepted in results; {RLE_HINT}")
-    parts = segmentation
-    if not parts or not all(isinstance(p, list) and len(p) >= 6 and len(p) % 2 == 0
-                            and all(type(v) in (int, float) for v in p) for p in parts):
-        raise DataError(f"{where()}: a polygon must be a flat list of at least three points (x, y), got "
-                        f"{str(parts)[:60]}")
-    return coco.merge(coco.frPyObjects(parts, *size))["counts"].decode("ascii")
+    fault = polygon_fault(segmentation, size)
+    if fault:
+        raise DataError(f"{where()}: {fault}")
+    return coco.merge(coco.frPyObjects(segmentation, *size))["counts"].decode("ascii")
 
 
 def _tracks(texts: list[str], lengths: np.ndarray, size: tuple[int, int], where: Any) -> list[Track]:

@@ -10,6 +10,7 @@ from collections.abc import Collection, Mapping
 import numpy as np
 
 from ...utils.errors import DataError
+from ...utils.listing import natural_key
 from .davis import check_size, frame_scores
 
 KEYS = ("G", "J_seen", "J_unseen", "F_seen", "F_unseen")
@@ -19,9 +20,14 @@ def scored_frames(required: Mapping[int, Collection]) -> dict[int, list]:
     """Per object the frames it is scored on: its required frames, in order, without the first.
 
     Args:
-        required: object id -> its required frames (indices or names that sort in time).
+        required: object id -> its required frames (indices or names).
     """
-    return {number: sorted(frames)[1:] for number, frames in required.items()}
+    return {number: in_time(frames)[1:] for number, frames in required.items()}
+
+
+def in_time(frames: Collection) -> list:
+    """Frames in their order: indices, or names, in which numbers count as numbers."""
+    return sorted(frames, key=lambda frame: natural_key(frame) if isinstance(frame, str) else frame)
 
 
 class VideoScorer:
@@ -42,7 +48,7 @@ class VideoScorer:
     @property
     def frames(self) -> list:
         """All frames on which some object is scored, in order."""
-        return sorted(set().union(*self._wanted.values()))
+        return in_time(set().union(*self._wanted.values()))
 
     def add(self, key, frame: str, prediction: np.ndarray, reference: np.ndarray) -> None:
         """Score the objects that are scored on the frame ``key``.

@@ -28,6 +28,10 @@ class VideoMetric(ABC):
     def use_dataset(self, dataset: Any) -> None:  # noqa: B027 (a metric that needs nothing of it leaves it out)
         """Take from a data set what the metric needs beyond the videos; to be called before the first video."""
 
+    def unscorable(self, video: Any) -> str | None:
+        """Why a video that has a reference cannot be scored, told before anything is segmented; None if it can."""
+        return None
+
     def start(self, video: Video) -> None:
         """Begin a video. A video that was begun and not finished is dropped."""
         self.video = video

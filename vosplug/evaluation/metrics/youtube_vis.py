@@ -136,7 +136,7 @@ class YouTubeVISMetric(VideoMetric):
         return [result for result in self._ordered() if result["groups"] is not None]
 
     def _category_name(self, key: str) -> str:
-        return key if self._names is None or not key.isdigit() else self._names.get(int(key), key)
+        return key if self._names is None or not key.isdecimal() else self._names.get(int(key), key)
 
 
 def _plain(value: Any) -> Any:

@@ -38,17 +38,24 @@ class YouTubeVOSMetric(VideoMetric):
         if self.seen is None:
             self.seen = frozenset(getattr(dataset, "seen_categories", None) or ()) or None
 
+    def unscorable(self, video: Video) -> str | None:
+        self._need_seen()
+        if video.has_reference:
+            self._check(video)
+        return None
+
     def start(self, video: Video) -> None:
         super().start(video)
         self._given = set()
         self._scorer = None
-        if not video.has_reference:
-            return
-        required = video.required_frames
-        if not required or set(required) - set(video.categories):
+        if video.has_reference:
+            self._check(video)
+            self._scorer = VideoScorer(video.name, video.categories, scored_frames(video.required_frames))
+
+    def _check(self, video: Video) -> None:
+        if not video.required_frames or set(video.required_frames) - set(video.categories):
             raise DataError(f"video {video.name}: the YouTube-VOS scores need the category and the required frames of "
                             "every object; score data sets without them with DavisMetric")
-        self._scorer = VideoScorer(video.name, video.categories, scored_frames(required))
 
     def _score(self, index: int, prediction: np.ndarray, reference: np.ndarray) -> None:
         if index in self._scorer.frames:

@@ -14,8 +14,9 @@ def full_precision(x: Tensor) -> Tensor:
 
 
 def clamped_logit(prob: Tensor) -> Tensor:
-    """Log-odds of probabilities that are first kept a little away from 0 and 1."""
-    clamped = prob.clamp(EPSILON, 1 - EPSILON)
+    """Log-odds of probabilities that are first kept a little away from 0 and 1, so far that they are finite."""
+    epsilon = EPSILON if prob.dtype in (torch.float32, torch.float64) else torch.finfo(prob.dtype).eps
+    clamped = prob.clamp(epsilon, 1 - epsilon)
     return torch.log(clamped / (1 - clamped))
 
 

@@ -31,9 +31,13 @@ class BaseVISSegmentor(TaskModel):
             of a ``TrackletLoss`` if it names no type.
         correspondence: train pairs of clips as one video, see :class:`~..tasks.SupervisedTracklets`.
         init_cfg: as in mmengine.
+
+    Attributes:
+        class_names: names of the classes that the weights were trained with, where that is known.
     """
 
     family = "vis"
+    class_names: tuple[str, ...] | None = None
 
     def __init__(self, preprocessor: dict, num_classes: int, clip_length: int = 36, linker: dict | None = None,
                  loss: dict | None = None, correspondence: bool = True, init_cfg: dict | None = None):
