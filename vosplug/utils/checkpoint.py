@@ -167,8 +167,8 @@ def load_weights(model: nn.Module, source: str | os.PathLike | Mapping[str, Any]
         raise CheckpointError(f"{where} does not fit {type(model).__name__}: {'; '.join(faults)}; {advice}")
     broken = [name for name in common if state[name].is_floating_point() and bool(state[name].isnan().any())]
     if broken:
-        raise CheckpointError(f"{where}: weights are not finite numbers (NaN): {_shown(broken)}; the training that wrote "
-                              "it has failed, use an earlier checkpoint")
+        raise CheckpointError(f"{where}: weights are not finite numbers (NaN): {_shown(broken)}; the training that "
+                              "wrote it has failed, use an earlier checkpoint")
     model.load_state_dict({name: state[name] for name in common}, strict=strict)
     return checkpoint
 

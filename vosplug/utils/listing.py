@@ -144,3 +144,14 @@ def number_of(name: str) -> int | None:
 def matching(names: Mapping[str, object] | Iterable[str], number: int) -> list[str]:
     """Those of the names that stand for a number."""
     return [name for name in names if number_of(name) == number]
+
+
+def runs(numbers: Sequence[int]) -> str:
+    """Sorted numbers in words: ``2..99, 101``."""
+    found: list[list[int]] = []
+    for number in numbers:
+        if found and number == found[-1][-1] + 1:
+            found[-1][1:] = [number]
+        else:
+            found.append([number])
+    return ", ".join("..".join(map(str, run)) for run in found[:4]) + (", ..." if len(found) > 4 else "")

@@ -15,12 +15,12 @@ class ShippedModel:
     Attributes:
         config: name of the config.
         file: name of the file in this folder; its card has the same name and ends in ``.md``.
-        sha256: of the file; None before there is one.
+        sha256: of the file.
     """
 
     config: str
     file: str
-    sha256: str | None
+    sha256: str
 
     @property
     def is_here(self) -> bool:
@@ -45,5 +45,6 @@ class ShippedModel:
         return FOLDER / f"{Path(self.file).stem}.md"
 
 
-VOS = ShippedModel(config="stcn_lite", file="stcn_lite.pth", sha256=None)
+VOS = ShippedModel(config="stcn_lite", file="stcn_lite.pth",
+                   sha256="e173aed0f68254bacce2f18835c568d9c570cb4d9d711d79d1857594dd3b1441")
 """Follows objects whose first masks are given."""

@@ -7,12 +7,13 @@ from pathlib import Path
 
 import numpy as np
 
-from ...evaluation.functional.davis import runs, scored_frames
 from ...utils.errors import DataError
 from ...utils.images import read_image
-from ...utils.listing import natural_order
+from ...utils.listing import natural_order, runs
 from ...utils.masks import object_ids, read_first_mask, read_mask
 from ...utils.notices import collected
+
+UNSCORED = 2  # frames of a sequence that DAVIS does not score: the first and the last
 
 
 @dataclass
@@ -72,7 +73,7 @@ class Result:
 
     def short_video(self, where: object, frames: int) -> None:
         """Warn of a video with references that is too short to be scored."""
-        if not scored_frames(frames):
+        if frames <= UNSCORED:
             self.warn(where, f"has only {frames} frame{'s' if frames > 1 else ''}, so it cannot be scored: the first "
                              "and the last do not count")
 

@@ -18,7 +18,7 @@ def check_static(root: Path, layout: str | None = None) -> list[Job]:
     for name in [layout] if layout else STATIC_LAYOUTS:
         try:
             candidates.append(STATIC_LAYOUTS[name][0](root))
-        except DataError as error:  # what is wrong in one layout may be right in another
+        except DataError as error:  # noqa: PERF203 (what is wrong in one layout may be right in another)
             refused.append(str(error))
     images, masks = max(candidates, key=lambda pair: (len(set(pair[0]) & set(pair[1])), len(pair[0])),
                         default=({}, {}))

@@ -11,6 +11,7 @@ import cv2
 import numpy as np
 
 from ...utils.errors import ConfigError, DataError, InputError
+from ...utils.listing import runs
 from ...utils.mask_kinds import present
 from .boundary import boundary_map, boundary_tolerance, count_matched
 
@@ -209,8 +210,8 @@ def check_ids(sequence: str, frame: str, prediction: np.ndarray, ids: Sequence[i
     extra = [number for number in present(prediction) if number and number not in ids]
     if extra:
         what = f"{len(ids)} objects" if len(ids) > 1 else "one object"
-        raise DataError(f"sequence {sequence}, frame {frame}: the prediction has id {extra[-1]}, but the first reference "
-                        f"frame has only {what}; remove the extra id")
+        raise DataError(f"sequence {sequence}, frame {frame}: the prediction has id {extra[-1]}, but the first "
+                        f"reference frame has only {what}; remove the extra id")
 
 
 def existing_scores(results: Mapping[str, dict]) -> dict[str, float] | None:
@@ -235,17 +236,6 @@ def word_about_absent(results: Mapping[str, dict]) -> str | None:
     more = f", and {len(absent) - 1} more sequences" if len(absent) > 1 else ""
     return (f"the first reference of {name} has no object {runs(ids)}{more}: by the rule of DAVIS these count as "
             "objects (1 where nothing is predicted); the row of existing objects is without them")
-
-
-def runs(numbers: Sequence[int]) -> str:
-    """Sorted numbers in words: ``2..99, 101``."""
-    found: list[list[int]] = []
-    for number in numbers:
-        if found and number == found[-1][-1] + 1:
-            found[-1][1:] = [number]
-        else:
-            found.append([number])
-    return ", ".join("..".join(map(str, run)) for run in found[:4]) + (", ..." if len(found) > 4 else "")
 
 
 def _mask_scores(prediction: np.ndarray, reference: np.ndarray, radius: int) -> tuple[float, float]:
