@@ -8,6 +8,6 @@ model = dict(
     translator=dict(type="RefineTranslator", norm=dict(type="GN", channels_per_group=8)),
     losses=[dict(type="DeltaLoss"), dict(type="GateProbabilityLoss")])
 optim_wrapper = dict(optimizer=dict(lr=5e-4), paramwise_cfg=dict(custom_keys={
-    "gate.": dict(decay_mult=0.0), "segmentor.": dict(lr_mult=0.1)}))
+    "gate.": dict(decay_mult=0.0), "segmentor.": dict(lr_mult=0.0)}))
 train_cfg = dict(max_iters=400)
 clip = dict(length=4)

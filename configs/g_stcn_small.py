@@ -13,7 +13,7 @@ train_dataloader = dict(dataset=dict(
     _delete_=True, type="MixedClips",
     datasets=[dict(options=dict(motion=0.3), **clips), dict(options=dict(motion=3.0), **clips)]))
 optim_wrapper = dict(optimizer=dict(lr=3e-4), paramwise_cfg=dict(custom_keys={
-    "gate.": dict(decay_mult=0.0), "segmentor.": dict(lr_mult=0.1)}))
+    "gate.": dict(decay_mult=0.0), "segmentor.": dict(lr_mult=0.0)}))
 train_cfg = dict(max_iters=800)
 clip = dict(length=4, max_skip=3)
 curriculum = []
