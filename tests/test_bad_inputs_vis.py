@@ -172,8 +172,6 @@ USE = [
     Bad("benchmark-two-kinds", "benchmark vis.py --compare tiny.py --device cpu", ("two methods of one kind",)),
     Bad("benchmark-clips-of-vos", "benchmark tiny.py --clip-length 3 --device cpu", ("--clip-length has no effect",)),
     Bad("memory-flip", "plot_memory vis.py --out m.csv --flip --frames 9 --device cpu", ("--flip has no effect",)),
-    Bad("scored-empty-results", SCORE, ("results.json: the list of results is empty",),
-        lambda w: w.write("results.json", "[]")),
     Bad("scored-no-annotations", SCORE, ("data/valid.json has no annotations",),
         lambda w: (drop("annotations")(w), w.write("results.json", "[]"))),
 ]

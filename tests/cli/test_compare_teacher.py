@@ -3,7 +3,6 @@
 import json
 
 import numpy as np
-import PIL.Image
 import pytest
 import torch
 
@@ -13,6 +12,7 @@ from vosplug.evaluation.nearness import Nearness, feature_pair, kept_in_place, o
 from vosplug.inference.model_loading import build_segmentor
 from vosplug.models.layers import OffsetNetwork
 from vosplug.registry import SEGMENTORS
+from vosplug.utils import mask_files
 from vosplug.utils.checkpoint import save_checkpoint_file
 
 DEFORMABLE = dict(type="GatedPropagation", radius=2, deformable=dict(type="GatedDeformableAttention", groups=2))
@@ -54,8 +54,8 @@ def numbers_of(made, name, weights, *words):
 
 
 def test_three_students(made, capsys, monkeypatch):
-    opened, plain = [], PIL.Image.open
-    monkeypatch.setattr(PIL.Image, "open", lambda path, *args: (opened.append(str(path)), plain(path, *args))[1])
+    opened, plain = [], mask_files.read_bytes
+    monkeypatch.setattr(mask_files, "read_bytes", lambda path, *args: (opened.append(str(path)), plain(path, *args))[1])
     numbers = numbers_of(made, "student", "student", "--seed", "5")
     assert {path[-9:] for path in opened if "Annotations" in path} == {"00000.png"}  # no mask after the first
     found = numbers["students"]

@@ -4,7 +4,6 @@ import copy
 
 import cv2
 import numpy as np
-import PIL.Image
 import pytest
 import torch
 from mmengine.config import Config
@@ -14,8 +13,10 @@ from train_helpers import differing
 from tests.datasets.trees import davis_tree
 from vosplug.engine import run_training
 from vosplug.registry import HOOKS, SEGMENTORS
+from vosplug.utils import mask_files
 from vosplug.utils.checkpoint import load_checkpoint_file, save_checkpoint_file
 from vosplug.utils.errors import CheckpointError, ConfigError
+from vosplug.utils.masks import read_mask
 
 ITERATIONS = 4
 
@@ -147,14 +148,12 @@ def test_mixed_precision(tmp_path, teacher):
 
 @pytest.fixture
 def no_masks(monkeypatch):
-    """Masks are read by PIL alone, pictures by OpenCV: opening one ends the test."""
+    """All masks are read by one module: opening one ends the test."""
     def refuse(path, *args, **options):
         raise AssertionError(f"{path} was opened")
 
-    monkeypatch.setattr(PIL.Image, "open", refuse)
+    monkeypatch.setattr(mask_files, "read_bytes", refuse)
     with pytest.raises(AssertionError, match="was opened"):
-        from vosplug.utils.masks import read_mask
-
         read_mask("x.png")
 
 
