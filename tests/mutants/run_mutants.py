@@ -23,38 +23,30 @@ sys.path.insert(0, str(ROOT))
 from tests.mutants.breaking import Place, broken, places  # noqa: E402
 
 LINES = Path(__file__).with_name("lines.json")
-TESTS = {  # module or folder -> what tests it
-    "vosplug/models/losses": ["tests/models/losses"],
-    "vosplug/models/gates": ["tests/models/gates"],
-    "vosplug/models/memories": ["tests/models/memories"],
-    "vosplug/models/online": ["tests/models/online"],
-    "vosplug/models/attentions": ["tests/models/attentions"],
-    "vosplug/models/tracklets": ["tests/models/tracklets"],
-    "vosplug/models/preprocessors": ["tests/models/preprocessors"],
-    "vosplug/evaluation/functional": ["tests/evaluation/functional"],
-    "vosplug/structures": ["tests/structures"],
-    "vosplug/datasets/transforms": ["tests/datasets/transforms"],
-    "vosplug/engine/schedules.py": ["tests/engine/test_schedules.py"],
-}
+PARTS = [Path("vosplug", part) for part in (
+    "models/losses", "models/gates", "models/memories", "models/online", "models/attentions", "models/tracklets",
+    "models/preprocessors", "evaluation/functional", "structures", "datasets/transforms", "engine/schedules.py")]
+"""Folders and modules whose lines are broken; the tests of a folder are in the folder of that name."""
 LIMIT = 600  # seconds after which a broken line counts as noticed: it hangs
 
 
-def tests_of(module: str) -> list[str]:
-    """What tests a module: the file that mirrors it, if there is one, else all beside it."""
+def mirror(path: Path) -> Path:
+    """Where the tests of a module or folder of the package are."""
+    name = f"test_{path.name}" if path.suffix else path.name
+    return Path("tests", *path.parts[1:-1], name)
+
+
+def where_tested(module: str) -> list[Path]:
+    """What tests a module: the file that mirrors it, if there is one, then all of its part of the package."""
     path = Path(module)
-    mirror = Path("tests", *path.parts[1:-1], f"test_{path.name}")
-    return [str(mirror)] if (ROOT / mirror).is_file() else []
-
-
-def folder_tests(module: str) -> list[str]:
-    """All tests of the part of the package in which a module is."""
-    return next(tests for start, tests in TESTS.items() if module.startswith(start))
+    part = next(part for part in PARTS if path.is_relative_to(part))
+    return [tests for tests in dict.fromkeys((mirror(path), mirror(part))) if (ROOT / tests).exists()]
 
 
 def draw(number: int, seed: int) -> list[dict]:
-    """Lines to break, drawn from all modules of :data:`TESTS`, at most one of a line."""
-    modules = sorted({path for start in TESTS for path in ([ROOT / start] if start.endswith(".py")
-                                                          else (ROOT / start).rglob("*.py"))})
+    """Places to break, drawn from all modules of :data:`PARTS`, at most one of a line."""
+    modules = sorted({path for part in PARTS
+                      for path in ([ROOT / part] if part.suffix else (ROOT / part).rglob("*.py"))})
     candidates = {}
     for path in modules:
         source = path.read_text()
@@ -89,11 +81,11 @@ def copied(folder: Path) -> Path:
     return copy
 
 
-def noticed(copy: Path, tests: list[str]) -> bool:
-    """Whether a test fails."""
+def noticed(copy: Path, tests: Path) -> bool:
+    """Whether one of the tests fails."""
     shared = os.environ.get("VOSPLUG_SHARED", str(ROOT.parent / "shared"))
     environment = {**os.environ, "PYTHONPATH": str(copy), "PYTHONDONTWRITEBYTECODE": "1", "VOSPLUG_SHARED": shared}
-    call = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", "-p", "no:xdist", *tests]
+    call = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", "-p", "no:xdist", str(tests)]
     try:
         return subprocess.run(call, cwd=copy, env=environment, capture_output=True, timeout=LIMIT).returncode != 0
     except subprocess.TimeoutExpired:
@@ -106,8 +98,7 @@ def survives(copy: Path, wanted: dict) -> bool:
     source = path.read_text()
     path.write_text(broken(source, find(source, wanted)))
     try:
-        own, beside = tests_of(wanted["module"]), folder_tests(wanted["module"])
-        return not any(noticed(copy, tests) for tests in (own, beside) if tests)
+        return not any(noticed(copy, tests) for tests in where_tested(wanted["module"]))
     finally:
         path.write_text(source)
 

@@ -3,7 +3,7 @@
 import pytest
 
 from tests.mutants.breaking import broken, places
-from tests.mutants.run_mutants import draw, find, folder_tests
+from tests.mutants.run_mutants import draw, find, where_tested
 
 SOURCE = '''LIMIT = 3
 
@@ -45,5 +45,5 @@ def test_a_draw_is_repeatable_and_its_lines_are_found_again(root):
     for wanted in drawn:
         source = (root / wanted["module"]).read_text()
         assert broken("\n" + source, find("\n" + source, wanted)) != "\n" + source
-        assert all((root / path).exists() for path in folder_tests(wanted["module"]))
+        assert where_tested(wanted["module"]) and all((root / path).exists() for path in where_tested(wanted["module"]))
     assert find("x = 1\n", drawn[0]) is None

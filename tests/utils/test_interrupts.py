@@ -6,7 +6,7 @@ import threading
 
 import pytest
 
-from vosplug.utils.interrupts import HeldInterrupts, Terminated, sigterm_as_interrupt
+from vosplug.utils.interrupts import HeldInterrupts, Terminated, sigterm_as_interrupt, starting_workers
 
 
 def send(number):
@@ -105,3 +105,18 @@ def test_signals_can_be_let_through():
             order.append("inside")
         assert signal.getsignal(signal.SIGINT) == held._note
     assert order == ["inside"]
+
+
+def test_sigterm_waits_while_workers_start():
+    with pytest.raises(Terminated), HeldInterrupts() as held:
+        with starting_workers():
+            signal.pthread_kill(threading.get_ident(), signal.SIGTERM)
+            assert held.number == 0
+        assert held.number == signal.SIGTERM
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+    try:
+        with starting_workers():
+            pass
+        assert signal.SIGTERM in signal.pthread_sigmask(signal.SIG_BLOCK, ())  # as it was before
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)

@@ -167,6 +167,12 @@ def open_config(options: argparse.Namespace, **changes: str | None) -> "Config":
     return load_config(options.config, cfg_options=options.cfg_options, plugins=options.plugins, **changes)
 
 
+def dataset_changes(options: argparse.Namespace) -> dict[str, Any]:
+    """What the command line changes of the data set of a config: the options of it that are given."""
+    given = {name: getattr(options, name, None) for name in ("data_root", "split", "year", "sequences")}
+    return {name: value for name, value in given.items() if value is not None}
+
+
 def write_numbers(path: str | os.PathLike | None, numbers: Any) -> None:
     """Write what ``--json`` asks for, if it is given."""
     from ..utils.files import write_json

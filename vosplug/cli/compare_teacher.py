@@ -15,6 +15,7 @@ from .common import (
     add_model_arguments,
     check_targets,
     command,
+    dataset_changes,
     new_parser,
     open_config,
     positive_int,
@@ -125,10 +126,7 @@ def build_videos(config: Mapping[str, Any], options: argparse.Namespace) -> list
 
     if config.get("test_dataset") is None:
         raise ConfigError(f"{options.config} has no test_dataset: it says which videos are followed")
-    changes = {"data_root": options.data_root, "split": options.split, "sequences": options.sequences}
-    dataset = DATASETS.build({**config["test_dataset"],
-                              **{key: value for key, value in changes.items() if value is not None}})
-    videos = dataset.videos()
+    videos = DATASETS.build({**config["test_dataset"], **dataset_changes(options)}).videos()
     unstarted = [video.name for video in videos if not video.prompts]
     if unstarted:
         raise DataError(f"video {unstarted[0]} has no mask that starts an object: nothing can be followed in it")

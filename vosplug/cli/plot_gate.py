@@ -10,7 +10,16 @@ from typing import Any
 import numpy as np
 
 from ..utils.errors import InputError
-from .common import RANDOM, add_config_options, add_model_arguments, command, new_parser, open_config, positive_int
+from .common import (
+    RANDOM,
+    add_config_options,
+    add_model_arguments,
+    command,
+    dataset_changes,
+    new_parser,
+    open_config,
+    positive_int,
+)
 from .session_options import add_session_options, open_model, session_options
 
 MODES = ("translate", "copy", "fusion")
@@ -204,9 +213,7 @@ def build_dataset(config: Any, options: argparse.Namespace) -> Any:
     given = config.get("test_dataset")
     if given is None or getattr(find_type(given["type"]), "metric", None) != "DavisMetric":
         given = {"type": "DavisDataset"}
-    overrides = {"data_root": options.data_root, "split": options.split, "year": options.year,
-                 "sequences": options.sequences}
-    settings = {**given, **{key: value for key, value in overrides.items() if value is not None}}
+    settings = {**given, **dataset_changes(options)}
     if "data_root" not in settings:
         raise InputError("--data-root is needed: the config names no DAVIS data")
     dataset = DATASETS.build(settings)

@@ -6,7 +6,16 @@ from pathlib import Path
 from typing import Any
 
 from ..utils.errors import ConfigError, DataError, InputError
-from .common import add_config_options, check_targets, choose_shipped, command, new_parser, open_config, write_numbers
+from .common import (
+    add_config_options,
+    check_targets,
+    choose_shipped,
+    command,
+    dataset_changes,
+    new_parser,
+    open_config,
+    write_numbers,
+)
 from .session_options import VIEWS, add_session_options, open_model, refuse_unused, session_options
 
 KINDS = {"davis": "DavisMetric", "youtube_vos": "YouTubeVOSMetric", "youtube_vis": "YouTubeVISMetric"}
@@ -198,9 +207,7 @@ def build_dataset(config: Mapping[str, Any], options: argparse.Namespace) -> Any
         if options.data_root is None:
             raise InputError(f"--eval {options.kind} needs --data-root DIR, as the config has no test_dataset for it")
         given = {"type": DATASETS_OF_KINDS[options.kind]}
-    overrides = {"data_root": options.data_root, "split": options.split, "year": options.year,
-                 "sequences": options.sequences}
-    return DATASETS.build({**given, **{key: value for key, value in overrides.items() if value is not None}})
+    return DATASETS.build({**given, **dataset_changes(options)})
 
 
 def build_metric(config: Mapping[str, Any], dataset: Any, options: argparse.Namespace) -> Any:

@@ -103,4 +103,3 @@ def starting_ids(masks: dict[str, Path], stems: Sequence[str]) -> dict[int, tupl
             if new:
                 prompts[index] = new
     return prompts
-

@@ -127,4 +127,3 @@ class StaticImageClips:
         if factor >= 1:
             return array
         return cv2.resize(array, (round(width * factor), round(height * factor)), interpolation=method)
-

@@ -4,11 +4,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from ..utils.davis_protocol import scored_frames
 from ..utils.errors import DataError, InputError, did_you_mean
 from ..utils.listing import folders_in, masks_in
 from ..utils.masks import read_mask
 from ..utils.names import check_names, read_names
-from .functional.davis import SequenceScorer, scored_frames
+from .functional.davis import SequenceScorer
 from .reading import choose, need_folder, predicted_paths
 
 PROTOCOLS = ("semi2017", "semi2016", "unsupervised")

@@ -165,4 +165,3 @@ class LimitedReader(FrameReader):
     def close(self) -> None:
         """Close the reader."""
         self.reader.close()
-

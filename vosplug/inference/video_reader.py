@@ -79,4 +79,3 @@ class CameraReader(FrameReader):
     def close(self) -> None:
         """Release the camera."""
         self.decoder.close()
-

@@ -138,4 +138,3 @@ class _Run:
     def _named(self, mask: TrackMask) -> TrackMask:
         number = self.numbers.setdefault(mask.id, len(self.numbers) + 1)
         return replace(mask, id=number, category=self.classes[mask.label])
-

@@ -6,6 +6,8 @@ import threading
 from collections.abc import Iterator
 from typing import Any
 
+HAS_MASKS = hasattr(signal, "pthread_sigmask")  # Windows has none
+
 
 class Terminated(KeyboardInterrupt):
     """SIGTERM (``docker stop``, ``timeout``, a batch system whose time is up): it ends the work as Ctrl-C does."""
@@ -86,23 +88,20 @@ class HeldInterrupts:
         self.number = self.number or number
 
 
-def mask_sigterm(how: str) -> None:
-    """``block`` or ``unblock`` SIGTERM in this thread, and in what it starts, where the system has masks of signals."""
-    if hasattr(signal, "pthread_sigmask"):
-        signal.pthread_sigmask(signal.SIG_BLOCK if how == "block" else signal.SIG_UNBLOCK, {signal.SIGTERM})
-
-
 @contextlib.contextmanager
 def starting_workers() -> Iterator[None]:
-    """Within, SIGTERM waits, in worker processes until :func:`leave_interrupts_to_parent`, so that it finds them ready.
+    """Within, SIGTERM is blocked in this thread, and so in worker processes that it starts until they are ready for it.
 
-    torch would end a worker by it that has not come to its own code yet.
+    They are in :func:`leave_interrupts_to_parent`; before, torch would end a worker by it.
     """
-    mask_sigterm("block")
+    if not HAS_MASKS:
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
     try:
         yield
     finally:
-        mask_sigterm("unblock")
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def leave_interrupts_to_parent() -> None:
@@ -115,4 +114,5 @@ def leave_interrupts_to_parent() -> None:
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, survive)
-    mask_sigterm("unblock")
+    if HAS_MASKS:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})

@@ -93,4 +93,3 @@ def _plain_indices(data: bytes, path: Path, header: Header) -> MaskFile | None:
 def is_plain_index_png(data: bytes) -> bool:
     """Whether bytes are those of an 8-bit PNG with a palette."""
     return data[:8] == b"\x89PNG\r\n\x1a\n" and data[24:26] == bytes((8, PALETTE))
-

@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vosplug.evaluation.functional import davis
+from vosplug.utils.davis_protocol import scored_frames
 from vosplug.utils.errors import ConfigError, DataError, InputError
 from vosplug.utils.masks import read_mask
 
@@ -33,7 +34,7 @@ STOPS = {
 def score(name: str, references: Path, predictions: Path, protocol: str = "2017") -> dict:
     frames = sorted(path.name for path in references.glob("*.png"))
     scorer = davis.SequenceScorer(name, read_mask(references / frames[0]), protocol)
-    for index in davis.scored_frames(len(frames)):
+    for index in scored_frames(len(frames)):
         scorer.add(frames[index][:-4], read_mask(predictions / frames[index]), read_mask(references / frames[index]))
     return scorer.result()
 

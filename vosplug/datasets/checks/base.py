@@ -7,13 +7,12 @@ from pathlib import Path
 
 import numpy as np
 
+from ...utils.davis_protocol import scored_frames
 from ...utils.errors import DataError
 from ...utils.images import read_image
 from ...utils.listing import natural_order, runs
 from ...utils.masks import object_ids, read_first_mask, read_mask
 from ...utils.notices import collected
-
-UNSCORED = 2  # frames of a sequence that DAVIS does not score: the first and the last
 
 
 @dataclass
@@ -73,7 +72,7 @@ class Result:
 
     def short_video(self, where: object, frames: int) -> None:
         """Warn of a video with references that is too short to be scored."""
-        if frames <= UNSCORED:
+        if not scored_frames(frames):
             self.warn(where, f"has only {frames} frame{'s' if frames > 1 else ''}, so it cannot be scored: the first "
                              "and the last do not count")
 

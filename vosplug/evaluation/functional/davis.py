@@ -105,11 +105,6 @@ def global_scores(results: dict[str, dict]) -> dict[str, float] | None:
     return {KEYS[0]: (scores["J-Mean"] + scores["F-Mean"]) / 2, **scores}
 
 
-def scored_frames(length: int) -> range:
-    """Indices of the frames that the semi-supervised protocols score: all but the first and the last."""
-    return range(1, length - 1)
-
-
 class SequenceScorer:
     """Collects J and F of one sequence frame by frame (semi-supervised protocols).
 

@@ -5,16 +5,9 @@ from rich.console import Console
 
 from ...registry import METRICS
 from ...structures.video import Video
+from ...utils.davis_protocol import scored_frames
 from ...utils.errors import DataError
-from ..functional.davis import (
-    KEYS,
-    SequenceScorer,
-    check_protocol,
-    existing_scores,
-    global_scores,
-    largest_id,
-    scored_frames,
-)
+from ..functional.davis import KEYS, SequenceScorer, check_protocol, existing_scores, global_scores, largest_id
 from ..report import print_davis
 from .video_metric import VideoMetric
 
