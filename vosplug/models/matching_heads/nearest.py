@@ -15,14 +15,17 @@ def nearest(query: Tensor, keys: Tensor, max_elements: int) -> Tensor:
         max_elements: distances that exist at a time.
     """
     key_step = min(len(keys), max(1, max_elements // QUERIES))
-    query_step = max(1, max_elements // key_step)
+    query_step = min(len(query), max(1, max_elements // key_step))
+    room = query.new_empty(query_step * key_step)  # one for all blocks: the C allocator may keep many of this size
     parts = []
     for part in query.split(query_step):
         best = where = None
         for start in range(0, len(keys), key_step):
             some = keys[start : start + key_step]
             # The square of the query is the same for all keys.
-            distance, index = torch.addmm(some.square().sum(dim=1)[None], part, some.t(), alpha=-2).min(dim=1)
+            block = room[: len(part) * len(some)].view(len(part), len(some))
+            squares = some.square().sum(dim=1)[None]
+            distance, index = torch.addmm(squares, part, some.t(), alpha=-2, out=block).min(dim=1)
             if best is None:
                 best, where = distance, index
             else:
