@@ -20,7 +20,7 @@ from ..utils.files import write_json_rows
 from .common import command, new_parser, positive_int
 from .rivals import load_rival
 
-OPERATORS = ("sparse_conv2d", "sparse_attention", "deformable_attention")
+OPERATORS = ("sparse_conv2d", "sparse_attention", "sst_attention", "deformable_attention")
 PIPE_WIDTH = 200
 """Columns of the table where the output is no terminal: else it would be squeezed into 80."""
 
