@@ -147,6 +147,10 @@ def test_memory_over_a_long_video(config, tmp_path, capsys):
     assert "MiB per 1,000 frames from frame 4 on" in capsys.readouterr().out
     assert plot_memory.main([*command, "--max-growth=-1e9"]) == 1
     assert plot_memory.main([*command, "--settled", "11"]) == 2
+    assert plot_memory.main([*command, "--max-slowdown", "1e3"]) == 0
+    assert "times as long as one of the second (medians)" in capsys.readouterr().out
+    assert plot_memory.main([*command, "--max-slowdown", "0"]) == 1
+    assert plot_memory.main([*command, "--max-slowdown", "2", "--frames", "7"]) == 2
 
 
 def test_memory_while_objects_come_and_go(config, tmp_path, capsys, monkeypatch):
@@ -195,3 +199,14 @@ def test_times_of_stages_add_up_to_a_frame(tmp_path, capsys):
         common = {"early", "gate", "finish", "compose", "rest"}
         assert set(stages) == common | ({"translator"} if rate else {"late", "coarse", "update"})
         assert "ms of a mean frame: early " in " ".join(capsys.readouterr().out.split())
+
+
+@pytest.mark.parametrize("method", ["CFBI", "SST"])
+def test_matching_of_slots_is_a_stage(tmp_path, method):
+    config = tmp_path / "slots.py"
+    config.write_text(f"model = {SEGMENTORS.example(method)!r}\n")
+    assert main([str(config), "--size", "48", "64", "--frames", "2", "--warm-up", "1", "--device", "cpu", "--stages",
+                 "--json", str(tmp_path / "b.json")]) == 0
+    stages = json.loads((tmp_path / "b.json").read_text())["stages_ms"]
+    assert set(stages) == {"early", "late", "matching", "coarse", "finish", "compose", "update", "rest"}
+    assert min(stages.values()) > 0

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from vosplug.inference.measuring import PeakMemory
-from vosplug.inference.memory_log import MemoryLog
+from vosplug.inference.memory_log import MemoryLog, slowdown
 from vosplug.inference.synthetic_frames import WanderingDiscs
 from vosplug.utils.errors import InputError
 from vosplug.utils.process_memory import resident_mib
@@ -34,6 +34,11 @@ def test_growth_per_thousand_frames(tmp_path):
     log.values = [50.0 * t for t in range(5)] + [200 + 0.01 * t for t in range(5, 10)]
     assert log.growth(5) == pytest.approx(10)
     assert log.growth(9) is None
+
+
+def test_the_last_quarter_is_compared_with_the_second():
+    assert slowdown([9, 9, 2, 2, 5, 5, 3, 3]) == 1.5
+    assert slowdown([9.0] * 50 + [2.0] * 40 + [50.0] * 10 + [7.0] * 50 + [3.0] * 30 + [1.0] * 20) == 1.5
 
 
 @pytest.mark.parametrize("suffix", ["csv", "json", "png"])

@@ -2,6 +2,7 @@
 
 import argparse
 import contextlib
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -32,16 +33,19 @@ def build_parser() -> argparse.ArgumentParser:
                         help="frame from which memory should be flat (default: a third of the video)")
     parser.add_argument("--max-growth", type=float, metavar="MIB",
                         help="fail if memory then grows by more than this per 1,000 frames")
+    parser.add_argument("--max-slowdown", type=float, metavar="X",
+                        help="fail if frames of the last quarter take more than X times as long, in time of the "
+                             "processor, as those of the second quarter (medians)")
     add_segmenting_options(parser)
     return parser
 
 
 @command
 def main(argv: list[str] | None = None) -> int:
-    """Run, write the curve, say how much memory grew; 1 if it grew more than allowed."""
+    """Run, write the curve, say how much memory grew and time; 1 if one of them grew more than allowed."""
     options = build_parser().parse_args(argv)
     from ..evaluation.families import family_of
-    from ..inference.memory_log import MemoryLog
+    from ..inference.memory_log import MemoryLog, slowdown
 
     settled = options.frames // 3 if options.settled is None else options.settled
     if options.frames - settled < 2:
@@ -54,33 +58,46 @@ def main(argv: list[str] | None = None) -> int:
     settings = {**session_options(options, config), **family.quiet,
                 **(family.at_random if options.checkpoint is None else {})}
     session = family.session(model, **settings)
+    seconds: list[float] = []
     with contextlib.ExitStack() as stack:
         for log in logs:
             stack.enter_context(log)
         advance = stack.enter_context(progress_bar("segmenting", options.frames, "frames"))
-        for index in segmented(session, family, options):
+        for index in segmented(session, family, options, seconds):
             for log in logs:
                 log.record(index)
             advance()
     growth = logs[0].growth(settled)
     print(f"{options.frames} frames of {options.size[1]} x {options.size[0]}, {objects_line(options)}: "
           f"{logs[0].values[-1]:.0f} MiB at the end, {growth:+.2f} MiB per 1,000 frames from frame {settled} on")
+    failed = options.max_growth is not None and growth > options.max_growth
+    if options.max_slowdown is not None:
+        slower = slowdown(seconds)
+        print(f"a frame of the last quarter takes {slower:.2f} times as long as one of the second (medians)")
+        failed |= slower > options.max_slowdown
     for path in options.out:
         print(f"written: {path}")
-    return int(options.max_growth is not None and growth > options.max_growth)
+    return int(failed)
 
 
 def check_options(family: Any, config: Any, options: argparse.Namespace) -> None:
     """Raise :class:`InputError` for an option that has no meaning for the method, or an event that cannot happen."""
-    refuse_unused(options, family, config, (*VIEWS, "add_at", "remove_at", "clip_length"))
+    refuse_unused(options, family, config, (*VIEWS, "add_at", "remove_at", "clip_length", "max_slowdown"))
+    if options.max_slowdown is not None and options.frames < 8:
+        raise InputError(f"--max-slowdown compares quarters of the video: --frames must be at least 8, got "
+                         f"{options.frames}")
     for name in ("add_at", "remove_at"):
         at = getattr(options, name)
         if at is not None and at >= options.frames:
             raise InputError(f"--{name.replace('_', '-')} {at} lies behind the last of the {options.frames} frames")
 
 
-def segmented(session: Any, family: Any, options: argparse.Namespace) -> Iterator[int]:
-    """Segment wandering discs, with the events that are asked for; the index of each frame that is done."""
+def segmented(session: Any, family: Any, options: argparse.Namespace, seconds: list[float]) -> Iterator[int]:
+    """Segment wandering discs, with the events that are asked for; the index of each frame that is done.
+
+    Args:
+        seconds: to which the time of each frame is added, of the processor.
+    """
     from ..inference.synthetic_frames import WanderingDiscs
 
     objects = options.objects or OBJECTS
@@ -93,7 +110,9 @@ def segmented(session: Any, family: Any, options: argparse.Namespace) -> Iterato
             labels = discs.labels(index)
             new = labels == objects + 1
             prompt = labels * (new if index else ~new)
+        begin = time.process_time()
         family.feed(session, image, prompt)
+        seconds.append(time.process_time() - begin)
         yield index
 
 

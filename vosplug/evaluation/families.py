@@ -122,7 +122,8 @@ class VISFamily(Family):
     unused: ClassVar = {**dict.fromkeys(("mask", "binary_mask", "skip_known_ids", "correct", "show_gate", "add_at",
                                          "remove_at"), FINDS),
                         **dict.fromkeys(("max_short_side", "max_long_side", "scales", "flip"), FITS),
-                        **dict.fromkeys(("objects", "memory_frames", "density", "stages"), BY_CLIPS)}
+                        **dict.fromkeys(("objects", "memory_frames", "density", "stages",
+                                        "max_slowdown"), BY_CLIPS)}
 
     def session(self, model: Any, **options) -> VISSession:
         """A session that takes clips."""

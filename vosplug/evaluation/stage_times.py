@@ -9,18 +9,20 @@ from typing import Any
 from torch import nn
 
 from ..models.segmentors import ReuseGated
+from ..models.segmentors.slot_base import SlotSegmentor
 
 STAGES = {"encode_shallow": "early", "encode_deep": "late", "decode_coarse": "coarse", "decode_fine": "finish",
           "compose": "compose", "memorize": "update"}
 OF_THE_GATE = {"compare": "gate", "gate.forward": "gate", "translate": "translator", "memorize": "update"}
+OF_SLOTS = {"matching_head.forward": "matching"}
 
 
 class StageTimes:
     """Seconds of each stage; what a stage calls of others is theirs.
 
-    Stages: ``early`` and ``late`` features, ``coarse`` (all that needs the memory), ``gate`` (template matching
-    included), ``translator``, ``finish`` (from shallow features to logits), ``compose``, ``update`` (of the memory, and
-    of what is learnt).
+    Stages: ``early`` and ``late`` features, ``coarse`` (all that needs the memory), ``matching`` (of CFBI and SST; then
+    ``coarse`` is what else needs the memory), ``gate`` (template matching included), ``translator``, ``finish`` (from
+    shallow features to logits), ``compose``, ``update`` (of the memory, and of what is learnt).
 
     Args:
         clock: gives seconds.
@@ -55,12 +57,14 @@ class StageTimes:
     @contextmanager
     def watch(self, model: nn.Module) -> Iterator["StageTimes"]:
         """Take the times of what ``model``, a segmentor, does inside."""
-        gated = isinstance(model, ReuseGated)
-        places = [(model.segmentor if gated else model, name, stage) for name, stage in STAGES.items()]
-        if gated:
-            for path, stage in OF_THE_GATE.items():
-                *parts, name = path.split(".")
-                places.append((model.get_submodule(".".join(parts)), name, stage))
+        inner = model.segmentor if isinstance(model, ReuseGated) else model
+        places = [(inner, name, stage) for name, stage in STAGES.items()]
+        parts = [*([(model, OF_THE_GATE)] if inner is not model else []),
+                 *([(inner, OF_SLOTS)] if isinstance(inner, SlotSegmentor) else [])]
+        for owner, stages in parts:
+            for path, stage in stages.items():
+                *names, name = path.split(".")
+                places.append((owner.get_submodule(".".join(names)), name, stage))
         for owner, name, stage in places:
             setattr(owner, name, self.timed(stage, getattr(owner, name)))
         try:

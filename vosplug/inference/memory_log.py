@@ -3,6 +3,8 @@
 import contextlib
 import csv
 import io
+import statistics
+from collections.abc import Sequence
 from pathlib import Path
 
 from ..utils.errors import InputError
@@ -74,3 +76,13 @@ class MemoryLog:
         axes.set(xlabel="frame", ylabel="resident memory (MiB)", ylim=(0, 1.1 * max(self.values, default=1)))
         axes.grid(alpha=0.3)
         figure.savefig(name)
+
+
+def slowdown(seconds: Sequence[float]) -> float:
+    """Median time of the last quarter of a video's frames over that of the second quarter; ``seconds`` of each frame.
+
+    The first quarter is for memories to fill.
+    """
+    quarter = len(seconds) // 4
+    early, late = seconds[quarter : 2 * quarter], seconds[len(seconds) - quarter :]
+    return statistics.median(late) / statistics.median(early)
