@@ -71,7 +71,17 @@ def deformable(rows: list[dict]) -> str:
                      for row in rows if row["op"] == "deformable_attention"))
 
 
-TABLES = {table.__name__: table for table in (layers, forms, scaling, attention, deformable)}
+def sst(rows: list[dict]) -> str:
+    """What sparse attention is for in SST; memory is that above the inputs."""
+    def mib(value: float | None) -> str:
+        return "-" if value is None else f"{value:.1f}"
+
+    return markdown(("ours", "shape", "rival", "ours ms", "rival ms", "times faster", "ours MiB", "rival MiB"),
+                    ([row["note"], row["shape"], row["rival"], f"{row['ours_ms']:.2f}", f"{row['rival_ms']:.2f}",
+                      f"{row['speedup']:.2f}", mib(row["ours_mib"]), mib(row["rival_mib"])] for row in rows))
+
+
+TABLES = {table.__name__: table for table in (layers, forms, scaling, attention, deformable, sst)}
 
 
 def circumstances(record: dict) -> str:
