@@ -111,7 +111,7 @@ static void time_line(const Block& b, int64_t cell, int64_t later, const float* 
       if (u == t || ((j.rule & RULE_CAUSAL) && u > t)) continue;
       const int64_t other = u * plane + pixel;
       const float* key = row_of(j.k, b.batch, j.k_batch, other, j.k_row, b.head, j.D);
-      if (u > t) {  // earlier frames of this line have been worked on just before
+      if (u > t || other < j.first_query) {  // earlier frames that ask have been worked on just before
         ask_for(key + ahead * j.k_row, j.D);
         ask_for(row_of(j.v, b.batch, j.v_batch, other + ahead, j.v_row, b.head, j.DV), j.DV);
       }
