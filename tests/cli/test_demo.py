@@ -2,6 +2,7 @@
 
 import json
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -50,6 +51,21 @@ def test_from_a_video_to_everything(model, clip, capsys):
     assert len((clip / "memory.csv").read_text().splitlines()) == 7
     said = capsys.readouterr().out
     assert "6 frames of 60 x 40, 2 objects" in said and all(f"written: {out}" in said for out in outputs)
+
+
+@pytest.mark.parametrize("method, grey", [("SST", True), ("SST", False), ("CFBI", True)])
+def test_methods_of_slots_take_a_video_and_a_grey_or_palette_mask(clip, method, grey):
+    config, mask = clip / "slots.py", clip / "given.png"
+    config.write_text(f"model = {SEGMENTORS.example(method)!r}\n")
+    save_checkpoint_file({"state_dict": build_segmentor(str(config), seed=0).state_dict()}, clip / "slots.pth")
+    if grey:
+        cv2.imwrite(str(mask), CLIP[0][1])
+    else:
+        write_mask(mask, CLIP[0][1])
+    assert main([str(config), str(clip / "slots.pth"), str(clip / "clip.mp4"), "--mask", str(mask), "--device", "cpu",
+                 "--out", str(clip / "o.mp4"), "--out", str(clip / "o")]) == 0
+    np.testing.assert_array_equal(read_mask(clip / "o" / "00000.png"), CLIP[0][1])
+    assert len(list(VideoReader(clip / "o.mp4"))) == 6
 
 
 def test_from_a_folder_with_a_limit(model, clip):
