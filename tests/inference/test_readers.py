@@ -68,6 +68,16 @@ def test_pyav_reads_what_opencv_reads(tmp_path):
         assert abs(image.astype(int) - frame.image).mean() < 3
 
 
+def test_texts_of_a_file_may_be_in_any_encoding(tmp_path):
+    pytest.importorskip("av")
+    path = write_video(tmp_path / "v.mp4")
+    data = path.read_bytes()
+    assert b"VideoHandler" in data
+    path.write_bytes(data.replace(b"VideoHandler", b"Vid\xe9oHandle\xe2"))
+    for decoder in (video_decoding.PyAVDecoder(path), video_decoding.OpenCVDecoder(str(path))):
+        assert len(list(decoder.images())) == 12 == len(decoder.packet_times())
+
+
 def test_pyav_takes_over_where_opencv_fails(tmp_path, monkeypatch):
     pytest.importorskip("av")
     path = write_video(tmp_path / "v.mp4")

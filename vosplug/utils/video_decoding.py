@@ -128,7 +128,7 @@ class PyAVDecoder:
         import av
 
         try:
-            container = av.open(str(self.path))
+            container = av.open(str(self.path), metadata_errors="replace")  # titles in any encoding
         except (av.error.FFmpegError, OSError) as error:
             raise DataError(f"{self.path}: not a readable video, or it is cut short ({error.strerror})") from error
         if not container.streams.video:
