@@ -6,11 +6,11 @@ import pytest
 import torch
 from torch import nn
 from vosplug.ops import has_extension
-from vosplug.registry import SEGMENTORS
 
 from vosplug.models.backbones.sparse_convs.dense import DenseConv, prepared_inference, use_packed_kernels
 from vosplug.models.backbones.sparse_convs.surgery import sparsify
 from vosplug.models.layers.build import FrozenBN, conv_norm_relu
+from vosplug.registry import SEGMENTORS
 
 needs_kernels = pytest.mark.skipif(not has_extension(), reason="the compiled operators are not there")
 
