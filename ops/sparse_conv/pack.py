@@ -92,8 +92,7 @@ def pack_weights(
     padded_bias = F.pad(flat.reshape(groups, group_out), (0, missing)).reshape(-1).contiguous()
     ordered = padded.reshape(groups, panels, panel, group_in, kh * kw).permute(0, 1, 4, 3, 2)
     winograd = None
-    eligible = (kh, kw) == (3, 3) and tuple(stride) == (1, 1) and tuple(dilation) == (1, 1) and groups == 1
-    if eligible and group_in % 16 == 0 and out_channels % panel == 0:
+    if has_winograd(weight, stride, dilation, groups):
         winograd = _winograd_panels(weight, panel, pairs)
     return PackedWeights(
         weight=_in_pairs(ordered) if pairs else ordered.contiguous(),
@@ -101,6 +100,14 @@ def pack_weights(
         winograd=winograd,
         depthwise=False,
     )
+
+
+def has_winograd(weight: Tensor, stride: Sequence[int], dilation: Sequence[int], groups: int) -> bool:
+    """Whether a layer of this ``weight`` (C_out, C_in/groups, kh, kw) has a Winograd form in the extension."""
+    out_channels, in_channels, *kernel = weight.shape
+    if groups != 1 or kernel != [3, 3] or tuple(stride) != (1, 1) or tuple(dilation) != (1, 1):
+        return False
+    return in_channels % 16 == 0 and out_channels % torch.ops.vosplug_cpu.conv_panel() == 0
 
 
 def _winograd_panels(weight: Tensor, panel: int, pairs: bool) -> Tensor:

@@ -26,6 +26,8 @@ def add_session_options(parser: argparse.ArgumentParser) -> None:
                        help="mixed precision (without a value auto: what the device computes in; "
                             "none switches that of the config off)")
     group.add_argument("--channels-last", action="store_true", help="memory format of the network")
+    group.add_argument("--no-prepare", dest="prepare", action="store_false", default=None,
+                       help="on a CPU, do not run convolutions on packed weights")
     group.add_argument("--device", help="cpu, cuda, cuda:N or mps (default: a CUDA GPU if there is one)")
 
 
@@ -49,7 +51,7 @@ def session_options(options: argparse.Namespace, config: Mapping[str, Any]) -> d
 
     given = {**{name: getattr(options, name) for name in LIMITS}, "scales": options.scales and tuple(options.scales),
              "amp": options.amp, "flip": options.flip or None, "channels_last": options.channels_last or None,
-             "clip_length": getattr(options, "clip_length", None)}
+             "prepare": options.prepare, "clip_length": getattr(options, "clip_length", None)}
     merged = {**session_defaults(config), **{key: value for key, value in given.items() if value is not None}}
     for name in LIMITS:
         if merged.get(name) == 0:

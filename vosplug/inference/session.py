@@ -9,7 +9,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from ..models.backbones.sparse_convs.dense import prepared_inference, use_packed_kernels
 from ..models.layers.aggregate import winners, write_prompt
+from ..ops.library import has_extension
 from ..structures import ObjectIds, Prompt
 from ..utils.amp import AMP_NAMES, autocast_type
 from ..utils.checkpoint import unwrapped
@@ -60,6 +62,8 @@ class VOSSession(PromptedSession):
             the weights.
         channels_last: memory format of weights and frames.
         device: device to move the model to; None leaves it where it is.
+        prepare: on a CPU, in float32 or bf16, run on packed weights where the compiled kernels are faster; results
+            agree to rounding. Packed weights are held beside the model for all of its sessions.
         allow_empty: given masks without an object are no error.
 
     Raises:
@@ -68,14 +72,17 @@ class VOSSession(PromptedSession):
 
     def __init__(self, model: nn.Module, *, max_short_side: int | None = None, max_long_side: int | None = None,
                  scales: Sequence[float] = (1.0,), flip: bool = False, amp: str | None = None,
-                 channels_last: bool = False, device: str | torch.device | None = None, allow_empty: bool = False):
+                 channels_last: bool = False, device: str | torch.device | None = None, prepare: bool = True,
+                 allow_empty: bool = False):
         super().__init__(allow_empty=allow_empty)
         self.limits = {"max_short_side": max_short_side, "max_long_side": max_long_side}
         check_options(self.limits, scales, amp)
         self.model = model = prepare_model(unwrapped(model), device, channels_last)
         self.amp = amp
+        self.prepared = prepare and can_prepare(model)
         flips = (False, True) if flip else (False,)
-        self.views = [View(model.init_state(1), scale=scale, flip=mirrored, channels_last=channels_last)
+        self.views = [View(model.init_state(1), scale=scale, flip=mirrored,
+                           channels_last=channels_last or self.prepared)
                       for scale in scales for mirrored in flips]
 
     @property
@@ -117,7 +124,7 @@ class VOSSession(PromptedSession):
             self.model.remove_objects(view.state, values)
 
     def _logits(self, image: np.ndarray, given: GivenMasks | None, last: bool) -> Tensor:
-        with self._autocast():
+        with self._autocast(), prepared_inference(self.prepared):
             outputs = [view.step(self.model, image, given, limits=self.limits, last=last) for view in self.views]
         check_finite(outputs, self.frame_index)
         logits = outputs[0]
@@ -162,6 +169,15 @@ def prepare_model(model: nn.Module, device: str | torch.device | None, channels_
     if channels_last:
         model = model.to(memory_format=torch.channels_last)
     return model.eval() if model.training else model
+
+
+def can_prepare(model: nn.Module) -> bool:
+    """Get the convolutions of a model ready for packed weights; False where there are none for its device and type."""
+    weight = next(model.parameters())
+    if weight.device.type != "cpu" or weight.dtype != torch.float32 or not has_extension():
+        return False
+    use_packed_kernels(model)
+    return True
 
 
 def check_finite(logits: Iterable[Tensor], frame: int) -> None:

@@ -19,7 +19,8 @@ def conv_norm_relu(conv: nn.Module, norm: nn.Module, x: Tensor, relu: bool = Tru
     fused = getattr(conv, "fused", None)
     out = None if fused is None else fused(x, norm, relu, shortcut)
     if out is None:
-        out = add_and_activate(conv_norm(conv, norm, x), shortcut, relu, overwrite=fused is None)  # sparse ones keep it
+        out = conv_norm(conv, norm, x)
+        out = add_and_activate(out, shortcut, relu, overwrite=is_plain(conv))  # sparse convolutions keep theirs
     return out
 
 
@@ -41,8 +42,9 @@ def conv_norm(conv: nn.Module, norm: nn.Module, x: Tensor) -> Tensor:
 
 
 def is_plain(conv: nn.Module) -> bool:
-    """Whether a module is torch's own convolution with zeros around the map."""
-    return type(conv) is nn.Conv2d and conv.padding_mode == "zeros"
+    """Whether a module is torch's own convolution with zeros around the map, whatever kernel it runs on."""
+    plain = type(conv) is nn.Conv2d or getattr(conv, "computes_densely", False)
+    return plain and conv.padding_mode == "zeros"
 
 
 def is_watched(module: nn.Module) -> bool:

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from ....registry import FRAME_POLICIES, LOSSES, SEGMENTORS, SPARSE_CONVS
 from ....utils.errors import ConfigError
 from ...frame_run import current_run, is_training
+from ...layers.build import is_plain
 from ..base import Backbone
 from .base import SparseConv
 from .executors import channels_last
@@ -47,7 +48,7 @@ class SparsePart:
         """Names and modules of the plain convolutions in the blocks, or of those around them."""
         stems = stems_of(model)
         for name, module in model.named_modules():
-            if type(module) is nn.Conv2d and name not in stems:
+            if isinstance(module, nn.Conv2d) and is_plain(module) and name not in stems:
                 around = matches(name, self.outer)
                 if around if outer else matches(name, self.blocks) and not around:
                     yield name, module
