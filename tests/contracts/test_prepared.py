@@ -5,12 +5,12 @@ import copy
 import numpy as np
 import pytest
 import torch
+from vosplug.ops import has_extension
 
 from vosplug import registry
 from vosplug.inference.session import new_session
 from vosplug.inference.vis_session import VISSession
 from vosplug.models.backbones.sparse_convs import dense
-from vosplug.ops import has_extension
 
 from .helpers import boxes, build_model, random_frames, segmentor_cases
 from .parts import cases

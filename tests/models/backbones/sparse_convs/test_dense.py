@@ -5,10 +5,10 @@ import copy
 import pytest
 import torch
 from torch import nn
+from vosplug.ops import has_extension
 
 from vosplug.models.backbones.sparse_convs.dense import DenseConv, prepared_inference, use_packed_kernels
 from vosplug.models.layers.build import FrozenBN, conv_norm_relu
-from vosplug.ops import has_extension
 
 needs_kernels = pytest.mark.skipif(not has_extension(), reason="the compiled operators are not there")
 
