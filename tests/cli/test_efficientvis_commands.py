@@ -9,6 +9,9 @@ from pycocotools import mask as coco
 from tests.models.tracklets.helpers import moving_squares
 from vosplug.cli.test import main as score
 from vosplug.cli.train import main as train
+from vosplug.inference import build_segmentor
+from vosplug.utils.checkpoint import save_checkpoint_file
+from vosplug.utils.configs import load_config
 
 MODEL = """
 _base_ = []
@@ -144,3 +147,20 @@ def test_what_does_not_fit_is_one_line(place, more, words, capsys):
     assert run(score, place, place / "weights.pth", *more) == 2
     error = capsys.readouterr().err
     assert error.count("\n") == 1 and all(word in error for word in words), error
+
+
+def test_nothing_found_is_a_result_but_no_submission(place, capsys):
+    """A list without entries is scored; the server would fail at it."""
+    config, out = load_config(place / "tiny.py"), place / "out"
+    save_checkpoint_file({"state_dict": build_segmentor(config, seed=0).state_dict()}, place / "v.pth")
+    nothing = ("--eval", "youtube_vis", "--device", "cpu", "--out", out, "--cfg-options", "test_session.min_score=1.0")
+    assert run(score, place, place / "v.pth", *nothing, "--set", "test", "--json", place / "n.json") == 0
+    said = " ".join(capsys.readouterr().out.split())
+    assert "No numbers" in said and "No submission: nothing was found" in said
+    assert not (out / "submission.zip").exists() and json.loads((out / "results.json").read_text()) == []
+    assert "AP" not in json.loads((place / "n.json").read_text())
+    found = (*nothing[:-1], "test_session.min_score=0.0", "--set", "test")
+    assert run(score, place, place / "v.pth", *found) == 0
+    assert (out / "submission.zip").is_file() and "Submission for the server" in capsys.readouterr().out
+    assert run(score, place, place / "v.pth", *nothing, "--set", "valid", "--json", place / "n.json") == 0
+    assert json.loads((place / "n.json").read_text())["AP"] == 0

@@ -1,6 +1,7 @@
 """Training in this process: it learns, it resumes exactly, it stops where it should."""
 
 import json
+import multiprocessing
 import os
 import re
 import resource
@@ -149,6 +150,7 @@ def test_an_unreadable_clip_is_one_clean_error(tmp_path, workers):
     with pytest.raises(DataError) as caught:
         train(tmp_path, train_dataloader=loader)
     assert str(caught.value) == "clip 4: picture is damaged"
+    assert not multiprocessing.active_children()  # Python would wait for them at its exit
 
 
 def test_a_used_folder_is_not_overwritten(tmp_path):

@@ -1,5 +1,7 @@
 """Sources of frames."""
 
+import importlib.util
+import struct
 import threading
 import time
 
@@ -66,6 +68,61 @@ def test_pyav_reads_what_opencv_reads(tmp_path):
     assert (decoder.fps, decoder.num_frames) == (10.0, 12)
     for image, frame in zip(ours, VideoReader(path), strict=True):
         assert abs(image.astype(int) - frame.image).mean() < 3
+
+
+def test_texts_of_a_file_may_be_in_any_encoding(tmp_path):
+    pytest.importorskip("av")
+    path = write_video(tmp_path / "v.mp4")
+    data = path.read_bytes()
+    assert b"VideoHandler" in data
+    path.write_bytes(data.replace(b"VideoHandler", b"Vid\xe9oHandle\xe2"))
+    for decoder in (video_decoding.PyAVDecoder(path), video_decoding.OpenCVDecoder(str(path))):
+        assert len(list(decoder.images())) == 12 == len(decoder.packet_times())
+
+
+def turn(path, degrees):
+    """Say in an mp4 that it has to be turned to be shown, as phones do: the matrix of its track header."""
+    data, matrix = bytearray(path.read_bytes()), {90: (0, 1, -1, 0), 180: (-1, 0, 0, -1), 270: (0, -1, 1, 0)}[degrees]
+    begin = data.find(b"tkhd") + 4
+    begin += 52 if data[begin] else 40
+    a, b, c, d = (value * 2**16 for value in matrix)
+    data[begin:begin + 36] = struct.pack(">9i", a, b, 0, c, d, 0, 0, 0, 2**30)
+    path.write_bytes(data)
+
+
+@pytest.mark.parametrize("degrees", [90, 180, 270])
+def test_videos_that_have_to_be_turned(tmp_path, degrees):
+    upright = np.zeros((32, 48, 3), np.uint8)
+    upright[:16, :24] = 200
+    stored = np.ascontiguousarray(np.rot90(upright, degrees // 90))
+    path = tmp_path / "v.mp4"
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*"mp4v"), 10.0, stored.shape[1::-1])
+    for _ in range(3):
+        writer.write(stored)
+    writer.release()
+    turn(path, degrees)
+    decoders = [video_decoding.OpenCVDecoder(str(path))]
+    if importlib.util.find_spec("av"):
+        decoders.append(video_decoding.PyAVDecoder(path))
+    for decoder in decoders:
+        assert decoder.size in (None, (32, 48))
+        for image in decoder.images():
+            assert image.shape == upright.shape and abs(image.astype(int) - upright).mean() < 12
+
+
+@pytest.mark.parametrize("by_time", [False, True])
+@pytest.mark.parametrize("codec", ["mpeg1video", "mpeg2video"])
+def test_frames_without_a_time_follow_the_one_before(tmp_path, codec, by_time):
+    """As the last frame of an MPEG program stream."""
+    av = pytest.importorskip("av")
+    with av.open(str(tmp_path / "v.mpg"), "w", format="mpeg") as container:
+        stream = container.add_stream(codec, rate=25)
+        stream.width, stream.height, stream.pix_fmt = 48, 32, "yuv420p"
+        for t in range(12):
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(picture(20 * t), format="rgb24")))
+        container.mux(stream.encode())
+    frames = list(VideoReader(tmp_path / "v.mpg", by_time=by_time))
+    assert [round(25 * frame.time) for frame in frames] == [frame.index for frame in frames] == list(range(12))
 
 
 def test_pyav_takes_over_where_opencv_fails(tmp_path, monkeypatch):

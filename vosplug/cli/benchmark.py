@@ -45,7 +45,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--reuse-rate", type=float, metavar="R",
                         help="models with a reuse gate reuse this share of the frames (0..1), evenly spread, whatever "
                              "the gate says; it runs all the same")
-    parser.add_argument("--stages", action="store_true",
+    parser.add_argument("--stages", "--parts", action="store_true",
                         help="tell the time of the stages too (early and late features, gate, ...); not with clips")
     parser.add_argument("--video", metavar="PATH", help="video file or folder of images (default: synthetic frames)")
     parser.add_argument("--mask", metavar="PNG", help="objects of the first frame of --video (default: discs)")

@@ -90,9 +90,7 @@ class ClipTrainLoop(BaseLoop):
         self.runner.call_hook("before_train")
         self.runner.call_hook("before_train_epoch")
         self.dataloader.batch_sampler.set_iteration(self._iter)
-        with HeldInterrupts() as interrupts:
-            with starting_workers():
-                stream = iter(self.dataloader) if self._iter < self.max_iters else None
+        with HeldInterrupts() as interrupts, self._clips() as stream:
             if self.validation_pending:  # the run that is resumed ended in it
                 self._end_step(interrupts)
             while self._iter < self.max_iters and not self.stop_training:
@@ -100,10 +98,24 @@ class ClipTrainLoop(BaseLoop):
                     self._iterate(stream)
                 self.validation_pending = self.validation_pending or self._validation_is_due()
                 self._end_step(interrupts)
-            del stream  # ends the workers
         self.runner.call_hook("after_train_epoch")
         self.runner.call_hook("after_train")
         return self.runner.model
+
+    @contextlib.contextmanager
+    def _clips(self) -> Iterator[Iterator[dict] | None]:
+        """The batches that are still to come; at the end, an error included, their workers end.
+
+        An error holds the frames of its traceback and what they use. If workers ended with those only, Python would
+        wait at its exit for workers that nobody told to end.
+        """
+        with starting_workers():
+            stream = iter(self.dataloader) if self._iter < self.max_iters else None
+        try:
+            yield stream
+        finally:
+            if hasattr(stream, "_shutdown_workers"):
+                stream._shutdown_workers()
 
     def _iterate(self, stream) -> None:
         runner = self.runner

@@ -10,7 +10,8 @@ from collections.abc import Iterator
 _lock = threading.RLock()
 _file: int | None = None
 _FROM_DECODERS = re.compile(rb"JPEG|SOS|arithmetic|progression|Adobe|Huffman|DCT|^\[OPENCV:FFMPEG"
-                            rb"|^\[[\w, ]+ @ 0x[0-9a-f]+\]")
+                            rb"|^\[[\w, ]+ @ 0x[0-9a-f]+\]"
+                            rb"|^Truncating packet of size|^overread \d|^Unexpected (element|list type)\. Expected: ")
 _HARMLESS = b"JFIF revision number"  # no pixel depends on it
 
 

@@ -27,7 +27,7 @@ class Timeline:
         self.times = np.unique(np.asarray(times, np.float64))
         steps = np.diff(self.times)
         usable = len(self.times) >= 3 and len(self.times) > 0.75 * len(times)
-        usual = float(np.median(steps)) if usable else 0.0
+        usual = float(np.percentile(steps, 50, method="lower")) if usable else 0.0  # one of them, so one is regular
         regular = np.abs(steps - usual) <= _LENIENT * usual
         self.period = float(steps[regular].mean()) if usable else None  # of many, as each is rounded
         self.constant = bool(usable and regular.mean() >= _CONSTANT)

@@ -67,8 +67,15 @@ class OpenCVDecoder:
                 good, image = self.capture.read()
             if not good:
                 return
-            self.last_time = self.capture.get(cv2.CAP_PROP_POS_MSEC) / 1000 if self.is_file else None
+            self.last_time = self._time() if self.is_file else None
             yield cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
+
+    def _time(self) -> float:
+        """Seconds of the frame that was read. OpenCV says 0 of those whose time the file does not state, as of the last
+        ones of MPEG program streams: these come one frame after the one before.
+        """
+        time = self.capture.get(cv2.CAP_PROP_POS_MSEC) / 1000
+        return time if time or self.last_time is None else self.last_time + 1 / (self.fps or 25)
 
     def close(self) -> None:
         """Release the source."""
@@ -128,7 +135,7 @@ class PyAVDecoder:
         import av
 
         try:
-            container = av.open(str(self.path))
+            container = av.open(str(self.path), metadata_errors="replace")  # titles in any encoding
         except (av.error.FFmpegError, OSError) as error:
             raise DataError(f"{self.path}: not a readable video, or it is cut short ({error.strerror})") from error
         if not container.streams.video:

@@ -5,7 +5,15 @@ import math
 import pytest
 import torch
 
-from vosplug.models.layers.aggregate import EPSILON, full_precision, hard_masks, soft_aggregate, winners, write_prompt
+from vosplug.models.layers.aggregate import (
+    EPSILON,
+    clamped_logit,
+    full_precision,
+    hard_masks,
+    soft_aggregate,
+    winners,
+    write_prompt,
+)
 from vosplug.structures import Prompt, VideoState
 
 
@@ -15,6 +23,19 @@ def started(active, ids):
     size = (len(active), len(ids), 1, 2)
     state.start_objects(Prompt(ids=ids, masks=torch.zeros(size), valid=torch.tensor(active)))
     return state
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float32, torch.float64])
+def test_log_odds_are_finite_and_lead_back(dtype):
+    """As near as a type tells numbers below one apart; those of 0 and 1 are no larger than float32 can say."""
+    prob = torch.linspace(0, 1, 1001, dtype=torch.float64).to(dtype)
+    logits = clamped_logit(prob)
+    assert logits.dtype == dtype and torch.isfinite(logits).all() and (logits.diff() >= 0).all()
+    back = torch.sigmoid(logits.double())
+    assert (back - prob.double()).abs().max() < 1.01 * max(torch.finfo(dtype).eps, EPSILON)
+    assert logits[0] < -4 and logits[-1] > 4 and abs(logits[0] + logits[-1]) < 0.2
+    assert torch.isfinite(soft_aggregate(torch.tensor([[[[0.0, 1.0]], [[1.0, 1.0]]]], dtype=dtype),
+                                         torch.ones(1, 2, dtype=torch.bool))).all()
 
 
 def test_formula_of_stm():
