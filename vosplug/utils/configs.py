@@ -85,7 +85,9 @@ def load_config(path: str | os.PathLike, *, cfg_options: dict[str, Any] | None =
     for plugin in plugins:
         load_plugin(plugin)
     if is_data(path):
-        check_types(cfg, path.name, known_registries())
+        from ..models.layers.build import NORMS
+
+        check_types(cfg.to_dict(), path.name, known_registries(), NORMS)
     _import_custom(cfg, path)
     options = dict(cfg_options or {})
     if "data_root" in options:
