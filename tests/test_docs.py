@@ -18,6 +18,7 @@ PAGES = (
     "docs/efficientvis.md",
     "docs/frtm.md",
     "docs/inference.md",
+    "docs/parity.md",
     "docs/results.md",
     "docs/reuse_gate.md",
     "docs/spvos.md",

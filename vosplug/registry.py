@@ -116,11 +116,18 @@ class ModelRegistry(Registry):
 
 
 class Kind:
-    """A listable subset of a registry: backbones, decoders, ... share one name space but are told apart."""
+    """A listable subset of a registry: backbones, decoders, ... share one name space but are told apart.
 
-    def __init__(self, name: str, registry: Registry):
+    Args:
+        name: of the kind.
+        registry: it is part of.
+        publishes: attributes that a part of another package has to have.
+    """
+
+    def __init__(self, name: str, registry: Registry, publishes: Sequence[str] = ()):
         self.name = name
         self.registry = registry
+        self.publishes = publishes
         self._members: dict[str, type] = {}
         self._brought: dict[str, tuple[str, Examples]] = {}
         self.modifiers: dict[str, Modifier] = {}
@@ -194,7 +201,12 @@ class Kind:
         parameters = _parameters(self.registry._resolve(name)[1])
         if parameters is not ANY and not takes_any(parameters):
             offered = {key: value for key, value in offered.items() if key in parameters}
-        return self.registry.build(cfg, default_args=offered or None)
+        part = self.registry.build(cfg, default_args=offered or None)
+        lacking = [attribute for attribute in self.publishes if not hasattr(part, attribute)]
+        if isinstance(name, str) and name not in members and lacking:
+            raise ConfigError(f"{name!r} cannot be a {self.name} as it is: it does not publish {lacking[0]!r}; wrap it "
+                              "in one that does (docs/plugins.md)")
+        return part
 
 
 class Modifier:
@@ -342,7 +354,7 @@ CONVERTERS = Registry("converter", scope=SCOPE, locations=["vosplug.converters"]
 PARITY_RUNS = Registry("parity run", scope=SCOPE, locations=["vosplug.parity"])
 
 SEGMENTORS = Kind("segmentor", MODELS)
-BACKBONES = Kind("backbone", MODELS)
+BACKBONES = Kind("backbone", MODELS, publishes=("levels",))
 ENCODERS = Kind("encoder", MODELS)
 SPARSE_CONVS = Kind("sparse convolution", MODELS)
 FRAME_POLICIES = Kind("frame policy", MODELS)

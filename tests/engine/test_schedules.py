@@ -50,6 +50,17 @@ def test_fractions_are_of_the_run():
     assert found == pytest.approx([1.0, 1.0, 0.55, 0.1], abs=0.02)
 
 
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("warmup", [0.2, 4])
+def test_a_warm_up_is_a_share_of_the_run_or_a_number(warmup):
+    """20 iterations: 4 of them rise from 0.1 to 1, then (1 - i / 17) to the first power falls back to 0.1."""
+    wrapper = build_optim_wrapper(nn.Linear(1, 1), dict(optimizer=dict(type="SGD", lr=1.0)))
+    given = [dict(type="WarmupPolyLR", least=0.1, power=1.0, warmup=warmup)]
+    found = rates(wrapper, build_schedulers(given, wrapper, 20), [0, 1, 3, 4, 12, 19])
+    shares = [0, 1 / 4, 3 / 4, 1, 1 - 8 / 17, 1 - 15 / 17]
+    assert found == pytest.approx([0.1 + 0.9 * share for share in shares])
+
+
 @pytest.mark.parametrize("schedule, text", [
     (dict(type="CosineLR"), "unknown type 'CosineLR'"),
     (dict(type="LinearLR", start_facor=0.1), "did you mean 'start_factor'"),

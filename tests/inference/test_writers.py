@@ -101,9 +101,16 @@ def test_rle_json_round_trip(tmp_path):
         for value, code in record["objects"].items():
             restored[coco.decode(code) > 0] = int(value)
         np.testing.assert_array_equal(restored, labels)
+
+
+def test_a_json_file_of_no_frames_leaves_what_an_earlier_run_wrote(tmp_path):
     with RleJsonWriter(tmp_path / "none.json"):
         pass
-    assert json.loads((tmp_path / "none.json").read_text()) == {"frames": []}
+    assert not any(tmp_path.iterdir())
+    (tmp_path / "old.json").write_text("{}")
+    with RleJsonWriter(tmp_path / "old.json"):
+        pass
+    assert (tmp_path / "old.json").read_text() == "{}" and len(list(tmp_path.iterdir())) == 1
 
 
 @pytest.mark.parametrize(("name", "kind"), [("a.mp4", OverlayVideoWriter), ("a.MKV", OverlayVideoWriter),

@@ -132,6 +132,7 @@ def test_a_config_that_is_no_text(tmp_path):
      "default_hooks.checkpoint: CheckpointHook has no option 'intervall'. Did you mean 'interval'"),
     ("val_evaluator = dict(type='DavisMetrik')", "val_evaluator: unknown metric type.*'DavisMetric'"),
     ("test_dataset = dict(type='DavisDatast')", "test_dataset: unknown dataset type"),
+    ("frobnicate = 3", r"nothing reads the key 'frobnicate'. Take it out, or put .* into extras=dict\(...\)"),
     ("val_datset = dict()", "nothing reads the key 'val_datset'. Did you mean 'val_dataset'"),
 ])
 def test_types_that_the_runner_builds_are_checked(config, text, message):
@@ -139,9 +140,11 @@ def test_types_that_the_runner_builds_are_checked(config, text, message):
         load_config(config(text))
 
 
-def test_a_variable_of_any_name_is_fine(config):
-    cfg = load_config(config("modell = dict(depth=1)\nmodel = modell\nunrelated = 3\n"))
-    assert cfg.model.depth == 1
+def test_a_variable_of_any_name_is_fine_where_it_is_read(config):
+    cfg = load_config(config("modell = dict(depth=1)\nmodel = modell\nextras = dict(unrelated=3)\n"))
+    assert cfg.model.depth == 1 and cfg.extras.unrelated == 3
+    assert "modell" not in cfg  # so that a saved config has nothing that nobody reads
+    assert load_config(config(cfg.pretty_text)).model.depth == 1
 
 
 def test_plugins_and_custom_imports_are_loaded_first(config, tmp_path, monkeypatch):

@@ -9,7 +9,7 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-from ..parity import Manifest, Row, compare
+from ..parity import Manifest, Row
 from ..registry import PARITY_RUNS
 from ..utils.errors import InputError, VosplugError
 from .common import check_targets, command, error_line, new_parser, write_numbers
@@ -97,7 +97,7 @@ def check(manifest: Manifest, tol: float | None, dtype: torch.dtype) -> Comparis
             fault = "in the manifest but not stored" if name in manifest.spec["outputs"] else "nothing to compare with"
             rows.append(Row(name, None, float("nan"), float("nan"), fault))
         else:
-            rows.append(compare(name, ours.get(name), manifest.expected[name], tolerance))
+            rows.append(manifest.compare(name, ours.get(name), tolerance))
     return Comparison(rows, str(dtype).removeprefix("torch."), {name: float(tolerance[name]) for name in BOUNDS},
                       stated, dict(manifest.taken))
 

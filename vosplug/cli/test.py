@@ -144,9 +144,13 @@ def check_arguments(options: argparse.Namespace) -> None:
         if options.checkpoint is not None:
             raise InputError(f"--baseline {options.baseline} takes no checkpoint, got {options.checkpoint}")
         used = [name for name in (*VIEWS, "amp", "channels_last", "device") if getattr(options, name)]
+        if options.config is None:
+            given = {"cfg_options": options.cfg_options, "plugin": options.plugins}
+            used += [name for name, value in given.items() if value]
         if used:
             name = used[0].replace("_", "-")
-            raise InputError(f"--{name} has no effect on --baseline {options.baseline}: leave it out")
+            raise InputError(f"--{name} has no effect on --baseline {options.baseline}"
+                             f"{' without CONFIG' if used[0] in ('cfg_options', 'plugin') else ''}: leave it out")
     else:
         choose_shipped(options)
         if options.checkpoint is None:

@@ -70,6 +70,10 @@ class VOSRunner(Runner):
         val = cfg.get("val_dataset")
         if cfg.get("val_evaluator") and "val_dataset" not in cfg:
             raise ConfigError("val_evaluator has no effect without val_dataset")
+        if "val_dataset" not in cfg and (cfg.get("val_cfg") or cfg.train_cfg.get("val_interval")):
+            name = "val_cfg" if cfg.get("val_cfg") else "train_cfg.val_interval"
+            raise ConfigError(f"{name} has no effect without val_dataset; val_dataset=None says that nothing is "
+                              "validated")
         validation = {}
         if val:
             validation = dict(val_dataloader=val, val_cfg=cfg.get("val_cfg") or {},

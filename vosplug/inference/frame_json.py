@@ -37,8 +37,15 @@ class FrameJsonFile:
         self._count += 1
 
     def close(self, **more: Any) -> None:
-        """Add ``more`` beside the frames, finish the file and move it to its place. Closing twice does no harm."""
+        """Add ``more`` beside the frames, finish the file and move it to its place. Closing twice does no harm.
+
+        Without any frame there is no file, and what an earlier run left in its place stays.
+        """
         if self._stream is None:
+            return
+        if not self._count:
+            self._stream, nothing = None, OutputError(f"{self.out}: no frame was written")
+            self._context.__exit__(OutputError, nothing, None)
             return
         self._put("\n]" + "".join(f",\n{json.dumps(key)}: {json.dumps(value)}" for key, value in more.items()) + "}\n")
         self._stream = None

@@ -16,7 +16,7 @@ from ..structures import ObjectIds, Prompt
 from ..utils.amp import AMP_NAMES, autocast_type
 from ..utils.checkpoint import unwrapped
 from ..utils.config_check import declare_keys, options_of
-from ..utils.errors import InputError, ModelError
+from ..utils.errors import InputError, ModelError, did_you_mean
 from .given_masks import GivenMasks, check_ids
 from .prompted_session import PromptedSession
 from .view import View
@@ -148,7 +148,14 @@ def new_session(model: Any, **options) -> Any:
     """A session for a new video: the model's own kind (``model.new_session(...)``), or a :class:`VOSSession`."""
     model = unwrapped(model)
     own = getattr(model, "new_session", None)
-    return own(**options) if own is not None else VOSSession(model, **options)
+    if own is not None:
+        return own(**options)
+    known = options_of(VOSSession)
+    unknown = [name for name in options if name not in known]
+    if unknown:
+        raise InputError(f"a session of {type(model).__name__} has no option {unknown[0]!r} (test_session)."
+                         f"{did_you_mean(unknown[0], known)} Its options: {', '.join(known)}")
+    return VOSSession(model, **options)
 
 
 def prepare_model(model: nn.Module, device: str | torch.device | None, channels_last: bool) -> nn.Module:

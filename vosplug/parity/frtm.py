@@ -259,7 +259,7 @@ class FRTMParity(ParityRun):
     def projects(self) -> Tensor:
         """[object, 96, input channels] after the first frame; every n-th channel where the manifest thins them out."""
         projects = torch.stack([self.memory.begun[i][0] for i in self.ids])
-        kept = self.manifest.expected.get("project_after_init", projects).shape[-1]
+        kept = self.manifest.spec["outputs"].get("project_after_init", {}).get("shape", projects.shape)[-1]
         return projects[..., :: max(1, projects.shape[-1] // kept)]
 
     def feature(self, number: int) -> Tensor:

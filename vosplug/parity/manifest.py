@@ -13,10 +13,13 @@ import numpy as np
 from mmengine.config import ConfigDict
 
 from ..utils.errors import DataError
+from .compare import Row, compare
 from .fill import checksum, fill_state_dict
+from .tiny import compare_numbers, made_clip, stored, unpacked
 
 NEEDED = ("name", "inputs", "outputs", "tolerance", "source")
 NEEDED_INSIDE = (("inputs", "file"), ("source", "repository"))
+TINY_INSIDE = (("inputs", "clip"), ("source", "repository"))
 OF_MODELS = ("hyperparameters", "state_dict", "fill")
 INSIDE_MODELS = (("hyperparameters", "num_frames"), ("fill", "checksum"), ("tolerance", "float64"))
 WEIGHTS = ("state_dict", "fill")
@@ -43,7 +46,7 @@ class Manifest:
 
     @classmethod
     def read(cls, path: str | Path) -> "Manifest":
-        """Read a manifest; arrays and inputs lie in the same folder.
+        """Read a manifest; arrays and inputs lie in the same folder, or a tiny one says how they are made.
 
         Raises:
             DataError: something is missing or damaged.
@@ -56,16 +59,43 @@ class Manifest:
         except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
             raise DataError(f"{path} is not a readable JSON file: {error}") from error
         model = not isinstance(spec, dict) or is_of_model(spec)
-        needed, inside = (NEEDED + OF_MODELS, NEEDED_INSIDE + INSIDE_MODELS) if model else (NEEDED, NEEDED_INSIDE)
+        tiny = isinstance(spec, dict) and is_tiny(spec)
+        needed, inside = NEEDED, TINY_INSIDE if tiny else NEEDED_INSIDE
+        if model:
+            needed, inside = needed + OF_MODELS, inside + INSIDE_MODELS
         missing = [key for key in needed if key not in spec] if isinstance(spec, dict) else list(needed)
         missing += [f"{key}.{inner}" for key, inner in inside
                     if not missing and not (isinstance(spec[key], dict) and inner in spec[key])]
         if missing:
             raise DataError(f"{path} is not a golden manifest of a model: it lacks {', '.join(missing)}")
+        if tiny:
+            return cls.of_tiny(path, spec)
         expected = read_arrays(path.with_suffix(".npz"))
         if TABLE in spec:
             expected[TABLE] = np.array([row["output"] for row in spec[TABLE]])
         return cls(path, spec, expected, read_arrays(path.parent / f"{spec['inputs']['file']}.npz"))
+
+    @classmethod
+    def of_tiny(cls, path: Path, spec: dict[str, Any]) -> "Manifest":
+        """A manifest whose clip is made, whose weights' names are packed, and which holds samples of its outputs.
+
+        Raises:
+            DataError: something is missing or damaged.
+        """
+        try:
+            clip = spec["inputs"]["clip"]
+            inputs = made_clip(clip["frames"], tuple(clip["size"]), clip["objects"])
+            expected = {name: stored(entry, f"{path}: {name}") for name, entry in spec["outputs"].items()}
+        except (KeyError, TypeError, ValueError) as error:
+            raise DataError(f"{path}: the clip or an output is damaged: {error!r}") from error
+        spec = {**spec, "state_dict": unpacked(spec["state_dict"], f"{path}: state_dict")}
+        return cls(path, spec, expected, inputs)
+
+    def compare(self, name: str, ours: Any, tolerance: dict[str, Any]) -> Row:
+        """Compare one tensor of ours with what is stored of it, see :func:`~.compare.compare`."""
+        if is_tiny(self.spec):
+            return compare_numbers(name, ours, self.spec["outputs"][name], self.expected[name], tolerance)
+        return compare(name, ours, self.expected[name], tolerance)
 
     @property
     def family(self) -> str:
@@ -141,6 +171,11 @@ def plain(value: Any) -> Any:
     if isinstance(value, Mapping):
         return {key: plain(item) for key, item in value.items()}
     return [plain(item) for item in value] if isinstance(value, (list, tuple)) else value
+
+
+def is_tiny(spec: dict[str, Any]) -> bool:
+    """Whether a manifest needs no other file."""
+    return isinstance(spec.get("inputs"), dict) and "clip" in spec["inputs"]
 
 
 def is_of_model(spec: dict[str, Any]) -> bool:

@@ -25,12 +25,12 @@ from ..registry import (
 )
 from .errors import ConfigError, did_you_mean
 
-# Keys at the top level of a config; a test compares them with what the package reads.
+# Keys at the top level of a config; a test compares them with what the package reads. ``extras`` is the user's own.
 TOP_KEYS = (
     "model", "data_root", "work_dir", "default_scope", "custom_imports", "load_from", "seed", "deterministic",
     "cudnn_benchmark", "channels_last", "sync_bn", "find_unused_parameters", "stages", "clip", "curriculum", "task",
     "train_dataloader", "train_cfg", "optim_wrapper", "param_scheduler", "val_dataset", "val_evaluator", "val_cfg",
-    "test_dataset", "test_evaluator", "test_session", "default_hooks", "custom_hooks", "vis_backends",
+    "test_dataset", "test_evaluator", "test_session", "default_hooks", "custom_hooks", "vis_backends", "extras",
 )
 # Keys that mmengine takes out of such a dict before it calls the type.
 TAKEN_OUT = {"hook": {"priority"}}
@@ -105,18 +105,19 @@ def find_type(name: str) -> Any:
     return None
 
 
-def check_config(cfg: Any, where: str = "config", variables: Collection[str] = ()) -> None:
+def check_config(cfg: Any, where: str = "config", variables: Collection[str] = (), foreign: bool = False) -> None:
     """Check the types and options of data sets, transforms, samplers, metrics, hooks and loops of ``cfg``.
 
     Args:
         cfg: the config.
         where: its name, for messages.
         variables: names that the config files themselves read.
+        foreign: it inherits from a config of another package, which has keys of its own.
 
     Raises:
-        ConfigError: a type is unknown or does not take an option; the message names the key in the config.
+        ConfigError: nothing reads a key; a type is unknown or does not take an option; the message names the key in the config.
     """
-    _check_top_keys(cfg, where, variables)
+    _check_top_keys(cfg, where, variables, foreign)
     for key, value, registry in _sections(cfg):
         taken = TAKEN_OUT.get(registry.name, set())
         try:
@@ -125,13 +126,14 @@ def check_config(cfg: Any, where: str = "config", variables: Collection[str] = (
             raise ConfigError(f"{where}, {key}: {error}") from error
 
 
-def _check_top_keys(cfg: Any, where: str, variables: Collection[str]) -> None:
-    """Raise for a key that nothing reads but that looks like one that something does."""
+def _check_top_keys(cfg: Any, where: str, variables: Collection[str], foreign: bool) -> None:
+    """Raise for a key that nothing reads."""
     for key in cfg.keys():  # noqa: SIM118 (a Config is no dict)
         if key not in TOP_KEYS and key not in variables:
             similar = did_you_mean(key, [name for name in TOP_KEYS if name not in cfg])
-            if similar:
-                raise ConfigError(f"{where}: nothing reads the key {key!r}.{similar}")
+            if similar or not foreign:
+                remedy = similar or " Take it out, or put what is your own into extras=dict(...)."
+                raise ConfigError(f"{where}: nothing reads the key {key!r}.{remedy}")
 
 
 def _sections(cfg: Any) -> Iterator[tuple[str, dict, Registry]]:

@@ -11,7 +11,7 @@ from mmengine.config import Config
 from mmengine.utils import import_modules_from_strings
 
 from ..registry import SCOPE, load_entry_point_plugins, load_plugin
-from .config_check import check_config, known_registries
+from .config_check import TOP_KEYS, check_config, known_registries
 from .config_options import apply_options, set_data_root
 from .data_configs import check_data_file, check_types, is_data
 from .errors import ConfigError, did_you_mean
@@ -85,7 +85,9 @@ def load_config(path: str | os.PathLike, *, cfg_options: dict[str, Any] | None =
     for plugin in plugins:
         load_plugin(plugin)
     if is_data(path):
-        check_types(cfg, path.name, known_registries())
+        from ..models.layers.build import NORMS
+
+        check_types(cfg.to_dict(), path.name, known_registries(), NORMS)
     _import_custom(cfg, path)
     options = dict(cfg_options or {})
     if "data_root" in options:
@@ -99,7 +101,10 @@ def load_config(path: str | os.PathLike, *, cfg_options: dict[str, Any] | None =
         cfg.work_dir = work_dir
     else:
         cfg.setdefault("work_dir", f"work_dirs/{path.stem}")
-    check_config(cfg, where=path.name, variables=variables)
+    foreign = any("::" in base for tree in parsed for _, base in _bases(tree))
+    check_config(cfg, where=path.name, variables=variables, foreign=foreign)
+    for name in variables - set(TOP_KEYS):  # they have been put where they were read: a saved config needs them no more
+        cfg.pop(name, None)
     return cfg
 
 

@@ -6,12 +6,13 @@ data.
 """
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from .errors import ConfigError, did_you_mean
 
+NAMING = ("type", "constructor")
 SUFFIXES = (".json", ".yaml", ".yml")
 REMEDY = "a config in YAML or JSON is data; write a config in Python for what is a program"
 
@@ -45,19 +46,20 @@ def check_data_file(path: Path, shipped: list[Path]) -> None:
             check_data_file(found, shipped)
 
 
-def check_types(cfg: Any, where: str, registries: list[Any]) -> None:
+def check_types(cfg: Mapping, where: str, registries: list[Any], names: Collection[str] = ()) -> None:
     """Refuse a type, anywhere in a data config, that is no registered part.
 
     Args:
-        cfg: the config.
+        cfg: the config, as a dict.
         where: its name, for messages.
         registries: all that parts may be in; those of other packages, ``mmdet.ResNet``, are found through their roots.
+        names: types that are no parts but names that a part knows, such as those of norms.
 
     Raises:
         ConfigError: a type is not registered.
     """
     for key, name in _types(cfg):
-        if any(registered(registry, name) is not None for registry in registries):
+        if name in names or any(registered(registry, name) is not None for registry in registries):
             continue
         known = sorted({known for registry in registries for known in registry.module_dict})
         raise ConfigError(f"{where}, {key}: {name!r} is no registered part.{did_you_mean(name, known)} A type in YAML "
@@ -117,11 +119,11 @@ def _read(path: Path) -> Any:
 
 
 def _types(node: Any, where: str = "") -> Iterator[tuple[str, str]]:
-    """Key and value of every text called ``type``."""
+    """Key and value of every text that names what is built."""
     items = node.items() if isinstance(node, Mapping) else enumerate(node) if isinstance(node, (list, tuple)) else ()
     for key, value in items:
         place = f"{where}.{key}" if where else str(key)
-        if key == "type" and isinstance(value, str):
+        if key in NAMING and isinstance(value, str):
             yield place, value
         elif not isinstance(value, str):
             yield from _types(value, place)

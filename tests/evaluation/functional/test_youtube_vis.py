@@ -13,6 +13,7 @@ from vosplug.evaluation.functional.youtube_vis import (
     KEYS,
     category_scores,
     global_scores,
+    match_group,
     score_video,
     threshold_scores,
     track_ious,
@@ -112,6 +113,15 @@ def test_of_equal_overlaps_the_later_reference_is_taken():
         assert global_scores([score_video(references, predictions, SIZE)])["AP"] == pytest.approx(1)
 
 
+def test_an_overlap_of_exactly_a_threshold_is_enough():
+    """Half of the reference, alone (IoU 0.5), and three quarters: 1 of 10 and 6 of 10 thresholds."""
+    target = box(0, 8, 0, 10)
+    for rows, hits in ((4, 1), (6, 6)):
+        group = score_video([reference(target)], [prediction(0.9, box(0, rows, 0, 10))], SIZE)["groups"]["1"]
+        assert group["ious"] == [[rows / 8]]
+        assert match_group(group).matched[0, :, 0].tolist() == [True] * hits + [False] * (10 - hits)
+
+
 def test_one_hundred_predictions_count():
     mask, other = box(0, 10, 0, 10), box(12, 20, 20, 30)
     wrong = [prediction(0.9, other)] * 100
@@ -146,6 +156,13 @@ def test_plain_run_lengths_and_polygons_of_references():
 def test_bad_run_lengths_are_named(counts, message):
     with pytest.raises(DataError, match=message) as caught:
         track_ious([[None, {"size": list(SIZE), "counts": counts}]], [], SIZE)
+    assert str(caught.value).startswith("prediction 0, frame 1: ")
+
+
+def test_the_first_character_that_cannot_occur_is_in_the_second_picture():
+    good = box(0, 10, 0, 10)
+    with pytest.raises(DataError, match="cannot occur") as caught:
+        track_ious([[good, {"size": list(SIZE), "counts": "p0"}]], [], SIZE)  # 'p' is the first one that is too high
     assert str(caught.value).startswith("prediction 0, frame 1: ")
 
 

@@ -9,6 +9,7 @@ from vosplug.models.matching_heads import TemplateMatching
 from vosplug.registry import GATES, load_plugin
 from vosplug.structures import Rows, RowStore
 from vosplug.utils.errors import ConfigError, InputError
+from vosplug.utils.seeds import generator_of
 
 ROWS = Rows.of_table(torch.ones(1, 2, dtype=torch.bool), (3, 8))
 
@@ -63,6 +64,26 @@ def test_schedules():
         table(inputs(2))
     with pytest.raises(InputError, match="no entry for object 8"):
         ScheduledGate(table={3: [0, 1]})(inputs(1))
+
+
+def test_a_rate_is_kept_frame_by_frame():
+    """0.995, 1.99, 2.985, ...: a reused frame whenever the whole number rises."""
+    gate = ScheduledGate(rate=0.995)
+    assert [gate.value(1, frame) for frame in range(1, 6)] == [0, 1, 1, 1, 1]
+    third = ScheduledGate(rate=1 / 3)
+    assert [third.value(1, frame) for frame in range(1, 7)] == [0, 0, 1, 0, 0, 1]
+
+
+def test_a_random_gate_draws_by_seed_then_frame_then_row():
+    draws = [generator_of(7, 3, 0, name).random() for name in (3, 8)]
+    between = sum(draws) / 2
+    found = RandomGate(rate=between, seed=7)(inputs(3)).tolist()
+    assert found == [float(draw < between) for draw in draws] and set(found) == {0, 1}
+    rates = [r / 20 for r in range(1, 20)]
+    for frame in range(1, 6):
+        draws = [generator_of(7, frame, 0, name).random() for name in (3, 8)]
+        assert [RandomGate(rate=r, seed=7)(inputs(frame)).tolist() for r in rates] == [
+            [float(draw < r) for draw in draws] for r in rates]
 
 
 def test_random_gate_depends_on_seed_frame_and_object_alone():

@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from vosplug.models.losses import BootstrappedBCE, BootstrappedCE, DiceLoss, PixelLoss
+from vosplug.models.losses import BootstrappedBCE, BootstrappedCE, DiceLoss, PixelLoss, SoftJaccardLoss
 from vosplug.structures import ClipRecord, FrameRecord
 from vosplug.utils.errors import ConfigError
 
@@ -94,6 +94,7 @@ def test_a_clip_that_is_void_gives_no_gradient(loss):
     (0, 1.0, {0: 1.0, 500: 0.6, 1000: 0.2}), (50, 50, {49: 1.0, 50: 0.2}), (1, 1.0, {0: 1.0, 1000: 0.2})])
 def test_share_follows_the_training(start, end, expected):
     loss = BootstrappedCE(start_warm=start, end_warm=end, top_p=0.2)
+    assert loss.share == 1.0  # before the first iteration is told
     for iteration, share in expected.items():
         loss.set_progress(iteration, 1000)
         assert loss.share == pytest.approx(share)
@@ -122,6 +123,16 @@ def test_absent_objects_give_finite_gradients(make, share):
     result.backward()
     assert torch.isfinite(result) and torch.isfinite(values.grad).all()
     assert values.grad[1, 2].abs().sum() == 0 and values.grad[1, :2].abs().sum() > 0
+
+
+def test_soft_jaccard_by_hand():
+    """Probability 3/4 of the background everywhere: a clip that shows it alone, and one that shows both, half each."""
+    logits = torch.tensor([math.log(3.0), 0.0], dtype=torch.float64)[None, :, None, None].expand(2, 2, 2, 2)
+    labels = torch.tensor([[[0, 0], [0, 0]], [[0, 0], [1, 1]]])
+    alone = 1 - 3 / (3 + 4 - 3)
+    both = (1 - 1.5 / (3 + 2 - 1.5) + 1 - 0.5 / (1 + 2 - 0.5)) / 2
+    assert float(SoftJaccardLoss().pixels(logits[:1], labels[:1])) == pytest.approx(alone, abs=1e-6)
+    assert float(SoftJaccardLoss().pixels(logits, labels)) == pytest.approx((alone + both) / 2, abs=1e-6)
 
 
 def test_dice_is_the_definition():

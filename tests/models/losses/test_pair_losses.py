@@ -223,6 +223,23 @@ class TestDivergences:
         with pytest.raises(ConfigError, match="must be one of keys, channels, cells"):
             KLAttentionLoss(over="rows")
 
+    def test_of_cells_by_hand(self):
+        """Mean squares (4, 0, 2) and (0, 0, 3) of the cells, each clip standardised on its own, against another map."""
+        student = torch.tensor([[[2.0, 2.0], [0, 0], [0, 2]], [[0, 0], [0, 0], [6**0.5, 0]]], dtype=torch.float64)
+        teacher = student.flip(1)[:, :, :1] * 2
+        log = []
+        for energies in ([[4, 0, 2], [0, 0, 3]], [[0, 0, 16], [24, 0, 0]]):
+            rows = []
+            for row in energies:
+                mean = sum(row) / 3
+                deviation = math.sqrt(sum((x - mean) ** 2 for x in row) / 2)
+                scores = [(x - mean) / deviation for x in row]
+                rows.append([s - math.log(sum(map(math.exp, scores))) for s in scores])
+            log.append(rows)
+        expected = sum(math.exp(t) * (t - s) for ours, theirs in zip(*log, strict=True)
+                       for s, t in zip(ours, theirs, strict=True)) / 2
+        assert float(KLAttentionLoss(over="cells")(student, teacher)) == pytest.approx(expected, abs=1e-9)
+
     def test_of_attention_with_zeros(self):
         """The weights of keys that a chunked teacher leaves out."""
         weights = torch.tensor([[[0.5, 0.5, 0.0], [1.0, 0.0, 0.0]]], requires_grad=True)

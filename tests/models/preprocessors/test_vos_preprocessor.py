@@ -37,6 +37,13 @@ def test_options_are_used():
     assert x[0, :, 0, 1].tolist() == pytest.approx([1, 1, 0], abs=1e-6)
 
 
+def test_normalised_numbers_come_back_to_0_to_255():
+    """255 (mean + std x), channel by channel."""
+    x = torch.tensor([1.0, 1.0, -0.5]).view(3, 1, 1).expand(3, 2, 5)
+    back = VOSPreprocessor(mean=(0, 0.5, 0.75), std=(1, 0.25, 0.5)).denormalize(x)
+    assert back.shape == (3, 2, 5) and back[:, 1, 4].tolist() == pytest.approx([255, 191.25, 127.5])
+
+
 def test_padding_is_zero_after_normalisation():
     x, geometry = VOSPreprocessor().frames(torch.zeros(1, 3, 33, 47, dtype=torch.uint8))
     inside = torch.zeros(48, 48, dtype=torch.bool)

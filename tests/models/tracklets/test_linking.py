@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from vosplug.models.tracklets.linking import ClipTracks, HandCraftedLinking, QueryLinking
+from vosplug.models.tracklets.linking import ClipTracks, HandCraftedLinking, QueryLinking, fresh_ids
 from vosplug.structures import ObjectIds, VideoState
 
 SIZE = (40, 80)
@@ -39,6 +39,12 @@ def test_a_tracklet_that_any_frame_shows_is_no_background():
     assert after[0] == before[0] and after[1] not in before
 
 
+def test_ids_count_from_one_and_never_come_again():
+    assert fresh_ids(ObjectIds(), [], 2) == ObjectIds((1, 2))
+    assert fresh_ids(ObjectIds((1, 2)), [0], 2) == ObjectIds((3, 2), frozenset({1}))
+    assert fresh_ids(ObjectIds((), frozenset({4})), [], 2) == ObjectIds((5, 6), frozenset({4}))
+
+
 def test_background_is_counted_in_a_row():
     link, state = QueryLinking(reinit_after=2, background_score=0.5), VideoState(batch_size=1)
     initial = torch.zeros(1, 2, 4)
@@ -69,6 +75,7 @@ def test_the_nearest_track_is_continued():
     queries = torch.zeros(1, 1, 2, 4)
     link.start(state, queries[:, 0])
     names = link.finish(state, queries, first, SIZE)[0].ids
+    assert names == (1, 2)
     swapped = ClipTracks(scores=first.scores, boxes=first.boxes.flip(2), masks=first.masks,
                          labels=first.labels.flip(1), ids=first.ids)
     assert link.finish(state, queries, swapped, SIZE)[0].ids == names[::-1]

@@ -4,6 +4,7 @@ from torch import Tensor
 
 from ...registry import BACKBONES, SEGMENTORS
 from ...structures import Rows, VideoState
+from ...utils.errors import ConfigError
 from ..encoders import FrameFeatures
 from ..frame_run import FrameRun
 from .key_value_base import KeyValueSegmentor, memory_entry
@@ -53,6 +54,9 @@ class STCN(KeyValueSegmentor):
                  decoder: dict, losses: list[dict] | None = None, init_cfg: dict | None = None):
         super().__init__(preprocessor=preprocessor, memory=memory, losses=losses, init_cfg=init_cfg)
         self.build_parts(key_encoder, value_encoder, matching_head, decoder)
+        if getattr(self.key_encoder, "anisotropic", False):
+            raise ConfigError("key_encoder.anisotropic=True has no effect: STCN reads neither shrinkage nor selection "
+                              "(XMem does); leave it out")
 
     def decode_coarse(self, state: VideoState, features: FrameFeatures, rows: Rows) -> Tensor:
         """Read the memory and join it with the context: (R, C, h, w)."""

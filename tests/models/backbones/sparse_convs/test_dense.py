@@ -8,7 +8,9 @@ from torch import nn
 from vosplug.ops import has_extension
 
 from vosplug.models.backbones.sparse_convs.dense import DenseConv, prepared_inference, use_packed_kernels
+from vosplug.models.backbones.sparse_convs.surgery import sparsify
 from vosplug.models.layers.build import FrozenBN, conv_norm_relu
+from vosplug.registry import SEGMENTORS
 
 needs_kernels = pytest.mark.skipif(not has_extension(), reason="the compiled operators are not there")
 
@@ -103,3 +105,10 @@ def test_somebody_who_watches_a_layer_still_sees_it():
     with torch.no_grad(), prepared_inference():
         conv_norm_relu(layer, norm, torch.randn(1, 32, 8, 8))
     assert seen == ["conv", "norm"]
+
+
+def test_a_model_that_had_a_session_can_still_become_sparse():
+    model = SEGMENTORS.build(SEGMENTORS.example("STCN"))
+    names = sparsify(copy.deepcopy(model), dict(type="TripleSparseConv"), "QD")
+    use_packed_kernels(model)
+    assert sparsify(model, dict(type="TripleSparseConv"), "QD") == names

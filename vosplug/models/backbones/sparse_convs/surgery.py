@@ -10,9 +10,9 @@ from torch import Tensor, nn
 from ....registry import FRAME_POLICIES, LOSSES, SEGMENTORS, SPARSE_CONVS
 from ....utils.errors import ConfigError
 from ...frame_run import current_run, is_training
-from ...layers.build import is_plain
 from ..base import Backbone
 from .base import SparseConv
+from .dense import DenseConv
 from .executors import channels_last
 from .policies import Mixed
 from .weights import load_dense_weights
@@ -48,7 +48,7 @@ class SparsePart:
         """Names and modules of the plain convolutions in the blocks, or of those around them."""
         stems = stems_of(model)
         for name, module in model.named_modules():
-            if isinstance(module, nn.Conv2d) and is_plain(module) and name not in stems:
+            if is_replaceable(module) and name not in stems:
                 around = matches(name, self.outer)
                 if around if outer else matches(name, self.blocks) and not around:
                     yield name, module
@@ -89,6 +89,11 @@ def sparsify(model: nn.Module, conv: dict, where: str = "QD", *, everywhere: boo
         if stem.in_channels == 3 and frame_to_channels_last not in stem._forward_pre_hooks.values():
             stem.register_forward_pre_hook(frame_to_channels_last)
     return replaced
+
+
+def is_replaceable(module: nn.Module) -> bool:
+    """Whether a module is a plain convolution, also one that a session has made ready for packed weights."""
+    return type(module) is nn.Conv2d or (type(module) is DenseConv and not module.always)
 
 
 def use_dense_kernels(model: nn.Module, where: str) -> list[str]:
