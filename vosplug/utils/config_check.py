@@ -115,7 +115,7 @@ def check_config(cfg: Any, where: str = "config", variables: Collection[str] = (
         foreign: it inherits from a config of another package, which has keys of its own.
 
     Raises:
-        ConfigError: nothing reads a key; a type is unknown or does not take an option; the message names the key in the config.
+        ConfigError: nothing reads a key; a type is unknown or does not take an option. The message names the key.
     """
     _check_top_keys(cfg, where, variables, foreign)
     for key, value, registry in _sections(cfg):
