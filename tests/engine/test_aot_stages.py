@@ -80,8 +80,8 @@ def config(data, folder, name="deaott", **changes):
     cfg.merge_from_dict(dict(
         train_dataloader=dict(batch_size=2, num_workers=0), train_cfg=dict(max_iters=ITERATIONS, val_interval=None),
         optim_wrapper=dict(amp=None)))
-    for key in ("val_dataset", "val_evaluator"):
-        cfg.pop(key)
+    cfg.val_dataset = None
+    cfg.pop("val_evaluator")
     sets = [dict(type="StaticImageClips", data_root=str(data / "flat"), layout="flat")]
     cfg.stages[0]["train_dataloader"]["dataset"]["dataset"] = dict(datasets=sets, repeats=[1])
     cfg.merge_from_dict(copy.deepcopy(changes))

@@ -115,8 +115,8 @@ def narrow_config(name, data, folder):
         stage["max_iters"] = 1
     cfg.train_cfg = dict(max_iters=2)
     cfg.train_dataloader.batch_size, cfg.train_dataloader.num_workers, cfg.optim_wrapper.amp = 2, 0, None
-    for key in ("val_dataset", "val_evaluator"):
-        cfg.pop(key, None)
+    cfg.val_dataset = None
+    cfg.pop("val_evaluator", None)
     cfg.curriculum = []
     return cfg
 

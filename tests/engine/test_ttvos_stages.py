@@ -85,8 +85,8 @@ def train(data, folder, resume=False, **changes):
         model=dict(backbone=NARROW), train_dataloader=dict(batch_size=2, num_workers=0),
         train_cfg=dict(max_iters=ITERATIONS, val_interval=None),
         default_hooks=dict(checkpoint=dict(interval=1, keep=None))))
-    for key in ("val_dataset", "val_evaluator"):
-        cfg.pop(key)
+    cfg.val_dataset = None
+    cfg.pop("val_evaluator")
     cfg.merge_from_dict(changes)
     return run_training(cfg, resume=resume, device=torch.device("cpu"))
 
