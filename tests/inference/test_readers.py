@@ -210,6 +210,8 @@ def test_choice_of_the_reader(tmp_path, monkeypatch):
         open_reader({"type": "FolderRaeder", "path": "x"})
     with pytest.raises(DataError, match="camera 97 cannot be opened"):
         open_reader("97")
+    with pytest.raises(DataError, match="input not found"):
+        open_reader("٣")  # a digit, but nobody's number of a camera
 
 
 class Counting(FrameReader):

@@ -61,7 +61,7 @@ def open_path(text: str, by_time: bool = False) -> FrameReader:
         if path.suffix.lower() in IMAGE_SUFFIXES:
             raise InputError(f"{text} is a single image: give a video, or the folder of its frames")
         return VideoReader(path, by_time)
-    if number_of(text) is not None:
+    if text.isascii() and number_of(text) is not None:
         return CameraReader(int(text))
     raise DataError(f"input not found: {text} (expected a video file, a folder of images, or the number of a camera)")
 
