@@ -13,7 +13,7 @@ from mmengine.utils import import_modules_from_strings
 from ..registry import SCOPE, load_entry_point_plugins, load_plugin
 from .config_check import TOP_KEYS, check_config, known_registries
 from .config_options import apply_options, set_data_root
-from .data_configs import check_data_file, check_types, is_data
+from .data_configs import NORMS, check_data_file, check_types, is_data
 from .errors import ConfigError, did_you_mean
 
 SUFFIXES = (".py", ".json", ".yaml", ".yml")
@@ -85,8 +85,6 @@ def load_config(path: str | os.PathLike, *, cfg_options: dict[str, Any] | None =
     for plugin in plugins:
         load_plugin(plugin)
     if is_data(path):
-        from ..models.layers.build import NORMS
-
         check_types(cfg.to_dict(), path.name, known_registries(), NORMS)
     _import_custom(cfg, path)
     options = dict(cfg_options or {})

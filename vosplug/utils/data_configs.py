@@ -12,6 +12,7 @@ from typing import Any
 
 from .errors import ConfigError, did_you_mean
 
+NORMS = ("BN", "FrozenBN", "GN", "none")  # types of norms, which layers know by name: no registered parts
 NAMING = ("type", "constructor")
 SUFFIXES = (".json", ".yaml", ".yml")
 REMEDY = "a config in YAML or JSON is data; write a config in Python for what is a program"

@@ -4,10 +4,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ...utils.data_configs import NORMS
 from ...utils.errors import ConfigError, did_you_mean
 from .aggregate import full_precision
-
-NORMS = ("BN", "FrozenBN", "GN", "none")
 
 
 def conv_norm_relu(conv: nn.Module, norm: nn.Module, x: Tensor, relu: bool = True,
