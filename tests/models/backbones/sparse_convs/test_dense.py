@@ -112,3 +112,14 @@ def test_a_model_that_had_a_session_can_still_become_sparse():
     names = sparsify(copy.deepcopy(model), dict(type="TripleSparseConv"), "QD")
     use_packed_kernels(model)
     assert sparsify(model, dict(type="TripleSparseConv"), "QD") == names
+
+
+@needs_kernels
+@pytest.mark.parametrize("options", [dict(kernel_size=3, padding=1), dict(kernel_size=1)])
+def test_bfloat16_goes_the_same_way(options):
+    layer, norm, x = prepared(**options), NORMS["frozen"](), torch.randn(1, 32, 9, 14)
+    expected = norm(layer(x)).relu()
+    with torch.no_grad(), prepared_inference(), torch.autocast("cpu", torch.bfloat16):
+        out = conv_norm_relu(layer, norm, x)
+    assert out.dtype == torch.bfloat16 and layer._packed.conv is not None
+    assert (out.float() - expected).abs().max() < 0.03 * expected.abs().max()
