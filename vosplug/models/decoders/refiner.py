@@ -91,9 +91,18 @@ class RefinerHead(nn.Module):
     def forward(self, x: Tensor, size: tuple[int, int]) -> Tensor:
         """(R, C, h, w) -> (R, 1, H, W) logits."""
         x = F.relu(self.conv1(twice(x)))
+        if torch.is_grad_enabled() or x.dtype == torch.float64:  # as written: learning amplifies rounding
+            return self.conv2(self.grow(x, size))
+        # Growing works on each channel alone, so channels are mixed before it, once for each tap of the convolution.
+        taps = F.conv2d(x, self.conv2.weight[0].flatten(1).t()[:, :, None, None])
+        shifts = torch.eye(taps.shape[1], dtype=taps.dtype, device=taps.device).view(1, -1, *self.conv2.kernel_size)
+        return F.conv2d(self.grow(taps, size), shifts, self.conv2.bias, padding=1)
+
+    def grow(self, x: Tensor, size: tuple[int, int]) -> Tensor:
+        """(R, C, h, w) -> (R, C, H, W)."""
         if self.upsampling == "bilinear":
-            return self.conv2(resize(twice(x), size))
-        return self.conv2(F.interpolate(x, size=size, mode="bicubic", align_corners=False))
+            return resize(twice(x), size)
+        return F.interpolate(x, size=size, mode="bicubic", align_corners=False)
 
 
 @DECODERS.register_module(role="score", examples=[dict(channels=8)])
