@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from vosplug.inference import VOSSession
+from vosplug.inference.view import in_channels_last
 from vosplug.models.preprocessors import VOSPreprocessor
 from vosplug.models.segmentors.base import VOSSegmentor
 
@@ -72,3 +73,11 @@ def test_given_masks_push_other_objects_down_in_the_logits():
     assert (logits.argmax(dim=0)[given] == 2).all()
     assert (logits[2][given] - logits[1][given] > 10).all() and (logits[1][~given] - logits[2][~given] > 10).all()
     assert (prediction.prob[1][given] < 1e-4).all() and (prediction.prob[1][~given] > 0.99).all()
+
+
+def test_frames_have_the_strides_of_channels_last():
+    """A permuted picture (H, W, C) has them but for the first, and is then taken for another format."""
+    picture = torch.rand(6, 8, 3)
+    for frame in (picture.permute(2, 0, 1)[None], torch.as_strided(picture, (1, 3, 6, 8), (3, 1, 24, 3))):
+        found = in_channels_last(frame)
+        assert found.stride() == (144, 1, 24, 3) and torch.equal(found, frame)

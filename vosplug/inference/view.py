@@ -59,9 +59,15 @@ class View:
             prompt = Prompt(ids=given.ids, masks=self._mirror(preprocessor.masks(native, upright)),
                             native=self._mirror(native), correct=given.correct)
         if self.channels_last:
-            frame = frame.contiguous(memory_format=torch.channels_last)
+            frame = in_channels_last(frame)
         output = model.step(self.state, frame, prompt, geometry=geometry, last=last, features=self.features)
         return preprocessor.restore(self._mirror(full_precision(output.logits)), upright)[0]
 
     def _mirror(self, x: Tensor) -> Tensor:
         return x.flip(-1) if self.flip else x
+
+
+def in_channels_last(x: Tensor) -> Tensor:
+    """(1, C, H, W) in channels_last, also in its first stride, by which the library chooses kernels."""
+    x = x.contiguous(memory_format=torch.channels_last)
+    return x if x.stride(0) == x.numel() else x.clone(memory_format=torch.channels_last)
