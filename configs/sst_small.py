@@ -7,3 +7,4 @@ train_dataloader = dict(dataset=dict(type="SyntheticClips", size=(129, 129), max
 test_dataset = dict(type="DavisDataset", data_root=data_root, split="val", year="2017")
 test_evaluator = dict(type="DavisMetric")
 test_session = dict(max_short_side=241, channels_last=True)
+train_cfg = dict(max_iters=3_000)
