@@ -13,7 +13,7 @@ from pathlib import Path
 import _path  # noqa: F401  (lets the scripts run from a clone that is not installed)
 import numpy as np
 
-from vosplug.cli.common import check_targets, command, new_parser, write_numbers
+from vosplug.cli.common import check_targets, command, named_folder, new_parser, write_numbers
 from vosplug.evaluation.functional.davis import jaccard
 from vosplug.utils.errors import DataError, InputError
 from vosplug.utils.masks import read_mask
@@ -38,7 +38,7 @@ def main(argv: list[str] | None = None) -> int:
     """Score, print a table, write the numbers."""
     options = build_parser().parse_args(argv)
     check_targets(options.json)
-    rows = [named(row) for row in options.rows]
+    rows = [named_folder(row) for row in options.rows]
     videos = sorted(path for path in options.reference.glob("*") if path.is_dir())
     if not videos:
         raise InputError(f"{options.reference}: a folder of reference masks, VIDEO/FRAME.png, was expected")
@@ -52,14 +52,6 @@ def main(argv: list[str] | None = None) -> int:
     write_numbers(options.json, {"videos": len(videos), "share": SHARE, "rows": result})
     print_table(result, len(videos))
     return 0
-
-
-def named(row: str) -> tuple[str, Path]:
-    """Name and folder of a row."""
-    name, equals, folder = row.partition("=")
-    if not equals or not Path(folder).is_dir():
-        raise InputError(f"{row}: NAME=MASKS was expected, where MASKS is a folder of masks")
-    return name, Path(folder)
 
 
 def read_video(folder: Path, names: Sequence[str]) -> dict[str, np.ndarray]:

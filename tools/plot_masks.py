@@ -7,7 +7,7 @@ import _path  # noqa: F401  (lets the scripts run from a clone that is not insta
 import cv2
 import numpy as np
 
-from vosplug.cli.common import check_targets, command, new_parser, positive_int
+from vosplug.cli.common import check_targets, command, named_folder, new_parser, positive_int
 from vosplug.inference.opening import open_reader
 from vosplug.utils.errors import DataError, InputError
 from vosplug.utils.images import resize_image, write_image
@@ -34,20 +34,12 @@ def main(argv: list[str] | None = None) -> int:
     """Read, draw, write."""
     options = build_parser().parse_args(argv)
     check_targets(options.out)
-    rows = [named(row) for row in options.rows]
+    rows = [named_folder(row) for row in options.rows]
     frames = read_frames(options.images, options.frames)
     picture = np.concatenate([drawn_row(name, masks, frames, options.width) for name, masks in rows])
     write_image(options.out, picture, QUALITY)
     print(f"written: {options.out}")
     return 0
-
-
-def named(row: str) -> tuple[str, Path]:
-    """Name and folder of a row."""
-    name, equals, folder = row.partition("=")
-    if not equals or not Path(folder).is_dir():
-        raise InputError(f"{row}: NAME=MASKS was expected, where MASKS is a folder of masks")
-    return name, Path(folder)
 
 
 def read_frames(images: str, indices: list[int]) -> dict[str, np.ndarray]:

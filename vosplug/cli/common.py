@@ -7,9 +7,10 @@ import functools
 import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..utils.errors import KILLED_WORKER, VosplugError, worker_was_killed
+from ..utils.errors import KILLED_WORKER, InputError, VosplugError, worker_was_killed
 from ..utils.interrupts import Terminated, sigterm_as_interrupt
 from ..utils.notices import as_lines
 
@@ -171,6 +172,14 @@ def dataset_changes(options: argparse.Namespace) -> dict[str, Any]:
     """What the command line changes of the data set of a config: the options of it that are given."""
     given = {name: getattr(options, name, None) for name in ("data_root", "split", "year", "sequences")}
     return {name: value for name, value in given.items() if value is not None}
+
+
+def named_folder(text: str) -> tuple[str, Path]:
+    """Name and folder of an argument NAME=MASKS, masks of a method and what to call it."""
+    name, equals, folder = text.partition("=")
+    if not equals or not Path(folder).is_dir():
+        raise InputError(f"{text}: NAME=MASKS was expected, where MASKS is a folder of masks")
+    return name, Path(folder)
 
 
 def write_numbers(path: str | os.PathLike | None, numbers: Any) -> None:

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from ....registry import SPARSE_CONVS
 from ...frame_run import current_run, is_training
 from ...layers.build import is_plain, is_watched
-from .executors import PackedConv, WeightCache, working_type
+from .executors import PackedConv, WeightCache, channels_last, working_type
 
 NO_NORM = nn.Identity()
 NARROW_IN, NARROW_OUT = 32, 64  # pointwise layers of fewer channels are as fast in oneDNN (docs/benchmarks.md)
@@ -57,7 +57,7 @@ class DenseConv(nn.Conv2d):
         if packed is None:
             return None
         if shortcut is not None:
-            shortcut = shortcut.to(packed.dtype).contiguous(memory_format=torch.channels_last)
+            shortcut = channels_last(shortcut.to(packed.dtype))
         return packed.everywhere(x.to(packed.dtype), shortcut=shortcut)
 
     def kernel(self, x: Tensor, norm: nn.Module, relu: bool) -> PackedConv | None:

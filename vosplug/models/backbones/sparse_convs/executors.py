@@ -148,11 +148,6 @@ class PackedConv:
                 prepared.packed = dataclasses.replace(packed, winograd=None)
         return prepared
 
-    @property
-    def has_winograd(self) -> bool:
-        """Whether the compiled kernels transform tiles of this layer, which is faster at every density."""
-        return self.prepared.packed is not None and self.prepared.packed.winograd is not None
-
     # What executors answer ------------------------------------------------------------------------------------------
 
     def everywhere(self, x: Tensor, out: Tensor | None = None, shortcut: Tensor | None = None) -> Tensor:
