@@ -65,6 +65,7 @@ def test_perfect_frames_show_what_is_lost_by_copies(place, tmp_path):
     previous = {tau: by_name["oracle", "previous", tau] for tau in (.35, .6, .95)}
     assert [previous[tau]["reuse_rate"] for tau in (.35, .6, .95)] == pytest.approx([1, 2 / 3, 0])
     assert previous[.95]["J-Mean"] == 1
+    assert previous[.6]["mean_probability"] == pytest.approx((2 * 19 / 21 + 11 / 29) / 3, abs=1e-6)
     slow = np.mean([(20 - t) / (20 + t) for t in range(1, 5)])
     assert previous[.6]["J-Mean"] == pytest.approx((slow + 1 + slow) / 3, abs=1e-6)
     full = by_name["oracle", "last_full", .6]

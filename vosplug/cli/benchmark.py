@@ -206,6 +206,9 @@ def prepare_stages(candidates: list[Candidate], options: argparse.Namespace) -> 
     from ..evaluation.stage_times import StageTimes
 
     for candidate in candidates if options.stages else ():
+        if candidate.session.get("compile"):
+            raise InputError(f"--stages, the model of {candidate.name}: compiled stages cannot be looked into; leave "
+                             "out --stages or --compile (compile in test_session)")
         candidate.stages = StageTimes(clock_of(options, next(candidate.model.parameters()).device))
 
 

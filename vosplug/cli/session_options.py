@@ -28,6 +28,9 @@ def add_session_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--channels-last", action="store_true", help="memory format of the network")
     group.add_argument("--no-prepare", dest="prepare", action="store_false", default=None,
                        help="on a CPU, do not run convolutions on packed weights")
+    group.add_argument("--compile", nargs="?", const="default", metavar="NAME",
+                       help="compile the stages that encode frames and decode masks (torch.compile): default, "
+                            "reduce-overhead (graphs of CUDA), max-autotune, eager or aot_eager")
     group.add_argument("--device", help="cpu, cuda, cuda:N or mps (default: a CUDA GPU if there is one)")
 
 
@@ -51,7 +54,8 @@ def session_options(options: argparse.Namespace, config: Mapping[str, Any]) -> d
 
     given = {**{name: getattr(options, name) for name in LIMITS}, "scales": options.scales and tuple(options.scales),
              "amp": options.amp, "flip": options.flip or None, "channels_last": options.channels_last or None,
-             "prepare": options.prepare, "clip_length": getattr(options, "clip_length", None)}
+             "prepare": options.prepare, "compile": options.compile,
+             "clip_length": getattr(options, "clip_length", None)}
     merged = {**session_defaults(config), **{key: value for key, value in given.items() if value is not None}}
     for name in LIMITS:
         if merged.get(name) == 0:

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from ..models.backbones.sparse_convs.dense import prepared_inference, use_packed_kernels
+from ..models.compiled import CompiledStages, compiled_inference
 from ..models.layers.aggregate import winners, write_prompt
 from ..ops.library import has_extension
 from ..structures import ObjectIds, Prompt
@@ -64,6 +65,8 @@ class VOSSession(PromptedSession):
         device: device to move the model to; None leaves it where it is.
         prepare: on a CPU, in float32 or bf16, run on packed weights where the compiled kernels are faster; results
             agree to rounding. Packed weights are held beside the model for all of its sessions.
+        compile: compile the stages that encode a frame and decode masks: a name of
+            :data:`~vosplug.models.compiled.COMPILERS`. Then nothing runs on packed weights.
         allow_empty: given masks without an object are no error.
 
     Raises:
@@ -73,13 +76,14 @@ class VOSSession(PromptedSession):
     def __init__(self, model: nn.Module, *, max_short_side: int | None = None, max_long_side: int | None = None,
                  scales: Sequence[float] = (1.0,), flip: bool = False, amp: str | None = None,
                  channels_last: bool = False, device: str | torch.device | None = None, prepare: bool = True,
-                 allow_empty: bool = False):
+                 compile: str | None = None, allow_empty: bool = False):
         super().__init__(allow_empty=allow_empty)
         self.limits = {"max_short_side": max_short_side, "max_long_side": max_long_side}
         check_options(self.limits, scales, amp)
         self.model = model = prepare_model(unwrapped(model), device, channels_last)
         self.amp = amp
-        self.prepared = prepare and can_prepare(model)
+        self.stages = None if compile is None else CompiledStages(compile, model)
+        self.prepared = prepare and compile is None and can_prepare(model)
         flips = (False, True) if flip else (False,)
         self.views = [View(model.init_state(1), scale=scale, flip=mirrored,
                            channels_last=channels_last or self.prepared)
@@ -124,7 +128,7 @@ class VOSSession(PromptedSession):
             self.model.remove_objects(view.state, values)
 
     def _logits(self, image: np.ndarray, given: GivenMasks | None, last: bool) -> Tensor:
-        with self._autocast(), prepared_inference(self.prepared):
+        with self._autocast(), prepared_inference(self.prepared), compiled_inference(self.stages):
             outputs = [view.step(self.model, image, given, limits=self.limits, last=last) for view in self.views]
         check_finite(outputs, self.frame_index)
         logits = outputs[0]

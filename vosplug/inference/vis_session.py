@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from ..models.backbones.sparse_convs.dense import prepared_inference
+from ..models.compiled import CompiledStages, compiled_inference
 from ..structures import Geometry, TrackMask
 from ..utils.amp import autocast_type
 from ..utils.checkpoint import unwrapped
@@ -34,7 +35,7 @@ class VISSession:
             the weights.
         channels_last: memory format of the weights.
         device: device to move the model to; None leaves it where it is.
-        prepare: as for :class:`~.session.VOSSession`.
+        prepare, compile: as for :class:`~.session.VOSSession`.
         keep_masks: tracks come with all their masks at the end; without, memory is that of one clip.
         classes_per_track: classes that each track is given back with, each with its own score and all with the mask of
             the best: so an uncertain class costs less average precision (QueryInst ranks all pairs of query and class).
@@ -48,8 +49,8 @@ class VISSession:
 
     def __init__(self, model: nn.Module, size: tuple[int, int] | None = None, clip_length: int | None = None,
                  min_score: float = 0.05, amp: str | None = None, channels_last: bool = False,
-                 device: str | torch.device | None = None, prepare: bool = True, keep_masks: bool = True,
-                 classes_per_track: int = 1):
+                 device: str | torch.device | None = None, prepare: bool = True, compile: str | None = None,
+                 keep_masks: bool = True, classes_per_track: int = 1):
         if clip_length is not None and clip_length < 1:
             raise InputError(f"clip_length must be at least 1, got {clip_length}")
         if isinstance(classes_per_track, bool) or not isinstance(classes_per_track, int) or classes_per_track < 1:
@@ -58,7 +59,8 @@ class VISSession:
             raise InputError(f"size must be two numbers (H, W) of at least 16, got {size!r}")
         check_amp(amp)
         self.model = model = prepare_model(unwrapped(model), device, channels_last)
-        self.prepared = prepare and can_prepare(model)
+        self.stages = None if compile is None else CompiledStages(compile, model)
+        self.prepared = prepare and compile is None and can_prepare(model)
         self.size, self.clip_length = size, clip_length or model.clip_length
         self.min_score, self.amp, self.keep_masks = min_score, amp, keep_masks
         self.classes_per_track = classes_per_track
@@ -119,7 +121,7 @@ class VISSession:
         clip, geometry = self.model.data_preprocessor.frames(images, self._geometry)
         dtype = autocast_type(self.amp, device)
         autocast = nullcontext() if dtype is None else torch.autocast(device.type, dtype)
-        with autocast, prepared_inference(self.prepared):
+        with autocast, prepared_inference(self.prepared), compiled_inference(self.stages):
             tracks = self.model.step(self._state, clip[None], [geometry.size])
         check_finite((tracks.scores.flatten(1), tracks.boxes.flatten(1), tracks.masks.flatten(1)),
                      self._recorder.num_frames)

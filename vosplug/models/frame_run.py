@@ -124,7 +124,7 @@ class FrameRun:
 
 def published_to() -> FrameRun | None:
     """The current run, for what is only published to it; nothing is published from inside a compiled graph."""
-    return None if torch.compiler.is_compiling() else _current.get()
+    return visible_run()
 
 
 def current_run() -> FrameRun | None:
@@ -140,16 +140,16 @@ def working_on(rows: Rows) -> AbstractContextManager[None]:
 
 def is_training(module: nn.Module) -> bool:
     """Whether ``module`` works on training clips: so says the frame loop, or, outside of one, the module's mode."""
-    run = _visible_run()
+    run = visible_run()
     return module.training if run is None else run.training
 
 
 def is_nobodys() -> bool:
     """Whether the rows that run are nobody's, so that nothing may be remembered of them."""
-    run = _visible_run()
+    run = visible_run()
     return run is not None and run.nobody
 
 
-def _visible_run() -> FrameRun | None:
+def visible_run() -> FrameRun | None:
     """The current run; None for a compiler, which cannot look into a context variable."""
     return None if torch.compiler.is_compiling() else _current.get()

@@ -71,8 +71,12 @@ class GateRun:
         total = self.work.reuse.total()
         return {**self.setting.as_json(), **self.scores, **self.work.numbers(), "later_frames": total.frames,
                 "reused": total.reused, "fps": self.fps,
-                "fps_mean": self.fps_mean, "first_frame_ms": self.first_frame_ms, "rho": rho, "videos": videos,
-                "J_by_frame": self.region_by_frame()}
+                "fps_mean": self.fps_mean, "first_frame_ms": self.first_frame_ms, "rho": rho,
+                "mean_probability": self.mean_probability(), "videos": videos, "J_by_frame": self.region_by_frame()}
+
+    def mean_probability(self) -> float | None:
+        """Mean P of the rows that had a choice; None if none had."""
+        return sum(c.probability for c in self.choices) / len(self.choices) if self.choices else None
 
     def region_by_frame(self) -> list[float]:
         """Mean J of the objects on each scored frame, over the videos that have so many."""

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from ...registry import DECODERS
 from ...structures import Rows
 from ...utils.errors import ConfigError
-from ..frame_run import current_run
+from ..frame_run import visible_run
 from ..layers.aggregate import full_precision, hide_inactive
 from ..layers.build import build_norm
 from ..layers.conv_norm import ConvNorm
@@ -105,7 +105,7 @@ class CollaborativeEnsembler(nn.Module):
 
     def passes(self, rows: Rows) -> Iterator[tuple[slice, AbstractContextManager]]:
         """Parts of the rows, each with a context in which layers know whose rows they see."""
-        size, run = self.slots_per_pass or len(rows), current_run()
+        size, run = self.slots_per_pass or len(rows), visible_run()
         for start in range(0, len(rows), size):
             part = slice(start, start + size)
             own = rows.select([part.start <= row < part.stop for row in range(len(rows))])

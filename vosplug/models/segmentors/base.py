@@ -14,6 +14,7 @@ from ...registry import LOSSES, MEMORIES
 from ...structures import Geometry, Level, Prompt, Rows, StepOutput, VideoState
 from ...structures.rows import Key
 from ...utils.errors import InputError
+from ..compiled import stage
 from ..frame_run import FramePolicy, FrameRun
 from ..layers.aggregate import clamped_logit, full_precision, soft_aggregate, write_prompt
 from ..memories import MemoryState
@@ -143,11 +144,11 @@ class VOSSegmentor(TaskModel):
         rows = self.rows(state)
         if not len(rows):
             return self.background(state), rows
-        features = self.encode_deep(features)
+        features = stage(self.encode_deep)(features)
         with run.whose(rows):
             coarse = self.decode_coarse(state, features, rows)
             run.tap(COARSE_TAP, coarse)
-            logits = self.decode_fine(state, features, coarse, rows)
+            logits = stage(self.decode_fine)(state, features, coarse, rows)
         composed = self.compose(state, logits, rows)
         if run.asks(LOGITS_TAP):
             run.tap(LOGITS_TAP, self.compose_as_decoded(state, logits, composed, rows))
@@ -201,7 +202,7 @@ class VOSSegmentor(TaskModel):
         kind = self.kind_of(state, prompt, last)
         with self.running(state, prompted=prompt is not None, last=last, labels=labels, features=features) as run:
             run.prompt = prompt
-            encoded = self.encode_shallow(frame)
+            encoded = stage(self.encode_shallow)(frame)
             logits, fresh = self.segment(state, encoded, run)
             taps = run.tapped()
             if prompt is not None:
@@ -216,7 +217,7 @@ class VOSSegmentor(TaskModel):
                 masks = masks_of(fed_back, masks)
             if len(fresh) or prompt is not None:  # an object may start in a row that was not computed anew
                 with run.whose(fresh):
-                    self.memorize(state, self.encode_deep(encoded), masks, fresh, run)
+                    self.memorize(state, stage(self.encode_deep)(encoded), masks, fresh, run)
         state.masks = masks
         state.frame_index += 1
         state.ended = last

@@ -11,7 +11,7 @@ from ...registry import BACKBONES, DECODERS, MEMORIES, SEGMENTORS
 from ...structures import Level, Prompt, RowLogits, Rows, VideoState
 from ...utils.errors import ConfigError
 from ..backbones.base import level_of_stride
-from ..frame_run import FrameRun, current_run
+from ..frame_run import FrameRun, current_run, visible_run
 from ..layers.aggregate import full_precision, keep_winners, log_probability, odds
 from ..memories import TargetModel
 from .base import Cut, VOSSegmentor
@@ -110,7 +110,7 @@ class FRTM(VOSSegmentor):
         """Logits (R, 1, H, W)."""
         levels = {name: rows.expand(features.pyramid[name]) for name in self.decoder.fine_names}
         logits = self.decoder.fine(levels, coarse[:, -1:], coarse[:, :-1], state.frame_size)
-        run = current_run()
+        run = visible_run()
         if run is not None and run.training:
             run.note(RowLogits(rows, logits))
         return logits

@@ -11,6 +11,7 @@ from ...registry import GATES, LAYERS, MATCHING_HEADS, SEGMENTORS
 from ...structures import Decision, Prompt, Rows, RowStore, ScoreChange, VideoState
 from ...utils.checkpoint import load_weights
 from ...utils.errors import ConfigError, InputError
+from ..compiled import stage
 from ..decoders.refiner import resize
 from ..frame_run import FrameRun
 from ..gates import Gate, GateInput, ScheduledGate
@@ -221,7 +222,7 @@ class ReuseGated(VOSSegmentor):
 
     def compute(self, state: VideoState, features: Any, rows: Rows, run: FrameRun) -> Tensor:
         """The coarse half of the inner segmentor (R, C, h, w), which is kept."""
-        features = self.encode_deep(features)
+        features = stage(self.encode_deep)(features)
         with run.whose(rows):
             coarse = self.decode_coarse(state, features, rows)
         self.keep(state.objects, features, coarse, rows)
@@ -266,7 +267,7 @@ class ReuseGated(VOSSegmentor):
             places = {key: place for place, key in enumerate(order)}
             x = x[torch.tensor([places[key] for key in decoded.keys], device=x.device)]
         with run.whose(decoded):
-            logits = self.decode_fine(state, features, x, decoded)
+            logits = stage(self.decode_fine)(state, features, x, decoded)
         if self.mode == "translate":
             return logits
         state.objects.write(LOGITS, decoded, logits)
@@ -301,7 +302,7 @@ class ReuseGated(VOSSegmentor):
         with run.whose(rows):
             template = self.matching.template(rows.expand(early), F.interpolate(masks, size=early.shape[-2:]).to(early))
         store.write(TEMPLATE, rows, template)
-        features = self.encode_deep(features)
+        features = stage(self.encode_deep)(features)
         with run.whose(None):
             coarse = self.decode_coarse(state, features, rows)
         self.keep(store, features, coarse, rows)

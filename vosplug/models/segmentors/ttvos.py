@@ -11,7 +11,7 @@ from ...utils.errors import ConfigError, InputError
 from ..backbones.base import level_of_stride
 from ..decoders.refiner import resize
 from ..decoders.ttvos_decoder import CLASSES, halved
-from ..frame_run import FrameRun, current_run
+from ..frame_run import FrameRun, current_run, visible_run
 from ..layers.aggregate import full_precision, normalised_odds
 from ..layers.reuse import MOVED
 from .base import Cut, VOSSegmentor
@@ -108,7 +108,7 @@ class TTVOS(VOSSegmentor):
         logits, joined, x8 = self.decoder.fine(coarse, attended, features.pyramid[self.low_level], rows)
         features.joined, features.rows = joined, rows
         logits = logits[:, 1:] - logits[:, :1]
-        run = current_run()
+        run = visible_run()
         if run is not None and run.training:
             before = resize(self.row_masks(state, state.masks, rows), x8.shape[-2:])
             run.note(RowLogits(rows, logits))

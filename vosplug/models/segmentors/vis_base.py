@@ -10,6 +10,7 @@ from torch import Tensor
 from ...registry import LINKERS, LOSSES
 from ...structures import VideoState
 from ...utils.errors import ConfigError, InputError
+from ..compiled import stage
 from ..tasks import SupervisedTracklets
 from ..tracklets.interaction import InteractionOutput
 from ..tracklets.linking import ClipTracks
@@ -79,7 +80,7 @@ class BaseVISSegmentor(TaskModel):
         """Segment one clip and update ``state``; see :meth:`step`."""
         check_clip(state, clip)
         queries = self.linker.start(state, self.initial_queries(len(clip)))
-        outputs = self.interact(self.encode(clip), queries, sizes, clip.shape[1])
+        outputs = stage(self.interact)(stage(self.encode)(clip), queries, sizes, clip.shape[1])
         tracks = read_tracks(outputs[-1])
         size = tuple(int(side) for side in sizes.amax(dim=0))
         tracks.ids = self.linker.finish(state, outputs[-1].queries, tracks, size)

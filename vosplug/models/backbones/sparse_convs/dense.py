@@ -62,6 +62,8 @@ class DenseConv(nn.Conv2d):
 
     def kernel(self, x: Tensor, norm: nn.Module, relu: bool) -> PackedConv | None:
         """The packed form for inputs like ``x``; None where the library's convolution is to run."""
+        if torch.compiler.is_compiling():
+            return None
         wanted = _prepared.get() or (self.always and current_run() is not None)
         if not wanted or self.training or torch.is_grad_enabled() or is_training(self):
             return None
