@@ -14,6 +14,7 @@ import _path  # noqa: F401  (lets the scripts run from a clone that is not insta
 import numpy as np
 
 from vosplug.cli.common import check_targets, command, named_folder, new_parser, write_numbers
+from vosplug.datasets.layout import choose_sequences
 from vosplug.evaluation.functional.davis import jaccard
 from vosplug.utils.errors import DataError, InputError
 from vosplug.utils.masks import read_mask
@@ -29,6 +30,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("rows", nargs="+", metavar="NAME=MASKS",
                         help="folder of masks (of tools/test.py --out DIR), laid out alike, and what to call it; "
                              "those of one name, of several seeds, are pooled")
+    parser.add_argument("--sequences", nargs="+", metavar="NAME", help="only these videos")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the numbers")
     return parser
 
@@ -42,6 +44,8 @@ def main(argv: list[str] | None = None) -> int:
     videos = sorted(path for path in options.reference.glob("*") if path.is_dir())
     if not videos:
         raise InputError(f"{options.reference}: a folder of reference masks, VIDEO/FRAME.png, was expected")
+    chosen = choose_sequences([path.name for path in videos], options.sequences, str(options.reference))
+    videos = [options.reference / name for name in chosen]
     found: dict[str, dict[str, list[float]]] = {name: defaultdict(list) for name, _ in rows}
     for video in videos:
         reference = read_video(video, sorted(path.name for path in video.glob("*.png")))

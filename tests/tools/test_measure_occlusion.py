@@ -44,10 +44,14 @@ def test_scores_are_sorted_into_phases(tmp_path, measure, capsys):
     pooled = [f"both={tmp_path / name}" for name in ("lost", "found")]
     assert measure.main([str(tmp_path / "gt"), *pooled, "--json", str(tmp_path / "o.json")]) == 0
     assert json.loads((tmp_path / "o.json").read_text())["rows"]["both"]["after"] == {"J": 0.5, "frames": 4}
+    assert measure.main([str(tmp_path / "gt"), *rows, "--sequences", "b", "--json", str(tmp_path / "o.json")]) == 0
+    record = json.loads((tmp_path / "o.json").read_text())
+    assert record["videos"] == 1 and record["rows"]["lost"]["never covered"] == {"J": 0.25, "frames": 1}
 
 
 @pytest.mark.parametrize("rows, message", [
     (["gt", "x=nowhere"], "NAME=MASKS was expected"), (["nowhere", "x=gt"], "VIDEO/FRAME.png, was expected"),
+    (["gt", "x=gt", "--sequences", "a", "b"], "gt has no sequence 'b'"),
     (["gt", "x=less"], "00001.png is missing"), (["gt", "x=small"], "cannot be compared"),
 ])
 def test_bad_input_is_one_line(tmp_path, measure, monkeypatch, capsys, rows, message):
