@@ -213,6 +213,8 @@ class TestDivergences:
         value = KLAttentionLoss()(weights, others)
         assert float(value) == pytest.approx(float((others * (others / weights).log()).sum(dim=-1).mean()), abs=1e-10)
         assert float(KLAttentionLoss()(weights, weights)) == pytest.approx(0, abs=1e-12)
+        with pytest.raises(ConfigError, match="KLAttentionLoss.temperature has no effect on over='keys'"):
+            KLAttentionLoss(temperature=2.0)
         maps, wide = draw(2, 5, 7), draw(2, 5, 11, seed=1)
         expected = torch.nn.functional.kl_div(maps.log_softmax(-1), draw(2, 5, 7, seed=2).softmax(-1), reduction="sum")
         value = KLAttentionLoss(over="channels")(maps, draw(2, 5, 7, seed=2))

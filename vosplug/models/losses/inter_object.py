@@ -8,7 +8,8 @@ from ...utils.errors import ConfigError
 from .pair import PairLoss, pearson_distance, probabilities
 
 
-@LOSSES.register_module(role="pair", examples=[dict(channels=11), dict(channels=4, temperature=2.0)])
+@LOSSES.register_module(role="pair", examples=[
+    dict(channels=11), dict(channels=4, temperature=2.0), dict(max_objects=6)])
 class InterObjectLoss(PairLoss):
     """Mean over pixels of the Pearson distance of their probabilities (paper, Eq. 10); Y = softmax(Z).
 

@@ -20,7 +20,7 @@ class KLAttentionLoss(PairLoss):
             need the same keys. ``channels``: softmax over the channels of each cell, mean over the cells; both need as
             many. ``cells``: softmax over the cells of the mean square of their channels, standardised: where a map
             has its energy; channels may differ.
-        temperature: of the softmax.
+        temperature: of the softmax; ``keys`` are without one.
         weight: of the loss in the sum.
     """
 
@@ -32,6 +32,9 @@ class KLAttentionLoss(PairLoss):
             raise ConfigError(f"KLAttentionLoss.over must be one of {', '.join(OVER)}, got {over!r}")
         if not temperature > 0:
             raise ConfigError(f"KLAttentionLoss.temperature must be above 0, got {temperature}")
+        if over == "keys" and temperature != 1:
+            raise ConfigError("KLAttentionLoss.temperature has no effect on over='keys', whose weights are compared as "
+                              f"they are: leave it out or take another over, got {temperature}")
         self.over, self.temperature, self.weight = over, temperature, weight
         self.columns = "any" if over == "cells" else over
 

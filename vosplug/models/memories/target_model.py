@@ -23,7 +23,9 @@ WEIGHTINGS = ("hinge", "none")
 @MEMORIES.register_module(role="target", examples=lambda: [
     dict(augmentation=LAYERS.example("CutAndPaste"), channels=4, init_iters=(2, 2), update_iters=(2,), update_every=2,
          capacity=6, train=dict(channels=3, update_every=None, filter_reg=(1e-5, 1e-4), precond=(1e-5, 1e-4),
-                                forgetting=75, pixel_weighting="none"))])
+                                forgetting=75, pixel_weighting="none")),
+    dict(augmentation=LAYERS.example("CutAndPaste"), channels=4, init_iters=(2,), update_iters=(2,), update_every=2,
+         capacity=6, keep_first=True)])
 class TargetModel(Memory):
     """Policy of FRTM (Robinson et al., CVPR 2020, sections 3.1 and 3.4): a target model per object, learnt online.
 
