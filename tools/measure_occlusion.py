@@ -7,7 +7,7 @@ given, and the last one are left out, as DAVIS does. Objects that are never cove
 
 import argparse
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 import _path  # noqa: F401  (lets the scripts run from a clone that is not installed)
@@ -49,8 +49,9 @@ def main(argv: list[str] | None = None) -> int:
     found: dict[str, dict[str, list[float]]] = {name: defaultdict(list) for name, _ in rows}
     for video in videos:
         reference = read_video(video, sorted(path.name for path in video.glob("*.png")))
+        ids = {int(value) for labels in reference.values() for value in np.unique(labels)}
         for name, folder in rows:
-            add_scores(found[name], reference, read_video(folder / video.name, list(reference)))
+            add_scores(found[name], reference, read_video(folder / video.name, list(reference), ids))
     result = {name: {phase: {"J": float(np.mean(values)) if values else None, "frames": len(values)}
                      for phase in PHASES for values in [scores[phase]]} for name, scores in found.items()}
     write_numbers(options.json, {"videos": len(videos), "share": SHARE, "rows": result})
@@ -58,12 +59,12 @@ def main(argv: list[str] | None = None) -> int:
     return 0
 
 
-def read_video(folder: Path, names: Sequence[str]) -> dict[str, np.ndarray]:
+def read_video(folder: Path, names: Sequence[str], ids: Collection[int] = ()) -> dict[str, np.ndarray]:
     """Label maps (H, W) of a video by the names of their files."""
     lacking = next((name for name in names if not (folder / name).is_file()), None)
     if lacking is not None or not names:
         raise DataError(f"{folder}: {lacking or 'any mask'} is missing")
-    return {name: read_mask(folder / name) for name in names}
+    return {name: read_mask(folder / name, ids=ids) for name in names}
 
 
 def covered(areas: np.ndarray) -> np.ndarray:

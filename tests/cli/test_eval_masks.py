@@ -50,6 +50,20 @@ def test_csv_and_sheet(case):
     assert (out / "sheet.png").stat().st_size > 1000
 
 
+def test_predictions_may_have_slivers_of_objects(case):
+    """What a network predicts, an object within the rim of another one, is no sign of interpolation."""
+    root, pred, out = case
+    for path in sorted((root / "Annotations/480p/bear").glob("*.png")):
+        labels = read_mask(path).copy()
+        labels[:8, :8] = 3  # the sequence has three objects
+        write_mask(path, labels)
+    labels = np.zeros(tiny.SIZE, np.uint8)
+    for value, part in ((1, slice(2, 12)), (2, slice(19, 24)), (3, slice(20, 23))):
+        labels[part, part] = value
+    write_mask(pred / "bear/00002.png", labels)
+    assert davis(root, pred, "--sheet", out / "sheet.png") == 0
+
+
 def test_protocols_differ(case):
     root, pred, out = case
     shutil.copytree(root / "Annotations", root / "Annotations_unsupervised")

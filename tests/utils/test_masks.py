@@ -55,6 +55,24 @@ def test_a_smoothed_mask_is_refused(tmp_path):
         read_mask(path)
 
 
+def slivers() -> np.ndarray:
+    """Object 3 within a rim of object 2, as a network may predict them; so would resizing 0 and 3 by interpolation."""
+    labels = np.zeros((40, 40), np.uint8)
+    labels[2:12, 2:12] = 1
+    labels[19:24, 19:24] = 2
+    labels[20:23, 20:23] = 3
+    return labels
+
+
+def test_a_prediction_of_known_ids_may_have_slivers(tmp_path):
+    write_mask(tmp_path / "m.png", slivers())
+    with pytest.raises(DataError, match="looks smoothed"):
+        read_mask(tmp_path / "m.png")
+    assert np.array_equal(read_mask(tmp_path / "m.png", ids=(1, 2, 3)), slivers())
+    with pytest.raises(DataError, match="looks smoothed"):
+        read_mask(tmp_path / "m.png", ids=(1, 3))
+
+
 def test_ids_above_the_limit_are_refused(tmp_path):
     write_mask(tmp_path / "m.png", np.array([[0, 9]], np.uint8))
     with pytest.raises(DataError, match="id 9 is above the limit 4"):

@@ -1,12 +1,16 @@
 """Scoring folders of masks with the DAVIS measures."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
+
+import numpy as np
 
 from ..utils.davis_protocol import scored_frames
 from ..utils.errors import DataError, InputError, did_you_mean
 from ..utils.listing import folders_in, masks_in
+from ..utils.mask_kinds import present
 from ..utils.masks import read_mask
 from ..utils.names import check_names, read_names
 from .functional.davis import SequenceScorer
@@ -47,12 +51,22 @@ class DavisJob:
         predictions = predicted_paths(self.name, self.predictions, [frames[i] for i in scored], frames)
         scorer = self._scorer(references[frames[0]])
         for frame, path in predictions.items():
-            scorer.add(frame, self.read(path), self.read(references[frame]))
+            scorer.add(frame, self.read_prediction(path), self.read(references[frame]))
         return scorer.result()
 
-    def read(self, path: Path):
+    def read(self, path: Path, ids: Collection[int] = ()) -> np.ndarray:
         """Read a mask of this sequence as (H, W) uint8 ids; the 2016 protocol knows one foreground."""
-        return read_mask(path, binary=self.protocol == "semi2016")
+        return read_mask(path, binary=self.protocol == "semi2016", ids=ids)
+
+    def read_prediction(self, path: Path) -> np.ndarray:
+        """As :meth:`read`; a mask of the sequence's own objects alone may have slivers of any shape."""
+        return self.read(path, self.ids)
+
+    @cached_property
+    def ids(self) -> Collection[int]:
+        """Values of the first reference; unsupervised predictions are free to have others."""
+        first = next(iter(masks_in(self.references).values()))
+        return () if self.protocol == "unsupervised" else present(self.read(first))
 
     def _scorer(self, first: Path):
         if self.protocol == "unsupervised":

@@ -66,7 +66,7 @@ def _tile(job, frame: str, score: float) -> np.ndarray:
     reference = job.read(masks_in(job.references)[frame])
     size = TILE_WIDTH, max(1, round(TILE_WIDTH * reference.shape[0] / reference.shape[1]))
     reference, prediction = (cv2.resize(labels, size, interpolation=cv2.INTER_NEAREST)
-                             for labels in (reference, job.read(masks_in(job.predictions)[frame])))
+                             for labels in (reference, job.read_prediction(masks_in(job.predictions)[frame])))
     picture = _picture(job.images, frame, size)
     for number in object_ids(reference):
         mask = reference == number

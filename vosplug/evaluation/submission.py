@@ -5,7 +5,7 @@ the ids of the data set, at the size of the pictures.
 """
 
 import zipfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 
 from ..structures.video import Video
@@ -89,7 +89,7 @@ def _write(root: Path, videos: Sequence[Video], zip_path: str | Path, kind: str)
                     path = masks.get(frame, root / video.name / f"{frame}.png")
                     # Fixed times make the file depend on the masks alone.
                     info = zipfile.ZipInfo(f"{_prefix(kind)}{video.name}/{frame}.png", _EARLIEST)
-                    archive.writestr(info, _index_png(path))
+                    archive.writestr(info, _index_png(path, video.prompt_ids()))
         faults = validate_submission(name, videos, kind)
         if faults:
             more = f" ({len(faults)} faults in all)" if len(faults) > 1 else ""
@@ -98,9 +98,9 @@ def _write(root: Path, videos: Sequence[Video], zip_path: str | Path, kind: str)
     write_via(zip_path, save)
 
 
-def _index_png(path: Path) -> bytes:
+def _index_png(path: Path, ids: Collection[int]) -> bytes:
     """The bytes of a mask file, encoded anew unless it is an 8-bit index PNG already."""
-    labels = read_mask(path)
+    labels = read_mask(path, ids=ids)
     data = path.read_bytes()
     return data if is_plain_index_png(data) else encode_mask(labels)
 

@@ -4,6 +4,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from ..utils.errors import DataError
 from ..utils.files import read_json
 from ..utils.listing import masks_in, natural_order
@@ -45,12 +47,16 @@ class YouTubeVOSJob:
             if frame not in references:
                 raise DataError(f"video {self.name}: the reference of frame {frame} is missing: "
                                 f"{self.references / frame}.png")
-            scorer.add(frame, frame, self.read(path), self.read(references[frame]))
+            scorer.add(frame, frame, self.read_prediction(path), self.read(references[frame]))
         return scorer.result()
 
-    def read(self, path: Path):
+    def read(self, path: Path) -> np.ndarray:
         """Read a mask of this video as (H, W) uint8 ids."""
         return read_mask(path)
+
+    def read_prediction(self, path: Path) -> np.ndarray:
+        """As :meth:`read`; a mask of the video's own objects alone may have slivers of any shape."""
+        return read_mask(path, ids=self.categories)
 
 
 def find_youtube_vos_jobs(gt: Path, pred: Path, sequences: Iterable[str] | None = None) -> list[YouTubeVOSJob]:

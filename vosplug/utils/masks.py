@@ -2,6 +2,7 @@
 
 import io
 import os
+from collections.abc import Collection
 from pathlib import Path
 
 import cv2
@@ -31,13 +32,15 @@ def davis_palette() -> np.ndarray:
 DAVIS_PALETTE = davis_palette()
 
 
-def read_mask(path: str | os.PathLike, *, binary: bool = False, max_id: int = VOID) -> np.ndarray:
+def read_mask(path: str | os.PathLike, *, binary: bool = False, max_id: int = VOID,
+              ids: Collection[int] = ()) -> np.ndarray:
     """Read a mask. All of vosplug reads masks here.
 
     Args:
         path: a palette or grey PNG of at most 8 bits whose values are object ids.
         binary: read a foreground mask as 0 and 1, see :func:`read_foreground`.
         max_id: the largest id that is allowed (255 means that void is allowed).
+        ids: of the objects that there are, for a prediction: one that has no others may have slivers of any shape.
 
     Returns:
         Ids, (H, W) uint8, possibly read-only.
@@ -53,11 +56,11 @@ def read_mask(path: str | os.PathLike, *, binary: bool = False, max_id: int = VO
         _refuse_colour(file)
     labels = file.values
     values = present(labels)
-    ids = [value for value in values if value != VOID or max_id != VOID]
-    if ids and ids[-1] > max_id:
-        raise DataError(f"{path}: id {ids[-1]} is above the limit {max_id}")
+    found = [value for value in values if value != VOID or max_id != VOID]
+    if found and found[-1] > max_id:
+        raise DataError(f"{path}: id {found[-1]} is above the limit {max_id}")
     kind = "palette" if file.palette is not None else "grey"
-    if file.lossy or looks_smoothed(labels, values):
+    if file.lossy or (not {0, *ids}.issuperset(values) and looks_smoothed(labels, values)):
         raise DataError(f"{path}: a {kind} mask with {len(values)} different values looks smoothed, not like object "
                         "ids; save masks without interpolation or JPEG compression")
     if kind == "grey" and looks_stretched(values, labels):
