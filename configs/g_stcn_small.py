@@ -7,12 +7,12 @@ model = dict(
     type="ReuseGated",
     segmentor={{_base_.model}},
     translator=dict(type="RefineTranslator", hidden=48, norm=dict(type="GN")),
-    losses=[dict(type="DeltaLoss"), dict(type="GateProbabilityLoss")])
+    losses=[dict(type="DeltaLoss"), dict(type="GateProbabilityLoss", weight=5.0)])
 clips = dict(type="SyntheticClips", size=(160, 160), max_objects=2)
 train_dataloader = dict(dataset=dict(
     _delete_=True, type="MixedClips",
     datasets=[dict(options=dict(motion=0.3), **clips), dict(options=dict(motion=3.0), **clips)]))
-optim_wrapper = dict(optimizer=dict(lr=3e-4), paramwise_cfg=dict(custom_keys={
+optim_wrapper = dict(optimizer=dict(lr=3e-3), paramwise_cfg=dict(custom_keys={
     "gate.": dict(decay_mult=0.0), "segmentor.": dict(lr_mult=0.0)}))
 train_cfg = dict(max_iters=800)
 clip = dict(length=4, max_skip=3)
