@@ -112,7 +112,8 @@ def answers(part: Any, ask: Callable[[Any], Any]) -> Iterator[Any]:
     """What can be seen of a part, the cheapest first: its weights, and what it answers at rest and in training."""
     if not isinstance(part, nn.Module):
         torch.manual_seed(0)
-        yield ask(part)
+        found = ask(part)
+        yield from found if inspect.isgenerator(found) else [found]
         return
     if getattr(part, "init_cfg", None):  # as training begins
         logging.getLogger("mmengine").setLevel(logging.ERROR)
@@ -146,7 +147,7 @@ class Compared:
         try:
             answers_now = answers(self.build(changes), self.ask)
             for before in self.known:
-                if not same(before, next(answers_now)):
+                if not same(before, next(answers_now, None)):
                     return "changed"
         except VosplugError:
             return "refused"
