@@ -75,8 +75,8 @@ from vosplug.structures import Level
 class PlainChain(Backbone):
     """3x3 convolutions of stride 2; one more of stride 1 at each level."""
 
-    def __init__(self, in_channels: int = 3, channels: int = 16, freeze_norm_stats: bool = True):
-        super().__init__(freeze_norm_stats)
+    def __init__(self, in_channels: int = 3, channels: int = 16):
+        super().__init__()
         self.steps = ("c1", "c2", "c3", "c4")
         self.levels = {f"c{i}": Level(channels * i, 2**i) for i in (2, 3, 4)}
         self.conv1 = nn.Conv2d(in_channels, 2 * channels, 3, stride=2, padding=1)
