@@ -17,6 +17,7 @@ from vosplug.cli.common import check_targets, command, named_folder, new_parser,
 from vosplug.datasets.layout import choose_sequences
 from vosplug.evaluation.functional.davis import jaccard
 from vosplug.utils.errors import DataError, InputError
+from vosplug.utils.mask_kinds import present
 from vosplug.utils.masks import read_mask
 
 PHASES = ("before", "while", "after", "never covered")
@@ -49,7 +50,7 @@ def main(argv: list[str] | None = None) -> int:
     found: dict[str, dict[str, list[float]]] = {name: defaultdict(list) for name, _ in rows}
     for video in videos:
         reference = read_video(video, sorted(path.name for path in video.glob("*.png")))
-        ids = {int(value) for labels in reference.values() for value in np.unique(labels)}
+        ids = set().union(*map(present, reference.values()))
         for name, folder in rows:
             add_scores(found[name], reference, read_video(folder / video.name, list(reference), ids))
     result = {name: {phase: {"J": float(np.mean(values)) if values else None, "frames": len(values)}

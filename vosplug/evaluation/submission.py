@@ -84,12 +84,12 @@ def _write(root: Path, videos: Sequence[Video], zip_path: str | Path, kind: str)
     def save(name: str) -> None:
         with zipfile.ZipFile(name, "w", zipfile.ZIP_STORED) as archive:  # PNG files are compressed already
             for video in videos:
-                masks = masks_in(root / video.name)
+                masks, ids = masks_in(root / video.name), video.prompt_ids()
                 for frame in map(video.frame_name, _frames(video)):
                     path = masks.get(frame, root / video.name / f"{frame}.png")
                     # Fixed times make the file depend on the masks alone.
                     info = zipfile.ZipInfo(f"{_prefix(kind)}{video.name}/{frame}.png", _EARLIEST)
-                    archive.writestr(info, _index_png(path, video.prompt_ids()))
+                    archive.writestr(info, _index_png(path, ids))
         faults = validate_submission(name, videos, kind)
         if faults:
             more = f" ({len(faults)} faults in all)" if len(faults) > 1 else ""

@@ -64,16 +64,12 @@ class CompiledStages:
         graph = torch.compile(method, **self.options)
 
         def run(*args: Any) -> Any:
-            before = {id(tensor) for tensor in tensors_of(args)}
             try:
-                if self.shares_buffers:
-                    torch.compiler.cudagraph_mark_step_begin()
-                result = graph(*args)
+                return with_own_results(graph, args) if self.shares_buffers else graph(*args)
             except torch._dynamo.exc.BackendCompilerFailed as error:
                 reason = str(error.inner_exception).strip().splitlines()[0]
                 raise InputError(f"compile={self.compiler!r}: {method.__name__} cannot be compiled here: {reason}; "
                                  "install a C++ compiler, or leave compile out") from error
-            return owned((args, result), before)[1] if self.shares_buffers else result
         return run
 
 
@@ -91,6 +87,13 @@ def stage(method: Callable) -> Callable:
     """A method of a model in the form in which it is to run here."""
     stages = _stages.get()
     return method if stages is None else stages.of(method)
+
+
+def with_own_results(graph: Callable, args: tuple) -> Any:
+    """Run a graph whose results its next run overwrites; what it gives and leaves in ``args`` is copied."""
+    known = {id(tensor) for tensor in tensors_of(args)}
+    torch.compiler.cudagraph_mark_step_begin()
+    return owned((args, graph(*args)), known)[1]
 
 
 def tensors_of(value: Any) -> Iterable[Tensor]:

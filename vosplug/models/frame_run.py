@@ -122,11 +122,6 @@ class FrameRun:
         return {name: joined_taps(taps) for name, taps in by_name.items()}
 
 
-def published_to() -> FrameRun | None:
-    """The current run, for what is only published to it; nothing is published from inside a compiled graph."""
-    return visible_run()
-
-
 def current_run() -> FrameRun | None:
     """The frame that is being worked on, None outside of a frame loop."""
     return _current.get()
@@ -151,5 +146,5 @@ def is_nobodys() -> bool:
 
 
 def visible_run() -> FrameRun | None:
-    """The current run; None for a compiler, which cannot look into a context variable."""
+    """The current run; None for a compiler, which cannot look into a context variable: graphs publish nothing."""
     return None if torch.compiler.is_compiling() else _current.get()

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from ...registry import DECODERS
 from ...structures import Rows
 from ...utils.errors import ConfigError
-from ..frame_run import published_to
+from ..frame_run import visible_run
 
 DECODED = "decoded"  # feature: what the logits are made of, (B, C, H/4, W/4)
 
@@ -86,7 +86,7 @@ class FPNDecoder(nn.Module):
         for number in (1, 2):
             size = pyramid[self.skips[number]].shape[-2:]
             x = self._refine(number, F.interpolate(x, size=size, mode="bilinear", align_corners=True), pyramid, rows)
-        run = published_to()
+        run = visible_run()
         if run is not None:
             run.tap(DECODED, x)
         return self.conv_out(x)

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from ...registry import LAYERS, MATCHING_HEADS
 from ...utils.errors import ConfigError
-from ..frame_run import published_to
+from ..frame_run import visible_run
 from ..layers.attention import attend, attention_weights
 from ..layers.drop_path import DropPath
 from ..layers.gated_deformable_attention import GatedDeformableAttention
@@ -166,7 +166,7 @@ class GatedPropagationBlock(nn.Module):
             gate: see :func:`~..layers.propagation.gated` (Eq. 7).
             size: (h, w) of the L cells.
         """
-        run = published_to()
+        run = visible_run()
         if run is None:
             return
         for branch, part in (("visual", slice(None, 2 * self.channels)), ("id", slice(2 * self.channels, None))):

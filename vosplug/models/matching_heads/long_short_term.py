@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from ...registry import MATCHING_HEADS
-from ..frame_run import published_to
+from ..frame_run import visible_run
 from ..layers.attention import SelfAttention, attend, attention_weights, merge_heads, split_heads
 from ..layers.drop_path import DropPath
 from ..layers.position import SinePositions
@@ -53,7 +53,7 @@ class LongShortTermBlock(nn.Module):
                            strict=True)
         queries = split_heads(query, self.heads)
         read = merge_heads(attend(queries, keys, values))
-        run = published_to()
+        run = visible_run()
         if identity is None and run is not None:
             if run.asks(f"{self.name}.weights"):
                 run.tap(f"{self.name}.weights", attention_weights(queries, keys).mean(dim=1), size)

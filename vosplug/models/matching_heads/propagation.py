@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
-from ..frame_run import published_to
+from ..frame_run import visible_run
 from ..layers.propagation import to_tokens
 
 LayerTokens = tuple[Tensor, ...]  # of one layer and frame: keys (R, N, Ck) and values (R, N, Cv), or what a head names
@@ -60,7 +60,7 @@ class Propagation(nn.Module):
         """
         output, drafts = self.run(x, [dict(long_term=long, short_term=short)
                                       for long, short in zip(long_term, short_term, strict=True)])
-        run = published_to()
+        run = visible_run()
         if run is not None:
             run.tap(OUTPUT, output)
         return output, drafts
